@@ -1,0 +1,174 @@
+/**
+ * Entities: what `conditional` policies depend on and changes happen to.
+ *
+ * An entity is declared once: its name, the schema of its rows, which field
+ * identifies a row, and the fields that lists are selected by (its partitions).
+ * Writers say what changed (`Films.updated(before, after)`) and need not know
+ * which caches there are; readers say what they show
+ * (`Policy.conditional(Films, ["title"])`) and need not know who writes.
+ *
+ * Fields are compared with the schema's equivalence. `Equal.equals` would not
+ * do: it remembers its answer for a pair of objects, so an object that is
+ * mutated afterwards still "equals" the other.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as Change from "./Change.ts"
+import type * as Dependency from "./Dependency.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+
+/**
+ * Runtime type identifier of entities.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-cache-algebra/Entity"
+
+/**
+ * Type-level identifier of entities.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-cache-algebra/Entity"
+
+/**
+ * A declared entity.
+ *
+ * - `created`, `updated`, `deleted`: say what happened to a row. `updated`
+ *   throws `InvalidInput` when the two rows have different ids: that is one row
+ *   deleted and another created.
+ * - `end`: one end of a relation, for `Change.related`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entity<
+  in out Row,
+  out Id extends Dependency.Id,
+  out Field extends string,
+  out Partition extends string = never,
+  out Relation extends string = never
+> {
+  readonly [TypeId]: { readonly _Id: () => Id }
+  readonly name: string
+  readonly fields: ReadonlyArray<Field>
+  readonly partitions: ReadonlyArray<Partition>
+  readonly relations: ReadonlyArray<Relation>
+  readonly created: (row: Row) => Change.Change
+  readonly updated: (before: Row, after: Row) => Change.Change
+  readonly deleted: (row: Row) => Change.Change
+  readonly end: (id: Dependency.Id, relation: string) => Change.End
+}
+
+const variance = { _Id: (): never => undefined as never }
+
+type Row<S> = S extends { readonly Type: infer T } ? T : never
+
+// The fields of a row that can tell a partition: scalars, or arrays of them.
+type PartitionOf<T> = Extract<
+  { [K in keyof T]: T[K] extends Dependency.Id | ReadonlyArray<Dependency.Id> ? K : never }[keyof T],
+  string
+>
+
+type IdOf<T> = Extract<{ [K in keyof T]: T[K] extends Dependency.Id ? K : never }[keyof T], string>
+
+/**
+ * Tells whether a value is an `Entity`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isEntity = (u: unknown): u is Entity<never, never, never> => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Declares an entity.
+ *
+ * - `schema`: a struct or class schema of the rows.
+ * - `id`: the field that identifies a row.
+ * - `partitions`: the fields that lists are selected by; a field that holds an
+ *   array puts the row in several partitions.
+ * - `relations`: names of many-to-many relations, beside the fields.
+ *
+ * Throws `InvalidInput` for an empty name and for fields that the schema lacks.
+ *
+ * **Example** (Declaring an entity)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Change, Entity } from "effect-cache-algebra"
+ *
+ * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, genre: Schema.String })
+ * const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
+ *
+ * const before = { id: 7, title: "Alien", genre: "horror" }
+ * Change.format(Films.updated(before, { ...before, genre: "science fiction" })) // => "film:7 updated (genre)"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <
+  S extends Schema.Top & { readonly fields: Schema.Struct.Fields },
+  const I extends IdOf<Row<S>>,
+  const P extends PartitionOf<Row<S>> = never,
+  const L extends string = never
+>(
+  name: string,
+  options: {
+    readonly schema: S
+    readonly id: I
+    readonly partitions?: ReadonlyArray<P>
+    readonly relations?: ReadonlyArray<L>
+  }
+): Entity<Row<S>, Extract<Row<S>[I & keyof Row<S>], Dependency.Id>, Extract<keyof Row<S>, string>, P, L> => {
+  if (typeof name !== "string" || name.length === 0) {
+    throw InvalidInput.make("Entity.make", "EmptyName", "an entity needs a name")
+  }
+  const { fields } = options.schema
+  const names = Object.keys(fields)
+  const partitions = options.partitions ?? []
+  for (const field of [options.id, ...partitions]) {
+    if (!(field in fields)) throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+  }
+  type Rows = Record<string, unknown>
+  const equivalences = names.map((field) => [field, Schema.toEquivalence(fields[field] as Schema.Top)] as const)
+  const asRow = (row: unknown): Change.Row => ({
+    entity: name,
+    id: (row as Rows)[options.id] as Dependency.Id,
+    partitions: partitions.flatMap((partition) => {
+      const value = (row as Rows)[partition] as Dependency.Id | ReadonlyArray<Dependency.Id> | undefined
+      const values = Array.isArray(value) ? value as ReadonlyArray<Dependency.Id> : [value ?? null]
+      return values.map((v) => [partition, v as Dependency.Id] as const)
+    })
+  })
+  const differing = (before: unknown, after: unknown): ReadonlyArray<string> =>
+    equivalences.flatMap(([field, same]) => {
+      const [a, b] = [(before as Rows)[field], (after as Rows)[field]]
+      return a === b || (a !== undefined && b !== undefined && same(a as never, b as never)) ? [] : [field]
+    })
+  return {
+    [TypeId]: variance,
+    name,
+    fields: names as never,
+    partitions,
+    relations: options.relations ?? [],
+    created: (row) => ({ _tag: "Created", row: asRow(row) }),
+    deleted: (row) => ({ _tag: "Deleted", row: asRow(row) }),
+    updated: (before, after) => {
+      const [from, to] = [asRow(before), asRow(after)]
+      if (from.id !== to.id) {
+        throw InvalidInput.make(
+          `${name}.updated`,
+          "DifferentRows",
+          `the rows have the ids ${String(from.id)} and ${String(to.id)}; publish one deleted and one created`
+        )
+      }
+      return { _tag: "Updated", before: from, after: to, fields: differing(before, after) }
+    },
+    end: (id, relation) => ({ entity: name, id, relation })
+  }
+}

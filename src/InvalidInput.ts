@@ -1,0 +1,86 @@
+/**
+ * The one error of bad input: a negative lifetime, an empty tag, a key that is
+ * not a number. It is thrown where the value is made, so a mistake in a policy
+ * shows when the module loads and not at the first unlucky read.
+ *
+ * **Example** (A mistake shows at once)
+ *
+ * ```ts
+ * import { InvalidInput, Policy } from "effect-cache-algebra"
+ *
+ * const attempt = () => {
+ *   try {
+ *     return Policy.ttl("-5 minutes")
+ *   } catch (error) {
+ *     return InvalidInput.isInvalidInput(error) ? error.reason : "?"
+ *   }
+ * }
+ * attempt() // => "NegativeDuration"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * Why an input was refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Reason = Schema.Literals([
+  "NegativeDuration",
+  "UnorderedDurations",
+  "InvalidNumber",
+  "InvalidCron",
+  "EmptyName",
+  "EmptyTag",
+  "EmptyKeyPart",
+  "InvalidKeyPart",
+  "InvalidVersion",
+  "TooManyAlternatives",
+  "UnknownField",
+  "DifferentRows",
+  "Unparsable",
+  "NotEncodable"
+])
+
+/**
+ * Why an input was refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * Bad input, refused when it was given.
+ *
+ * `where` names the function that refused it, `reason` is for programs,
+ * `message` for people.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
+  where: Schema.String,
+  reason: Reason,
+  message: Schema.String
+}) {}
+
+/**
+ * Tells whether a caught value is an `InvalidInput`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isInvalidInput = (u: unknown): u is InvalidInput => u instanceof InvalidInput
+
+/**
+ * Makes an `InvalidInput`, for `throw make(...)`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (where: string, reason: Reason, message: string): InvalidInput =>
+  new InvalidInput({ where, reason, message: `${where}: ${message}` })

@@ -1,0 +1,352 @@
+/**
+ * Typed keys with an injective encoding.
+ *
+ * A key says what a cached value is asked for by. It encodes to parts, and two
+ * different inputs never encode alike, whatever characters they hold; so a
+ * user's text in a key cannot reach another entry, nor act as a pattern.
+ *
+ * **Gotchas**
+ *
+ * - An empty string is no key part: it is refused with `InvalidInput` by the
+ *   operation that was given it.
+ * - `Key.number` and `Key.int` refuse `NaN`; `-0` is `0`.
+ *
+ * **Example** (Keys of one and of several parts)
+ *
+ * ```ts
+ * import { Key } from "effect-cache-algebra"
+ *
+ * const byId = Key.int("id")
+ * const page = Key.struct({ genre: Key.string("genre"), page: Key.int("page") })
+ *
+ * Key.encode(byId, 42) // => "42"
+ * Key.encode(page, { genre: "film noir", page: 2 }) // => "film%20noir:2"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { dual } from "effect/Function"
+import * as Pipeable from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import { escapePart, unescapePart } from "./internal/escape.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+
+/**
+ * Runtime type identifier of keys.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-cache-algebra/Key"
+
+/**
+ * Type-level identifier of keys.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-cache-algebra/Key"
+
+/**
+ * How inputs of type `A` are written as key parts.
+ *
+ * - `fields`: the name of each part, for `describe` and for patterns.
+ * - `parts`: the escaped parts of an input, as many as there are fields;
+ *   throws `InvalidInput` for an input that has no encoding.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Key<in A> extends Pipeable.Pipeable {
+  readonly [TypeId]: (_: A) => void
+  readonly fields: ReadonlyArray<string>
+  readonly parts: (input: A) => ReadonlyArray<string>
+  /** The parts that a partial input fixes, and `undefined` for the others. */
+  readonly pattern: (input: Record<string, unknown>) => ReadonlyArray<string | undefined>
+}
+
+/**
+ * The input type of a key.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Input<K> = K extends Key<infer A> ? A : never
+
+/**
+ * What may be fixed in a pattern over keys of type `A`: any of the fields of a
+ * struct key.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Fixed<A> = A extends object ? Partial<A> : Record<never, never>
+
+const Proto = {
+  ...Pipeable.Prototype,
+  [TypeId]: (_: never) => {},
+  toString(this: Key<never>) {
+    return `Key(${this.fields.join(", ")})`
+  }
+}
+
+/**
+ * Tells whether a value is a `Key`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isKey = (u: unknown): u is Key<never> => Predicate.hasProperty(u, TypeId)
+
+const makeKey = <A>(
+  fields: ReadonlyArray<string>,
+  parts: (input: A) => ReadonlyArray<string>,
+  pattern: (input: Record<string, unknown>) => ReadonlyArray<string | undefined>
+): Key<A> => Object.assign(Object.create(Proto), { fields, parts, pattern })
+
+const nonEmptyName = (where: string, name: string): string => {
+  if (typeof name !== "string" || name.length === 0) {
+    throw InvalidInput.make(where, "EmptyName", "a key part needs a name")
+  }
+  return name
+}
+
+/**
+ * A key of one part, from a function that writes the input as text. The
+ * function must be injective; what it returns is escaped.
+ *
+ * **Example** (A key of your own)
+ *
+ * ```ts
+ * import { Key } from "effect-cache-algebra"
+ *
+ * const day = Key.make("day", (date: Date) => date.toISOString().slice(0, 10))
+ * Key.encode(day, new Date(0)) // => "1970-01-01"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A>(name: string, write: (input: A) => string): Key<A> => {
+  nonEmptyName("Key.make", name)
+  const encode = (input: A): string => {
+    const text = write(input)
+    if (typeof text !== "string") {
+      throw InvalidInput.make("Key", "InvalidKeyPart", `key part "${name}" cannot be written from ${String(input)}`)
+    }
+    if (text.length === 0) throw InvalidInput.make("Key", "EmptyKeyPart", `key part "${name}" is empty`)
+    return escapePart(text)
+  }
+  return makeKey([name], (input) => [encode(input)], (input) => [name in input ? encode(input[name] as A) : undefined])
+}
+
+const refuse = (name: string, wanted: string, input: unknown): InvalidInput.InvalidInput =>
+  InvalidInput.make("Key", "InvalidKeyPart", `key part "${name}" must be ${wanted}, and is ${String(input)}`)
+
+/**
+ * A key of one non-empty string.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const string = (name: string): Key<string> =>
+  make(name, (input: string) => {
+    if (typeof input !== "string") throw refuse(name, "a string", input)
+    return input
+  })
+
+/**
+ * A key of one safe integer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const int = (name: string): Key<number> =>
+  make(name, (input: number) => {
+    if (!Number.isSafeInteger(input)) throw refuse(name, "an integer", input)
+    return String(input)
+  })
+
+/**
+ * A key of one finite number.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const number = (name: string): Key<number> =>
+  make(name, (input: number) => {
+    if (!Number.isFinite(input)) throw refuse(name, "a finite number", input)
+    return String(input)
+  })
+
+/**
+ * A key of one bigint.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bigint = (name: string): Key<bigint> =>
+  make(name, (input: bigint) => {
+    if (typeof input !== "bigint") throw refuse(name, "a bigint", input)
+    return String(input)
+  })
+
+/**
+ * A key of one boolean.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const boolean = (name: string): Key<boolean> =>
+  make(name, (input: boolean) => {
+    if (typeof input !== "boolean") throw refuse(name, "a boolean", input)
+    return String(input)
+  })
+
+/**
+ * A key of one of some strings.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const literals = <const L extends ReadonlyArray<string>>(name: string, allowed: L): Key<L[number]> => {
+  const set = new Set<string>(allowed)
+  return make(name, (input: L[number]) => {
+    if (!set.has(input)) throw refuse(name, `one of ${allowed.join(", ")}`, input)
+    return input
+  })
+}
+
+/**
+ * The key of a value of which there is only one: the list of popular articles.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unit: Key<void> = makeKey([], () => [], () => [])
+
+const fixed = (key: Key<unknown>, given: boolean, input: unknown): ReadonlyArray<string | undefined> =>
+  given ? key.parts(input) : key.fields.map(() => undefined)
+
+/**
+ * A key of several named parts. Patterns can fix any of them.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const struct = <const F extends Record<string, Key<never>>>(
+  fields: F
+): Key<{ readonly [N in keyof F]: Input<F[N]> }> => {
+  const entries = Object.entries(fields) as unknown as ReadonlyArray<readonly [string, Key<unknown>]>
+  if (entries.length === 0) throw InvalidInput.make("Key.struct", "EmptyName", "a struct key needs a field")
+  const nested = (name: string, key: Key<unknown>) =>
+    key.fields.length === 1 ? [name] : key.fields.map((field) => `${name}.${field}`)
+  return makeKey(
+    entries.flatMap(([name, key]) => nested(nonEmptyName("Key.struct", name), key)),
+    (input) => entries.flatMap(([name, key]) => key.parts((input as Record<string, unknown>)[name])),
+    (input) =>
+      entries.flatMap(([name, key]) => fixed(key, name in input, input[name]))
+  )
+}
+
+/**
+ * A key of several parts in order.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const tuple = <const T extends ReadonlyArray<Key<never>>>(
+  ...keys: T
+): Key<{ readonly [I in keyof T]: Input<T[I]> }> => {
+  const members = keys as unknown as ReadonlyArray<Key<unknown>>
+  if (members.length === 0) throw InvalidInput.make("Key.tuple", "EmptyName", "a tuple key needs a member")
+  return makeKey(
+    members.flatMap((key) => key.fields),
+    (input) => members.flatMap((key, i) => key.parts((input as unknown as ReadonlyArray<unknown>)[i])),
+    (input) => members.flatMap((key, i) => fixed(key, i in input, input[i]))
+  )
+}
+
+/**
+ * The same key for other inputs.
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const contramap: {
+  <A, B>(f: (input: B) => A): (self: Key<A>) => Key<B>
+  <A, B>(self: Key<A>, f: (input: B) => A): Key<B>
+} = dual(2, <A, B>(self: Key<A>, f: (input: B) => A): Key<B> =>
+  makeKey(self.fields, (input) => self.parts(f(input)), self.pattern))
+
+/**
+ * The parts of an input, joined with `:`.
+ *
+ * Throws `InvalidInput` when the input has no encoding.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encode: {
+  <A>(input: A): (self: Key<A>) => string
+  <A>(self: Key<A>, input: A): string
+} = dual(2, <A>(self: Key<A>, input: A): string => {
+  const parts = self.parts(input)
+  return parts.length === 1 ? parts[0]! : parts.join(":")
+})
+
+/**
+ * A set of keys of one definition: those whose parts equal the parts that the
+ * pattern fixes. An `undefined` part stands for any.
+ *
+ * @category patterns
+ * @since 0.1.0
+ */
+export interface Pattern {
+  readonly name: string
+  readonly parts: ReadonlyArray<string | undefined>
+}
+
+/**
+ * Whether a stored key (`name:part:part`) belongs to a pattern.
+ *
+ * Parts are compared as wholes, so no character in them can widen the match.
+ *
+ * @category patterns
+ * @since 0.1.0
+ */
+export const matches = (pattern: Pattern, key: string): boolean => {
+  const parts = key.split(":")
+  return parts.length === pattern.parts.length + 1 && parts[0] === pattern.name &&
+    pattern.parts.every((part, i) => part === undefined || part === parts[i + 1])
+}
+
+/**
+ * Prints a pattern with `*` for what it leaves open: `films:drama:*`.
+ *
+ * @category patterns
+ * @since 0.1.0
+ */
+export const formatPattern = (pattern: Pattern): string =>
+  [pattern.name, ...pattern.parts.map((part) => part ?? "*")].join(":")
+
+/**
+ * The stored form of a definition's name.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encodeName = (name: string): string => {
+  if (typeof name !== "string" || name.length === 0) {
+    throw InvalidInput.make("Cached.make", "EmptyName", "a cached value needs a name")
+  }
+  return escapePart(name)
+}
+
+/**
+ * Writes a stored key for people: what was escaped is shown as it was.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const format = (key: string): string => key.split(":").map(unescapePart).join(":")

@@ -1,0 +1,649 @@
+/**
+ * A policy in normal form, which the hot path evaluates.
+ *
+ * A plan is a set of alternatives, none of which makes another superfluous; its
+ * verdict is the best of theirs. An alternative is a flat conjunction: bounds on
+ * the age, ticks of cron expressions, versions, dependencies with their
+ * severities and one `beta`. No alternative at all is `never`; one without
+ * conditions is `forever`. So `or` is union, `and` is the product, and both
+ * lattices' laws hold by construction (`test/Policy.laws.test.ts` checks them).
+ *
+ * Reading happens in two steps. `arm` meets the plan with one entry's stamp,
+ * once, and yields absolute deadlines; `judge` compares them with the time of a
+ * read and allocates nothing.
+ *
+ * @since 0.1.0
+ */
+import * as Cron from "effect/Cron"
+import type * as Effect from "effect/Effect"
+import type { Dependency } from "./Dependency.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+import * as Verdict from "./Verdict.ts"
+
+/**
+ * A version as it is stored and compared.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Version = string | number
+
+/**
+ * The facts recorded when a load ends. Entries hold facts, never verdicts, so a
+ * new deploy with a changed policy judges old entries by the new policy.
+ *
+ * - `storedAt`: milliseconds of the store's clock.
+ * - `duration`: milliseconds the load took; the larger of the last one and a
+ *   decaying average, since one fast load makes a poor estimate.
+ * - `jitter`: one draw in [0, 1) for all jitter of the entry's lifetime.
+ * - `versions`: by slot, as observed **before** the load began.
+ * - `dependencies`: what the vector holds tokens of.
+ * - `shape`: fingerprint of the value's schema, for stores that keep text.
+ * - `failure`: whether a typed failure is stored in the value's place.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stamp {
+  readonly storedAt: number
+  readonly duration: number
+  readonly jitter: number
+  readonly versions: Readonly<Record<string, Version>>
+  readonly dependencies: ReadonlyArray<Dependency>
+  readonly shape: string
+  readonly failure: boolean
+}
+
+/**
+ * What a read sees besides the stamp.
+ *
+ * - `now`: milliseconds of the store's clock.
+ * - `draw`: gives a number in (0, 1]; asked at most once per read, and shared by
+ *   all leaves. With a draw per leaf, `xfetch and xfetch` would refresh more
+ *   often than `xfetch`.
+ * - `changed`: dependencies whose token is no longer the one of the vector.
+ * - `versions`: the current values of computed versions, by slot.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Observation {
+  readonly now: number
+  readonly draw: () => number
+  readonly changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined
+  readonly versions: Readonly<Record<string, Version>>
+}
+
+/**
+ * An upper bound of an age in milliseconds, shortened by `jitter` times the
+ * entry's draw: `base * (1 - jitter * draw)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Bound {
+  readonly base: number
+  readonly jitter: number
+}
+
+/**
+ * From the first tick after storing, an entry is no better than `severity`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tick {
+  readonly cron: Cron.Cron
+  readonly severity: Verdict.Severity
+}
+
+/**
+ * A function that reads a version, directly or as an effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Current = (key: never) => Version | Date | Effect.Effect<Version | Date, unknown, unknown>
+
+/**
+ * A version that the stamp must have (`equal`) or reach (`atLeast`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Versioned {
+  readonly name: string
+  readonly current: Version | Current
+  readonly atLeast: boolean
+}
+
+/**
+ * A function that names dependencies: from the key alone, or from key and value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source {
+  readonly from: "key" | "value"
+  readonly names: (key: never, value: never) => ReadonlyArray<Dependency>
+  readonly severity: Verdict.Severity
+}
+
+/**
+ * One conjunction of a plan.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Alternative {
+  readonly fresh: ReadonlyArray<Bound>
+  readonly stale: ReadonlyArray<Bound>
+  readonly onError: ReadonlyArray<Bound>
+  readonly ticks: ReadonlyArray<Tick>
+  readonly beta: number
+  readonly versions: ReadonlyArray<Versioned>
+  readonly constants: ReadonlyMap<Dependency, Verdict.Severity>
+  readonly sources: ReadonlyArray<Source>
+}
+
+/**
+ * A policy in normal form: its alternatives, and what they need gathered once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Plan {
+  readonly alternatives: ReadonlyArray<Alternative>
+  /** Versions to be recorded as they are, by slot. */
+  readonly constants: Readonly<Record<string, Version>>
+  /** Versions to be read before a load and at each judgement, with their slots. */
+  readonly computed: ReadonlyArray<{ readonly slot: string; readonly name: string; readonly current: Current }>
+  /** Dependencies that need neither key nor value. */
+  readonly known: ReadonlyArray<Dependency>
+  /** Sources that need the key alone. */
+  readonly fromKey: ReadonlyArray<Source>
+  /** Sources that need the value. */
+  readonly fromValue: ReadonlyArray<Source>
+}
+
+/**
+ * The most alternatives that a plan may have. More is an error when composing:
+ * every read would pay for them.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxAlternatives = 8
+
+// -----------------------------------------------------------------------------
+// building
+// -----------------------------------------------------------------------------
+
+const noConditions: Alternative = {
+  fresh: [],
+  stale: [],
+  onError: [],
+  ticks: [],
+  beta: 0,
+  versions: [],
+  constants: new Map(),
+  sources: []
+}
+
+const atOne = (bound: Bound): number => bound.base * (1 - bound.jitter)
+
+// A bound is linear in the draw, so it lies below another everywhere when it does at both ends.
+const boundBelow = (a: Bound, b: Bound): boolean => a.base <= b.base && atOne(a) <= atOne(b)
+
+const addBound = (bounds: ReadonlyArray<Bound>, bound: Bound): ReadonlyArray<Bound> =>
+  bound.base === Infinity || bounds.some((b) => boundBelow(b, bound))
+    ? bounds
+    : [...bounds.filter((b) => !boundBelow(bound, b)), bound]
+
+const sameTick = (a: Tick, b: Tick): boolean => Cron.equals(a.cron, b.cron)
+
+const addTick = (ticks: ReadonlyArray<Tick>, tick: Tick): ReadonlyArray<Tick> => {
+  const twin = ticks.find((t) => sameTick(t, tick))
+  if (twin === undefined) return [...ticks, tick]
+  return ticks.map((t) => t === twin ? { cron: t.cron, severity: Verdict.meet(t.severity, tick.severity) } : t)
+}
+
+const sameVersion = (a: Versioned, b: Versioned): boolean =>
+  a.name === b.name && a.current === b.current && a.atLeast === b.atLeast
+
+const sameSource = (a: Source, b: Source): boolean => a.from === b.from && a.names === b.names
+
+const addSource = (sources: ReadonlyArray<Source>, source: Source): ReadonlyArray<Source> => {
+  const twin = sources.find((s) => sameSource(s, source))
+  if (twin === undefined) return [...sources, source]
+  return sources.map((s) => s === twin ? { ...s, severity: Verdict.meet(s.severity, source.severity) } : s)
+}
+
+const isConstant = (v: Versioned): v is Versioned & { readonly current: Version } => typeof v.current !== "function"
+
+const atLeast = (have: Version, wanted: Version): boolean => typeof have === typeof wanted && have >= wanted
+
+// What the constants of one name demand together; `undefined` when nothing satisfies them.
+const addVersion = (
+  versions: ReadonlyArray<Versioned>,
+  version: Versioned
+): ReadonlyArray<Versioned> | undefined => {
+  if (versions.some((v) => sameVersion(v, version))) return versions
+  if (!isConstant(version)) return [...versions, version]
+  let rest = versions
+  for (const other of versions) {
+    if (!isConstant(other) || other.name !== version.name) continue
+    if (typeof other.current !== typeof version.current) return undefined
+    const [exact, least] = other.atLeast ? [version, other] : [other, version]
+    if (!exact.atLeast && !least.atLeast) return undefined // two different constants
+    if (exact.atLeast) { // both are lower limits: the higher one counts
+      if (other.current >= version.current) return versions
+      rest = rest.filter((v) => v !== other)
+    } else if (atLeast(exact.current, least.current)) {
+      if (exact === other) return versions
+      rest = rest.filter((v) => v !== other)
+    } else return undefined
+  }
+  return [...rest, version]
+}
+
+const product = (a: Alternative, b: Alternative): Alternative | undefined => {
+  let versions: ReadonlyArray<Versioned> | undefined = a.versions
+  for (const version of b.versions) {
+    versions = addVersion(versions, version)
+    if (versions === undefined) return undefined
+  }
+  const constants = new Map(a.constants)
+  for (const [dependency, severity] of b.constants) {
+    constants.set(dependency, Verdict.meet(severity, constants.get(dependency) ?? severity))
+  }
+  return {
+    fresh: b.fresh.reduce(addBound, a.fresh),
+    stale: b.stale.reduce(addBound, a.stale),
+    onError: b.onError.reduce(addBound, a.onError),
+    ticks: b.ticks.reduce(addTick, a.ticks),
+    beta: Math.max(a.beta, b.beta),
+    versions,
+    constants,
+    sources: b.sources.reduce(addSource, a.sources)
+  }
+}
+
+const boundsImply = (a: ReadonlyArray<Bound>, b: ReadonlyArray<Bound>): boolean =>
+  b.every((bound) => a.some((other) => boundBelow(other, bound)))
+
+const versionImplied = (by: ReadonlyArray<Versioned>, version: Versioned): boolean =>
+  by.some((v) =>
+    sameVersion(v, version) ||
+    (v.name === version.name && version.atLeast && isConstant(v) && isConstant(version) &&
+      atLeast(v.current, version.current)) ||
+    // an exact computed version reaches itself
+    (v.name === version.name && version.atLeast && !v.atLeast && v.current === version.current)
+  )
+
+/**
+ * Whether `a` demands all that `b` demands, so that its verdict is never better.
+ */
+const implies = (a: Alternative, b: Alternative): boolean =>
+  boundsImply(a.fresh, b.fresh) && boundsImply(a.stale, b.stale) && boundsImply(a.onError, b.onError) &&
+  a.beta >= b.beta &&
+  b.ticks.every((tick) => a.ticks.some((t) => sameTick(t, tick) && Verdict.rank(t.severity) <= Verdict.rank(tick.severity))) &&
+  b.versions.every((version) => versionImplied(a.versions, version)) &&
+  [...b.constants].every(([dependency, severity]) => {
+    const mine = a.constants.get(dependency)
+    return mine !== undefined && Verdict.rank(mine) <= Verdict.rank(severity)
+  }) &&
+  b.sources.every((source) =>
+    a.sources.some((s) => sameSource(s, source) && Verdict.rank(s.severity) <= Verdict.rank(source.severity))
+  )
+
+const prune = (alternatives: ReadonlyArray<Alternative>): ReadonlyArray<Alternative> => {
+  const kept: Array<Alternative> = []
+  for (const alternative of alternatives) {
+    if (kept.some((other) => implies(alternative, other))) continue
+    for (let i = kept.length - 1; i >= 0; i--) if (implies(kept[i]!, alternative)) kept.splice(i, 1)
+    kept.push(alternative)
+  }
+  return kept
+}
+
+const greater = (a: Version | undefined, b: Version): Version => a === undefined || (typeof a === typeof b && b > a) ? b : a
+
+const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
+  const alternatives = prune(all)
+  if (alternatives.length > maxAlternatives) {
+    throw InvalidInput.make(
+      where,
+      "TooManyAlternatives",
+      `a policy may have ${maxAlternatives} alternatives, and this one has ${alternatives.length}`
+    )
+  }
+  const constants: Record<string, Version> = {}
+  const computed: Array<{ slot: string; name: string; current: Current }> = []
+  const known = new Set<Dependency>()
+  const sources: Array<Source> = []
+  for (const alternative of alternatives) {
+    for (const version of alternative.versions) {
+      if (isConstant(version)) {
+        // Alternatives may accept different constants; the newest is what is written.
+        constants[version.name] = greater(constants[version.name], version.current)
+      } else if (!computed.some((c) => c.name === version.name && c.current === version.current)) {
+        const twins = computed.filter((c) => c.name === version.name).length
+        computed.push({ slot: `${version.name}~${twins}`, name: version.name, current: version.current as Current })
+      }
+    }
+    for (const dependency of alternative.constants.keys()) known.add(dependency)
+    for (const source of alternative.sources) if (!sources.some((s) => sameSource(s, source))) sources.push(source)
+  }
+  return {
+    alternatives,
+    constants,
+    computed,
+    known: [...known],
+    fromKey: sources.filter((s) => s.from === "key"),
+    fromValue: sources.filter((s) => s.from === "value")
+  }
+}
+
+/**
+ * No condition: always fresh. The unit of `and`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const forever: Plan = make("Plan.forever", [noConditions])
+
+/**
+ * No alternative: always dead. The unit of `or`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const never: Plan = make("Plan.never", [])
+
+/**
+ * A plan of one alternative with the given conditions.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const of = (conditions: Partial<Alternative>): Plan => make("Plan.of", [{ ...noConditions, ...conditions }])
+
+/**
+ * The meet of two plans.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const and = (self: Plan, that: Plan): Plan =>
+  make(
+    "Policy.and",
+    self.alternatives.flatMap((a) => that.alternatives.flatMap((b) => product(a, b) ?? []))
+  )
+
+/**
+ * The join of two plans.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const or = (self: Plan, that: Plan): Plan =>
+  make("Policy.or", [...self.alternatives, ...that.alternatives])
+
+/**
+ * Whether two plans are one normal form.
+ *
+ * @category instances
+ * @since 0.1.0
+ */
+export const equals = (self: Plan, that: Plan): boolean =>
+  self.alternatives.every((a) => that.alternatives.some((b) => implies(a, b))) &&
+  that.alternatives.every((b) => self.alternatives.some((a) => implies(b, a)))
+
+// -----------------------------------------------------------------------------
+// write side
+// -----------------------------------------------------------------------------
+
+const gather = (
+  start: ReadonlyArray<Dependency>,
+  sources: ReadonlyArray<Source>,
+  key: unknown,
+  value: unknown
+): ReadonlyArray<Dependency> => {
+  if (sources.length === 0) return start
+  const all = new Set(start)
+  for (const source of sources) for (const name of source.names(key as never, value as never)) all.add(name)
+  return [...all]
+}
+
+/**
+ * The dependencies that the key tells, before anything is loaded. May throw
+ * what a user's function throws.
+ *
+ * @category write side
+ * @since 0.1.0
+ */
+export const knownDependencies = (self: Plan, key: unknown): ReadonlyArray<Dependency> =>
+  gather(self.known, self.fromKey, key, undefined)
+
+/**
+ * The dependencies that the value adds to those the key tells. May throw what a
+ * user's function throws.
+ *
+ * @category write side
+ * @since 0.1.0
+ */
+export const foundDependencies = (
+  self: Plan,
+  key: unknown,
+  value: unknown,
+  known: ReadonlyArray<Dependency>
+): ReadonlyArray<Dependency> => {
+  if (self.fromValue.length === 0) return []
+  const already = new Set(known)
+  return gather([], self.fromValue, key, value).filter((name) => !already.has(name))
+}
+
+/**
+ * A version in the form in which it is stored. Throws `InvalidInput` for
+ * anything but a string, a finite number, or a valid date.
+ *
+ * @category write side
+ * @since 0.1.0
+ */
+export const toVersion = (where: string, name: string, version: unknown): Version => {
+  const value = version instanceof Date ? version.getTime() : version
+  if (typeof value === "string" || (typeof value === "number" && Number.isFinite(value))) return value
+  throw InvalidInput.make(where, "InvalidVersion", `version "${name}" must be a string, number or date, and is ${String(version)}`)
+}
+
+// -----------------------------------------------------------------------------
+// read side
+// -----------------------------------------------------------------------------
+
+/**
+ * An alternative that has met a stamp: absolute times in place of ages, the
+ * worst that lasting facts allow in place of constants and names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ArmedAlternative {
+  readonly freshUntil: number
+  readonly staleUntil: number
+  readonly onErrorUntil: number
+  /** The best verdict that versions and missing dependencies leave. */
+  readonly cap: Verdict.Verdict
+  /** `beta` times the duration of the load, in milliseconds; 0 for no XFetch. */
+  readonly spread: number
+  readonly severities: ReadonlyMap<Dependency, Verdict.Severity>
+  readonly computed: ReadonlyArray<{ readonly slot: string; readonly recorded: Version | undefined; readonly atLeast: boolean }>
+}
+
+/**
+ * A plan that has met a stamp.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Armed {
+  readonly alternatives: ReadonlyArray<ArmedAlternative>
+  /** Until then the entry is fresh if nothing changed: one comparison on the hot path. */
+  readonly surelyFreshUntil: number
+}
+
+const shortest = (bounds: ReadonlyArray<Bound>, draw: number): number =>
+  bounds.reduce((least, bound) => Math.min(least, bound.base * (1 - bound.jitter * draw)), Infinity)
+
+/**
+ * When the first tick after `since` comes, in milliseconds; never, if the
+ * expression has no further tick.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const nextTick = (cron: Cron.Cron, since: number): number => {
+  try {
+    return Cron.next(cron, new Date(since)).getTime()
+  } catch {
+    return Infinity
+  }
+}
+
+// -ln of the smallest 53-bit draw: beyond this many spreads before the end of freshness no draw can fire.
+const farthest = 36.74
+
+const armAlternative = (
+  plan: Plan,
+  self: Alternative,
+  key: unknown,
+  value: unknown,
+  stamp: Stamp,
+  recorded: ReadonlySet<Dependency>
+): ArmedAlternative => {
+  const { jitter, storedAt } = stamp
+  let freshUntil = storedAt + shortest(self.fresh, jitter)
+  let staleUntil = storedAt + shortest(self.stale, jitter)
+  let onErrorUntil = storedAt + shortest(self.onError, jitter)
+  for (const tick of self.ticks) {
+    const at = nextTick(tick.cron, storedAt)
+    freshUntil = Math.min(freshUntil, at)
+    if (tick.severity !== "Stale") staleUntil = Math.min(staleUntil, at)
+    if (tick.severity === "Dead") onErrorUntil = Math.min(onErrorUntil, at)
+  }
+  const severities = new Map(self.constants)
+  for (const source of self.sources) {
+    for (const name of source.names(key as never, value as never)) {
+      severities.set(name, Verdict.meet(source.severity, severities.get(name) ?? source.severity))
+    }
+  }
+  let cap: Verdict.Verdict = "Fresh"
+  // A dependency that the policy gained since is missing from the stamp: a mismatch.
+  for (const [name, severity] of severities) if (!recorded.has(name)) cap = Verdict.meet(cap, severity)
+  const computed: Array<{ slot: string; recorded: Version | undefined; atLeast: boolean }> = []
+  for (const version of self.versions) {
+    if (isConstant(version)) {
+      const have = stamp.versions[version.name]
+      const good = version.atLeast ? have !== undefined && atLeast(have, version.current) : have === version.current
+      if (!good) cap = "Dead"
+    } else {
+      const { slot } = plan.computed.find((c) => c.name === version.name && c.current === version.current)!
+      computed.push({ slot, recorded: stamp.versions[slot], atLeast: version.atLeast })
+    }
+  }
+  return {
+    freshUntil,
+    staleUntil,
+    onErrorUntil,
+    cap,
+    spread: freshUntil === Infinity ? 0 : self.beta * stamp.duration,
+    severities,
+    computed
+  }
+}
+
+/**
+ * Meets a plan with an entry: once per entry and process. May throw what a
+ * user's tag function throws.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const arm = (self: Plan, key: unknown, value: unknown, stamp: Stamp): Armed => {
+  const recorded = new Set(stamp.dependencies)
+  const alternatives = self.alternatives.map((a) => armAlternative(self, a, key, value, stamp, recorded))
+  let surelyFreshUntil = -Infinity
+  for (const a of alternatives) {
+    if (a.cap !== "Fresh" || a.computed.length > 0) continue
+    surelyFreshUntil = Math.max(surelyFreshUntil, a.freshUntil - farthest * a.spread)
+  }
+  return { alternatives, surelyFreshUntil }
+}
+
+const byAge = (self: ArmedAlternative, now: number): Verdict.Verdict =>
+  now < self.freshUntil ? "Fresh" : now < self.staleUntil ? "Stale" : now < self.onErrorUntil ? "OnError" : "Dead"
+
+const judgeAlternative = (
+  self: ArmedAlternative,
+  now: number,
+  draw: () => number,
+  changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
+  versions: Readonly<Record<string, Version>>
+): Verdict.Verdict => {
+  let verdict = Verdict.meet(self.cap, byAge(self, now))
+  for (const { atLeast: least, recorded, slot } of self.computed) {
+    const current = versions[slot]
+    const good = recorded !== undefined && current !== undefined &&
+      (least ? atLeast(recorded, current) : recorded === current)
+    if (!good) return "Dead"
+  }
+  if (changed !== undefined) {
+    for (const [name, mode] of changed) {
+      const severity = self.severities.get(name)
+      if (severity !== undefined) verdict = Verdict.meet(verdict, Verdict.ofChange(severity, mode))
+    }
+  }
+  // XFetch, with the bound of the whole alternative: age - delta * beta * ln(u) >= f.
+  if (
+    verdict === "Fresh" && self.spread > 0 && self.freshUntil - now <= farthest * self.spread &&
+    now - self.spread * Math.log(draw()) >= self.freshUntil
+  ) return "Refresh"
+  return verdict
+}
+
+/**
+ * The verdict on an armed entry. Allocates nothing.
+ *
+ * `draw` must give the same number however often one read asks it.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const judge = (
+  self: Armed,
+  now: number,
+  draw: () => number,
+  changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
+  versions: Readonly<Record<string, Version>>
+): Verdict.Verdict => {
+  let best: Verdict.Verdict = "Dead"
+  const { alternatives } = self
+  for (let i = 0; i < alternatives.length; i++) {
+    best = Verdict.join(best, judgeAlternative(alternatives[i]!, now, draw, changed, versions))
+    if (best === "Fresh") return best
+  }
+  return best
+}
+
+/**
+ * The last moment at which any alternative lets the entry be served, for the
+ * store's own expiry. `Infinity` if none ends.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const lastUse = (self: Armed): number =>
+  self.alternatives.reduce(
+    (last, a) => Math.max(last, a.freshUntil, a.staleUntil, a.onErrorUntil),
+    -Infinity
+  )

@@ -1,0 +1,114 @@
+/**
+ * What a policy says of an entry: a chain of five, from best to worst.
+ *
+ * | verdict | what the interpreter does |
+ * |---|---|
+ * | `Fresh` | serve |
+ * | `Refresh` | serve; one caller refreshes in the background |
+ * | `Stale` | serve, marked stale; one caller refreshes in the background |
+ * | `OnError` | load; serve the old value only if the load fails or its soft time limit passes |
+ * | `Dead` | load; the old value is never served |
+ *
+ * `meet` is the worse of two, `join` the better. A chain is a bounded
+ * distributive lattice, and policies inherit its laws pointwise.
+ *
+ * **Example** (Meet and join)
+ *
+ * ```ts
+ * import { Verdict } from "effect-cache-algebra"
+ *
+ * Verdict.meet("Fresh", "Stale") // => "Stale"
+ * Verdict.join("OnError", "Dead") // => "OnError"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Order_ from "effect/Order"
+
+/**
+ * `Fresh > Refresh > Stale > OnError > Dead`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict = "Fresh" | "Refresh" | "Stale" | "OnError" | "Dead"
+
+/**
+ * What the mismatch of a dependency can mean. `Dead` unless said otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Severity = "Stale" | "OnError" | "Dead"
+
+/**
+ * How an invalidation is meant: a `hard` one makes what it covers as bad as
+ * the dependency's severity says, a `soft` one never worse than `Stale`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Mode = "hard" | "soft"
+
+const ranks: Record<Verdict, number> = { Dead: 0, OnError: 1, Stale: 2, Refresh: 3, Fresh: 4 }
+
+/**
+ * All verdicts, best first.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Verdict> = ["Fresh", "Refresh", "Stale", "OnError", "Dead"]
+
+/**
+ * The place in the chain, from 0 (`Dead`) to 4 (`Fresh`).
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const rank = (self: Verdict): number => ranks[self]
+
+/**
+ * Orders verdicts from worst to best.
+ *
+ * @category instances
+ * @since 0.1.0
+ */
+export const Order: Order_.Order<Verdict> = Order_.make((a, b) => Math.sign(ranks[a] - ranks[b]) as -1 | 0 | 1)
+
+/**
+ * The worse of two. `Fresh` is its unit.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const meet: {
+  <A extends Verdict, B extends Verdict>(self: A, that: B): A | B
+} = (self, that) => ranks[self] <= ranks[that] ? self : that
+
+/**
+ * The better of two. `Dead` is its unit.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const join: {
+  <A extends Verdict, B extends Verdict>(self: A, that: B): A | B
+} = (self, that) => ranks[self] >= ranks[that] ? self : that
+
+/**
+ * Whether the entry may be served without waiting for a load.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isServable = (self: Verdict): boolean => ranks[self] >= 2
+
+/**
+ * What the change of a dependency does to a verdict: a soft change never makes
+ * it worse than `Stale`.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const ofChange = (severity: Severity, mode: Mode): Severity => mode === "soft" ? join(severity, "Stale") : severity

@@ -1,0 +1,8 @@
+export * as Change from "./Change.ts"
+export * as Dependency from "./Dependency.ts"
+export * as Entity from "./Entity.ts"
+export * as InvalidInput from "./InvalidInput.ts"
+export * as Key from "./Key.ts"
+export * as Plan from "./Plan.ts"
+export * as Policy from "./Policy.ts"
+export * as Verdict from "./Verdict.ts"

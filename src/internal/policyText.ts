@@ -1,0 +1,351 @@
+/**
+ * Policies as text: printing, reading back, drawing as a tree.
+ *
+ *     policy      = conjunction { "or" conjunction }
+ *     conjunction = factor { "and" factor }
+ *     factor      = "(" policy ")" | leaf
+ *     leaf        = name [ "(" arguments [ ";" severity ] ")" ]
+ *
+ * What holds a function prints as `<key>` or `<key, value>`, which does not read
+ * back: a policy with functions has no text that could stand for it.
+ */
+import * as Cron from "effect/Cron"
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as InvalidInput from "../InvalidInput.ts"
+import type { Node } from "../Policy.ts"
+import type { Severity } from "../Verdict.ts"
+
+// -----------------------------------------------------------------------------
+// printing
+// -----------------------------------------------------------------------------
+
+const units: ReadonlyArray<readonly [string, number]> = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1000],
+  ["ms", 1]
+]
+
+/** `5m`, `1h30m`, `250ms`, `inf`. */
+export const duration = (millis: number): string => {
+  if (millis === Infinity) return "inf"
+  if (millis < 0) return `-${duration(-millis)}`
+  if (!Number.isSafeInteger(millis) || millis === 0) return `${millis}ms`
+  let rest = millis
+  let text = ""
+  for (const [unit, size] of units) {
+    const count = Math.floor(rest / size)
+    if (count > 0) text += `${count}${unit}`
+    rest -= count * size
+  }
+  return text
+}
+
+const bare = /^[A-Za-z_][\w:./-]*$/
+const word = (text: string): string => bare.test(text) && text !== "and" && text !== "or" ? text : JSON.stringify(text)
+
+const zone = (cron: Cron.Cron): string | undefined =>
+  Option.getOrUndefined(Option.map(cron.tz, DateTime.zoneToString))
+
+export const cron = (self: Cron.Cron): string => Cron.format(self)
+
+const parameters = (f: { readonly length: number }): string => f.length === 1 ? "<key>" : "<key, value>"
+
+const graded = (name: string, args: ReadonlyArray<string>, severity: Severity): string =>
+  `${name}(${args.join(", ")}${severity === "Dead" ? "" : `; ${severity}`})`
+
+const conditional = (node: Extract<Node, { readonly _tag: "Conditional" }>): string => {
+  const fields = node.fields === undefined ? [] : [`[${node.fields.map(word).join(", ")}]`]
+  const of = (select: { readonly length: number } | undefined) => select === undefined ? [] : [parameters(select)]
+  switch (node.scope._tag) {
+    case "Row":
+      return graded("conditional", [word(node.entity), ...fields, ...of(node.scope.ids)], node.severity)
+    case "Partition":
+      return graded(
+        "conditionalIn",
+        [word(node.entity), word(node.scope.partition), ...fields, ...of(node.scope.values)],
+        node.severity
+      )
+    case "Type":
+      return graded("conditionalAll", [word(node.entity), ...fields], node.severity)
+  }
+}
+
+const ttl = (node: Extract<Node, { readonly _tag: "Ttl" }>): string => {
+  const args = [duration(node.fresh)]
+  if (node.stale !== node.fresh) args.push(`stale ${duration(node.stale)}`)
+  if (node.onError !== node.stale) args.push(`onError ${duration(node.onError)}`)
+  if (node.jitter !== 0) args.push(`jitter ${node.jitter}`)
+  return `ttl(${args.join(", ")})`
+}
+
+const versioned = (node: Extract<Node, { readonly _tag: "Versioned" }>): string => {
+  const value = typeof node.current === "function" ? parameters(node.current) : JSON.stringify(node.current)
+  if (node.atLeast) return `versioned(${node.name} >= ${value})`
+  return node.name === "version" ? `versioned(${value})` : `versioned(${node.name} = ${value})`
+}
+
+export const print = (node: Node): string => {
+  switch (node._tag) {
+    case "Forever":
+      return "forever"
+    case "Never":
+      return node.because === undefined ? "never" : `never(${node.because})`
+    case "Ttl":
+      return ttl(node)
+    case "Until": {
+      const tz = zone(node.cron)
+      return graded("until", [JSON.stringify(cron(node.cron)), ...(tz === undefined ? [] : [word(tz)])], node.severity)
+    }
+    case "Versioned":
+      return versioned(node)
+    case "Tagged":
+      return graded(
+        "tagged",
+        typeof node.tags === "function" ? [parameters(node.tags)] : node.tags.map(word),
+        node.severity
+      )
+    case "Conditional":
+      return conditional(node)
+    case "XFetch":
+      return `xfetch(${node.beta})`
+    case "And": {
+      const side = (inner: Node) => inner._tag === "Or" ? `(${print(inner)})` : print(inner)
+      // `and` groups to the left; a conjunction on the right keeps its brackets, so the tree reads back as it was.
+      const right = node.right.node
+      return `${side(node.left.node)} and ${right._tag === "And" ? `(${print(right)})` : side(right)}`
+    }
+    case "Or": {
+      const right = node.right.node
+      return `${print(node.left.node)} or ${right._tag === "Or" ? `(${print(right)})` : print(right)}`
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// reading back
+// -----------------------------------------------------------------------------
+
+/** A policy without functions, as data. */
+export type Syntax =
+  | { readonly _tag: "Forever" }
+  | { readonly _tag: "Never"; readonly because: string | null }
+  | { readonly _tag: "Ttl"; readonly fresh: number; readonly stale: number; readonly onError: number; readonly jitter: number }
+  | { readonly _tag: "Until"; readonly cron: string; readonly timeZone: string | null; readonly severity: Severity }
+  | { readonly _tag: "Versioned"; readonly name: string; readonly current: string | number; readonly atLeast: boolean }
+  | { readonly _tag: "Tagged"; readonly tags: ReadonlyArray<string>; readonly severity: Severity }
+  | {
+    readonly _tag: "Conditional"
+    readonly entity: string
+    readonly scope: "Row" | "Partition" | "Type"
+    readonly partition: string
+    readonly fields: ReadonlyArray<string> | null
+    readonly severity: Severity
+  }
+  | { readonly _tag: "XFetch"; readonly beta: number }
+  | { readonly _tag: "And"; readonly left: Syntax; readonly right: Syntax }
+  | { readonly _tag: "Or"; readonly left: Syntax; readonly right: Syntax }
+
+const number = /(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/i
+
+class Reader {
+  readonly text: string
+  at = 0
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  fail(wanted: string): never {
+    throw InvalidInput.make(
+      "Policy.parse",
+      "Unparsable",
+      `expected ${wanted} at ${this.at} of ${JSON.stringify(this.text)}`
+    )
+  }
+
+  take(pattern: RegExp): string | undefined {
+    const sticky = new RegExp(`\\s*(${pattern.source})`, `${pattern.flags.replace("y", "")}y`)
+    sticky.lastIndex = this.at
+    const found = sticky.exec(this.text)
+    if (found === null) return undefined
+    this.at = sticky.lastIndex
+    return found[1]
+  }
+
+  takeAll(pattern: RegExp, wanted: string): string {
+    return this.take(pattern) ?? this.fail(wanted)
+  }
+
+  has(pattern: RegExp): boolean {
+    return this.take(pattern) !== undefined
+  }
+
+  word(): string {
+    const quoted = this.take(/"(?:[^"\\]|\\.)*"/)
+    if (quoted === undefined) return this.takeAll(/[A-Za-z_][\w:./-]*/, "a name")
+    try {
+      return JSON.parse(quoted) as string
+    } catch {
+      return this.fail("a quoted name")
+    }
+  }
+
+  number(): number {
+    return Number(this.takeAll(new RegExp(`-?${number.source}`, "i"), "a number"))
+  }
+
+  duration(): number {
+    if (this.has(/inf\b/)) return Infinity
+    let total = 0
+    let read = false
+    for (;;) {
+      const part = this.take(new RegExp(`${number.source}(?:ms|[dhms])`, "i"))
+      if (part === undefined) return read ? total : this.fail("a duration")
+      const unit = /[a-z]+$/i.exec(part)![0]
+      const size = units.find(([name]) => name === unit)?.[1] ?? this.fail("a unit of time")
+      total += Number(part.slice(0, -unit.length)) * size
+      read = true
+    }
+  }
+
+  /** `, item` any number of times. */
+  more<A>(read: () => A): Array<A> {
+    const all: Array<A> = []
+    while (this.has(/,/)) all.push(read())
+    return all
+  }
+
+  severity(): Severity {
+    return this.has(/;/) ? this.takeAll(/Stale|OnError|Dead/, "a severity") as Severity : "Dead"
+  }
+}
+
+const parseFields = (reader: Reader): ReadonlyArray<string> => {
+  reader.takeAll(/\[/, "[")
+  if (reader.has(/\]/)) return []
+  const fields = [reader.word(), ...reader.more(() => reader.word())]
+  reader.takeAll(/\]/, "]")
+  return fields
+}
+
+const parseTtl = (reader: Reader): Syntax => {
+  const fresh = reader.duration()
+  let stale = fresh
+  let onError: number | undefined
+  let jitter = 0
+  reader.more(() => {
+    if (reader.has(/stale\b/)) stale = reader.duration()
+    else if (reader.has(/onError\b/)) onError = reader.duration()
+    else if (reader.has(/jitter\b/)) jitter = reader.number()
+    else reader.fail("stale, onError or jitter")
+  })
+  return { _tag: "Ttl", fresh, stale, onError: onError ?? stale, jitter }
+}
+
+const parseVersioned = (reader: Reader): Syntax => {
+  const name = reader.take(/[\w.-]+(?=\s*(?:>=|=))/)
+  const atLeast = name !== undefined && reader.has(/>=/)
+  if (name !== undefined && !atLeast) reader.takeAll(/=/, "=")
+  const current = reader.has(/(?=")/) ? reader.word() : reader.number()
+  return { _tag: "Versioned", name: name ?? "version", current, atLeast }
+}
+
+const parseTagged = (reader: Reader): Syntax => {
+  const tags = reader.has(/(?=[;)])/) ? [] : [reader.word(), ...reader.more(() => reader.word())]
+  return { _tag: "Tagged", tags, severity: reader.severity() }
+}
+
+const parseConditional = (reader: Reader, scope: "Row" | "Partition" | "Type"): Syntax => {
+  const entity = reader.word()
+  let partition = ""
+  if (scope === "Partition") {
+    reader.takeAll(/,/, "a partition")
+    partition = reader.word()
+  }
+  const [fields] = reader.more(() => parseFields(reader))
+  return { _tag: "Conditional", entity, scope, partition, fields: fields ?? null, severity: reader.severity() }
+}
+
+const parseUntil = (reader: Reader): Syntax => {
+  const cron = reader.word()
+  const [timeZone] = reader.more(() => reader.word())
+  return { _tag: "Until", cron, timeZone: timeZone ?? null, severity: reader.severity() }
+}
+
+const bracketed: Record<string, (reader: Reader) => Syntax> = {
+  ttl: parseTtl,
+  until: parseUntil,
+  versioned: parseVersioned,
+  tagged: parseTagged,
+  conditional: (reader) => parseConditional(reader, "Row"),
+  conditionalIn: (reader) => parseConditional(reader, "Partition"),
+  conditionalAll: (reader) => parseConditional(reader, "Type"),
+  xfetch: (reader) => ({ _tag: "XFetch", beta: reader.number() })
+}
+
+const parseFactor = (reader: Reader): Syntax => {
+  if (reader.has(/\(/)) {
+    const inner = parseOr(reader)
+    reader.takeAll(/\)/, ")")
+    return inner
+  }
+  const name = reader.takeAll(/[A-Za-z]+/, "a policy")
+  if (name === "forever") return { _tag: "Forever" }
+  if (name === "never") return { _tag: "Never", because: reader.take(/\([^()]*\)/)?.slice(1, -1) ?? null }
+  if (!Object.hasOwn(bracketed, name)) return reader.fail("the name of a policy")
+  reader.takeAll(/\(/, "(")
+  const leaf = bracketed[name]!(reader)
+  reader.takeAll(/\)/, ")")
+  return leaf
+}
+
+const parseAnd = (reader: Reader): Syntax => {
+  let left = parseFactor(reader)
+  while (reader.has(/and\b/)) left = { _tag: "And", left, right: parseFactor(reader) }
+  return left
+}
+
+const parseOr = (reader: Reader): Syntax => {
+  let left = parseAnd(reader)
+  while (reader.has(/or\b/)) left = { _tag: "Or", left, right: parseAnd(reader) }
+  return left
+}
+
+export const parse = (text: string): Syntax => {
+  const reader = new Reader(text)
+  const policy = parseOr(reader)
+  reader.takeAll(/\s*$/, "the end")
+  return policy
+}
+
+// -----------------------------------------------------------------------------
+// drawing
+// -----------------------------------------------------------------------------
+
+export interface Tree {
+  readonly label: string
+  readonly children: ReadonlyArray<Tree>
+}
+
+/** The policy as a tree whose nested `and`s (and `or`s) are one node. */
+export const outline = (node: Node, leaf: (node: Node) => string): Tree => {
+  if (node._tag !== "And" && node._tag !== "Or") return { label: leaf(node), children: [] }
+  const sides = [node.left.node, node.right.node].map((side) => outline(side, leaf))
+  const label = node._tag.toLowerCase()
+  return {
+    label,
+    children: sides.flatMap((side) => side.label === label && side.children.length > 0 ? side.children : [side])
+  }
+}
+
+export const draw = (tree: Tree): string =>
+  [
+    tree.label,
+    ...tree.children.flatMap((child, i) => {
+      const last = i === tree.children.length - 1
+      return draw(child).split("\n").map((line, j) => (j === 0 ? (last ? "└─ " : "├─ ") : last ? "   " : "│  ") + line)
+    })
+  ].join("\n")
