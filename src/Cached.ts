@@ -1,0 +1,1325 @@
+/**
+ * Cached reads: a key, a schema, a lookup and a policy, and what can be done
+ * with them.
+ *
+ * A definition is a value and does nothing by itself. Its operations run
+ * against whichever `CacheService` is provided: in memory, on a store of your
+ * own, or the instrumented one for tests; the same program runs on each.
+ *
+ * **Details**
+ *
+ * - An invalidation that has returned stays true, in every process on the same
+ *   store, whatever is in flight. `docs/consistency.md` lists the guarantees.
+ * - Per process and key, one load at a time: a hundred callers of a cold key
+ *   make one call, also when it fails.
+ * - A caller that is interrupted disturbs nobody; when the last one that waits
+ *   is, the load is interrupted.
+ * - Reads fail open: a store that is down costs loads, never an error.
+ *
+ * **Gotchas**
+ *
+ * - Invalidate **after** the write is committed, or use `mutate`.
+ * - The name is part of every stored key: two definitions must not share one.
+ * - A load runs in the context of the caller that started it, and others may
+ *   wait for it.
+ *
+ * **Example** (Define, read, invalidate)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * let price = 10
+ * const priceOf = Cached.make("price", {
+ *   key: Key.string("product"),
+ *   value: Schema.Finite,
+ *   lookup: () => Effect.sync(() => price)
+ * }, Policy.all(Policy.ttl("5 minutes"), Policy.tagged("prices")))
+ *
+ * const program = Effect.gen(function*() {
+ *   const before = yield* Cached.get(priceOf, "tea")
+ *   price = 12
+ *   const still = yield* Cached.get(priceOf, "tea")
+ *   yield* Cached.invalidate(priceOf, "tea")
+ *   return [before, still, yield* Cached.get(priceOf, "tea")]
+ * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1000 })))
+ *
+ * await Effect.runPromise(program) // => [10, 10, 12]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
+import type * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as CacheService from "./CacheService.ts"
+import * as Counters from "./internal/counters.ts"
+import * as Internal from "./internal/definition.ts"
+import * as Explain from "./internal/explain.ts"
+import * as Loads from "./internal/load.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+import * as Invalidation from "./Invalidation.ts"
+import * as Key from "./Key.ts"
+import * as Plan from "./Plan.ts"
+import type * as Policy from "./Policy.ts"
+import * as Verdict from "./Verdict.ts"
+
+/**
+ * Runtime type identifier of definitions.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-cache-algebra/Cached"
+
+/**
+ * Type-level identifier of definitions.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-cache-algebra/Cached"
+
+/**
+ * A cached read of values of type `V` by keys of type `K`.
+ *
+ * `E` and `R` are the errors and requirements of the lookup and of the policy's
+ * version effects. A store that fails adds no error of its own (but see
+ * `Options.storeFailure`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cached<in K, in out V, out E = never, out R = never> {
+  readonly [TypeId]: {
+    readonly _K: (_: K) => void
+    readonly _V: (_: V) => V
+    readonly _E: () => E
+    readonly _R: () => R
+  }
+  readonly name: string
+  readonly key: Key.Key<K>
+  readonly policy: Policy.Policy<K, V, E, R>
+  toString(): string
+}
+
+/**
+ * Any definition.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "name" | "toString"> {
+  readonly [TypeId]: object
+}
+
+/**
+ * A load took longer than `hardTimeout` and was interrupted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LoadTimeout extends Schema.TaggedError<LoadTimeout>()("LoadTimeout", {
+  name: Schema.String,
+  key: Schema.String,
+  millis: Schema.Finite
+}) {
+  override get message(): string {
+    return `loading ${this.key} took longer than ${this.millis} ms`
+  }
+}
+
+/**
+ * Who waits while an entry that may still be served is refreshed.
+ *
+ * - `background`: nobody; everyone is served the old value.
+ * - `caller`: the one who refreshes; the others are served the old value.
+ * - `everyone`: all share the refresh and wait for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Refresh = "background" | "caller" | "everyone"
+
+/**
+ * Options of a definition.
+ *
+ * - `key`, `value`: how keys are written, and the schema of values. Stores that
+ *   keep text write values with the schema's JSON codec.
+ * - `lookup`: loads one value from the origin.
+ * - `lookupMany`: loads several at once for `getMany`: one result for each key,
+ *   in the order of the keys.
+ * - `failures`: typed failures that are worth caching ("not found"), and the
+ *   policy for them. Such a failure is an answer: it replaces an older value.
+ * - `refresh`: who waits for a refresh; `background` unless given.
+ * - `softTimeout`: after this long, a caller who waits is served the old value
+ *   if there is one that may be served in such a case, and the load goes on.
+ * - `hardTimeout`: after this long, a load is interrupted and fails with
+ *   `LoadTimeout`.
+ * - `lease`: how long one process may keep the others from loading a key (1
+ *   minute). Correctness does not depend on it.
+ * - `waitLimit`: how long a caller waits for a load of another process before
+ *   it loads for itself, without storing (10 seconds).
+ * - `storeFailure`: what a read does when the store fails: `load` from the
+ *   origin (the default), or `fail` with `StoreError`, to protect the origin.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<
+  K,
+  V,
+  E,
+  R,
+  F = never,
+  H extends Duration.Input = never,
+  S extends "load" | "fail" = "load",
+  EM = never,
+  RM = never,
+  EF = never,
+  RF = never
+> {
+  readonly key: Key.Key<K>
+  readonly value: Schema.Codec<V, unknown>
+  readonly lookup: (key: NoInfer<K>) => Effect.Effect<NoInfer<V>, E, R>
+  readonly lookupMany?: (
+    keys: ReadonlyArray<NoInfer<K>>
+  ) => Effect.Effect<ReadonlyArray<Result.Result<NoInfer<V>, NoInfer<E>>>, EM, RM>
+  readonly failures?: { readonly error: Schema.Codec<F, unknown>; readonly policy: Policy.Policy<NoInfer<K>, NoInfer<F>, EF, RF> }
+  readonly refresh?: Refresh
+  readonly softTimeout?: Duration.Input
+  readonly hardTimeout?: H
+  readonly lease?: Duration.Input
+  readonly waitLimit?: Duration.Input
+  readonly storeFailure?: S
+}
+
+// -----------------------------------------------------------------------------
+// definitions
+// -----------------------------------------------------------------------------
+
+type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
+
+class Definition implements Internal.Definition {
+  readonly [TypeId] = {} as never
+  readonly name: string
+  readonly prefix: string
+  readonly key: Key.Key<never>
+  readonly policy: Policy.Any
+  readonly value: Internal.Kind
+  readonly failures: Internal.Kind | undefined
+  readonly knownToAll: Internal.Definition["knownToAll"]
+  readonly hasVersions: boolean
+  readonly lookupOne: (key: unknown) => AnyEffect
+  readonly lookupMany: ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>) | undefined
+  readonly refresh: Refresh
+  readonly softTimeout: Duration.Duration | undefined
+  readonly leaseFor: number
+  readonly waitLimit: number
+  readonly failsWithStore: boolean
+
+  constructor(name: string, options: AnyOptions, policy: Policy.Any) {
+    const where = `Cached.make("${name}")`
+    this.name = name
+    this.prefix = `${Key.encodeName(name)}:`
+    this.key = options.key
+    this.policy = policy
+    this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
+    this.failures = options.failures && {
+      policy: options.failures.policy,
+      plan: options.failures.policy.plan,
+      codec: Internal.makeCodec(options.failures.error)
+    }
+    this.knownToAll = Internal.knownToAll(this.value, this.failures)
+    this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
+    this.refresh = options.refresh ?? "background"
+    this.softTimeout = options.softTimeout === undefined ? undefined : duration(where, "softTimeout", options.softTimeout)
+    const hard = options.hardTimeout === undefined ? undefined : duration(where, "hardTimeout", options.hardTimeout)
+    this.leaseFor = Duration.toMillis(duration(where, "lease", options.lease ?? "1 minute"))
+    this.waitLimit = Duration.toMillis(duration(where, "waitLimit", options.waitLimit ?? "10 seconds"))
+    this.failsWithStore = options.storeFailure === "fail"
+    const { lookup, lookupMany } = options
+    const bounded = <A>(effect: AnyEffect<A>, key: () => string): AnyEffect<A> =>
+      hard === undefined ? effect : Effect.timeoutOrElse(effect, {
+        duration: hard,
+        orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: Duration.toMillis(hard) }))
+      })
+    this.lookupOne = (key) =>
+      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(new Internal.KeyAddress(this, key).key))
+    this.lookupMany = lookupMany && ((keys) =>
+      bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
+  }
+
+  toString(): string {
+    return `${this.name}(${this.key.fields.join(", ")}): ${this.policy}`
+  }
+
+  toJSON(): unknown {
+    return { _id: "Cached", name: this.name, key: this.key.fields, policy: this.policy.toString() }
+  }
+}
+
+interface AnyOptions extends
+  Pick<
+    Options<never, unknown, unknown, never>,
+    "refresh" | "softTimeout" | "lease" | "waitLimit"
+  >
+{
+  readonly key: Key.Key<never>
+  readonly value: Schema.Top
+  readonly lookup: (key: never) => AnyEffect
+  readonly lookupMany?: (keys: never) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>
+  readonly failures?: { readonly error: Schema.Top; readonly policy: Policy.Any }
+  readonly hardTimeout?: Duration.Input
+  readonly storeFailure?: "load" | "fail"
+}
+
+const duration = (where: string, name: string, input: Duration.Input): Duration.Duration => {
+  const parsed = Duration.fromInput(input)
+  if (Option.isNone(parsed) || Number.isNaN(input)) {
+    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a duration, and is ${String(input)}`)
+  }
+  if (!Duration.isPositive(parsed.value)) {
+    throw InvalidInput.make(where, "NegativeDuration", `${name} must be positive, and is ${Duration.format(parsed.value)}`)
+  }
+  return parsed.value
+}
+
+/**
+ * Defines a cached read.
+ *
+ * The policy is an argument of its own, so that the key and value of its
+ * functions infer from the options. Throws `InvalidInput` for an empty name and
+ * for durations that are not positive.
+ *
+ * **Example** (A typed failure that is cached too)
+ *
+ * ```ts
+ * import { Effect, Exit, Schema } from "effect"
+ * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Int }) {}
+ * let asked = 0
+ * const user = Cached.make("user", {
+ *   key: Key.int("id"),
+ *   value: Schema.String,
+ *   lookup: (id) => Effect.suspend(() => {
+ *     asked++
+ *     return id === 1 ? Effect.succeed("Ada") : Effect.fail(new NotFound({ id }))
+ *   }),
+ *   failures: { error: NotFound, policy: Policy.ttl("10 seconds") }
+ * }, Policy.ttl("5 minutes"))
+ *
+ * const twice = Effect.all([Effect.exit(Cached.get(user, 2)), Effect.exit(Cached.get(user, 2))]).pipe(
+ *   Effect.provide(MemoryCache.layer({ capacity: 10 }))
+ * )
+ * const [first, second] = await Effect.runPromise(twice)
+ * const summary = [Exit.isFailure(first), Exit.isFailure(second), asked]
+ * summary // => [true, true, 1]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <
+  K,
+  V,
+  E = never,
+  R = never,
+  PE = never,
+  PR = never,
+  F = never,
+  H extends Duration.Input = never,
+  S extends "load" | "fail" = "load",
+  EM = never,
+  RM = never,
+  EF = never,
+  RF = never
+>(
+  name: string,
+  options: Options<K, V, E, R, F, H, S, EM, RM, EF, RF>,
+  policy: Policy.Policy<NoInfer<K>, NoInfer<V>, PE, PR>
+): Cached<
+  K,
+  V,
+  | E
+  | F
+  | PE
+  | EM
+  | EF
+  | ([H] extends [never] ? never : LoadTimeout)
+  | (S extends "fail" ? CacheService.StoreError : never),
+  R | PR | RM | RF
+> => new Definition(name, options as unknown as AnyOptions, policy as Policy.Any) as never
+
+/**
+ * Tells whether a value is a definition.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCached = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+const inside = (self: Any): Definition => self as Definition
+
+const addressOf = (self: Any, key: unknown): Internal.KeyAddress => new Internal.KeyAddress(inside(self), key)
+
+/**
+ * The key under which a value is stored: the name and the parts of the key,
+ * escaped, with `:` in between. Throws `InvalidInput` for a key that has no
+ * encoding.
+ *
+ * @category invalidations
+ * @since 0.1.0
+ */
+export const keyOf = <K, V, E, R>(self: Cached<K, V, E, R>, key: K): string => addressOf(self, key).key
+
+/**
+ * The invalidation of some keys of a definition, as a value.
+ *
+ * @category invalidations
+ * @since 0.1.0
+ */
+export const keys = <K, V, E, R>(self: Cached<K, V, E, R>, ...all: ReadonlyArray<K>): Invalidation.Invalidation =>
+  Invalidation.keys(...all.map((key) => keyOf(self, key)))
+
+/**
+ * The invalidation of all keys of a definition that have the given fields, as a
+ * value. Without any: all keys of the definition.
+ *
+ * Every key is looked at, so a tag is cheaper where one can be foreseen.
+ *
+ * **Example** (All pages of one genre)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ *
+ * const films = Cached.make("films", {
+ *   key: Key.struct({ genre: Key.string("genre"), page: Key.int("page") }),
+ *   value: Schema.Array(Schema.String),
+ *   lookup: () => Effect.succeed([])
+ * }, Policy.forever)
+ *
+ * Cached.pattern(films, { genre: "drama" }).toString() // => "keys films:drama:*"
+ * ```
+ *
+ * @category invalidations
+ * @since 0.1.0
+ */
+export const pattern = <K, V, E, R>(
+  self: Cached<K, V, E, R>,
+  fixed: Key.Fixed<K> = {} as Key.Fixed<K>
+): Invalidation.Invalidation => {
+  const definition = inside(self)
+  return Invalidation.pattern({
+    name: Key.encodeName(definition.name),
+    parts: definition.key.pattern(fixed as Record<string, unknown>)
+  })
+}
+
+// -----------------------------------------------------------------------------
+// the interpreter
+// -----------------------------------------------------------------------------
+
+const noVersions: Loads.Versions = { value: {}, failure: {} }
+
+const readVersions = (
+  definition: Definition,
+  kind: Internal.Kind | undefined,
+  key: unknown
+): AnyEffect<Record<string, Plan.Version>> => {
+  if (kind === undefined || kind.plan.computed.length === 0) return Effect.succeed({})
+  return Effect.map(
+    Effect.forEach(kind.plan.computed, ({ current, name, slot }) =>
+      Effect.suspend(() => {
+        const answer = current(key as never)
+        const asVersion = (version: unknown) => [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
+        return Effect.isEffect(answer)
+          ? Effect.map(answer as AnyEffect, asVersion)
+          : Effect.sync(() => asVersion(answer))
+      })),
+    (all) => Object.fromEntries(all)
+  )
+}
+
+/** Versions are read before the entry and before a load, so what is stamped is never newer than what was loaded. */
+const currentVersions = (definition: Definition, key: unknown): AnyEffect<Loads.Versions> =>
+  definition.hasVersions
+    ? Effect.zipWith(
+      readVersions(definition, definition.value, key),
+      readVersions(definition, definition.failures, key),
+      (value, failure) => ({ value, failure })
+    )
+    : Effect.succeed(noVersions)
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** An entry that was looked at. */
+interface Sight {
+  readonly entry: CacheService.Entry
+  readonly view: Internal.View
+  readonly verdict: Verdict.Verdict
+  /** The verdict at another time, with the same draw. */
+  readonly again: (now: number) => Verdict.Verdict
+}
+
+/** One read of one key: what it knows, and the few steps it is made of. */
+class Read {
+  readonly definition: Definition
+  readonly service: CacheService.CacheService
+  readonly address: Internal.KeyAddress
+  readonly fiber: AnyFiber
+  readonly counters: Counters.Counters
+  private missed = false
+
+  constructor(definition: Definition, service: CacheService.CacheService, address: Internal.KeyAddress, fiber: AnyFiber) {
+    this.definition = definition
+    this.service = service
+    this.address = address
+    this.fiber = fiber
+    this.counters = service.counters(definition.name, fiber)
+  }
+
+  now(): number {
+    return this.service.now(this.fiber)
+  }
+
+  private label(): { readonly name: string; readonly key: string } {
+    return { name: this.definition.name, key: this.address.key }
+  }
+
+  /** Judges an entry; undefined if it cannot be made sense of. */
+  look(entry: CacheService.Entry, versions: Loads.Versions): Sight | undefined {
+    const view = Internal.open(this.address, entry, this.service.store, this.counters)
+    if (view === undefined) {
+      this.counters.unreadable++
+      this.service.publish({ _tag: "Unreadable", ...this.label() })
+      return undefined
+    }
+    // One draw for the whole read, made when it is first asked for. It is never 0.
+    let drawn: number | undefined
+    const draw = () => drawn ??= 1 - this.fiber.getRef(Random.Random).nextDoubleUnsafe()
+    const current = entry.stamp.failure ? versions.failure : versions.value
+    const again = (now: number) => {
+      const verdict = Plan.judge(view.armed, now, draw, entry.changed, current)
+      return entry.softened ? Verdict.meet(verdict, "Stale") : verdict
+    }
+    return { entry, view, again, verdict: again(this.now()) }
+  }
+
+  hit(sight: Sight): AnyEffect {
+    this.counters.hits++
+    this.service.publish({ _tag: "Hit", ...this.label() })
+    return sight.view.exit as AnyEffect
+  }
+
+  serveStale(sight: Sight, verdict: Verdict.Verdict): AnyEffect {
+    this.counters.staleServed++
+    this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
+    return sight.view.exit as AnyEffect
+  }
+
+  miss(found: Verdict.Verdict | "Nothing"): void {
+    if (this.missed) return
+    this.missed = true
+    this.counters.misses++
+    this.service.publish({ _tag: "Miss", ...this.label(), found })
+  }
+
+  coalesced(): void {
+    this.counters.coalesced++
+    this.service.publish({ _tag: "Coalesced", ...this.label() })
+  }
+
+  refreshing(): void {
+    this.counters.refreshes++
+    this.service.publish({ _tag: "Refresh", ...this.label() })
+  }
+
+  /** The old value in place of a load that failed or takes too long, if it may still be served now. */
+  fallback(sight: Sight | undefined): AnyEffect | undefined {
+    if (sight === undefined) return undefined
+    const verdict = sight.again(this.now())
+    return verdict === "Dead" ? undefined : this.serveStale(sight, verdict)
+  }
+
+  /** The result of a load: itself, or the old value where it is no answer. */
+  conclude(exit: Exit.Exit<unknown, unknown>, old: Sight | undefined): AnyEffect {
+    if (Exit.isSuccess(exit) || isAnswer(this.definition, exit)) return exit as AnyEffect
+    return this.fallback(old) ?? exit as AnyEffect
+  }
+
+  /** Loads for this caller alone and stores nothing. */
+  loadAlone(old: Sight | undefined): AnyEffect {
+    return Effect.suspend(() => {
+      const started = this.now()
+      return Effect.flatMap(Effect.exit(this.definition.lookupOne(this.address.input)), (exit) => {
+        Loads.reportLoad(this.service, this.counters, this.address, exit, this.now() - started, "unsaved")
+        return this.conclude(exit, old)
+      })
+    })
+  }
+
+  /** What a read does when the store failed. */
+  withoutStore(error: CacheService.StoreError, old: Sight | undefined): AnyEffect {
+    Loads.reportStoreFailure(this.service, this.counters, error)
+    if (this.definition.failsWithStore) return this.fallback(old) ?? Effect.fail(error)
+    return this.loadAlone(old)
+  }
+}
+
+/** A typed failure that is cached is an answer, not an error. */
+const isAnswer = (definition: Definition, exit: Exit.Exit<unknown, unknown>): boolean => {
+  if (definition.failures === undefined || Exit.isSuccess(exit)) return false
+  const error = Cause.findErrorOption(exit.cause)
+  return Option.isSome(error) && definition.failures.codec.is(error.value)
+}
+
+const lookupFor = (definition: Definition): Loads.Lookup => (flights) =>
+  Effect.map(Effect.exit(definition.lookupOne(flights[0]!.address.input)), (exit) => [exit])
+
+const lookupBatch = (definition: Definition): Loads.Lookup => (flights) =>
+  Effect.map(Effect.exit(definition.lookupMany!(flights.map(({ address }) => address.input))), (exit) => {
+    if (Exit.isFailure(exit)) return flights.map(() => exit)
+    if (exit.value.length !== flights.length) {
+      const wrong = Exit.die(
+        new Error(`lookupMany of "${definition.name}" gave ${exit.value.length} results for ${flights.length} keys`)
+      )
+      return flights.map(() => wrong)
+    }
+    return exit.value.map((result) => Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure))
+  })
+
+/** How a caller goes about filling a key. */
+interface Attempt {
+  readonly seen: Sight | undefined
+  readonly seenToken: CacheService.Token | undefined
+  readonly drop: boolean
+  readonly force: boolean
+  /** Waits for a load of this process that is under way. */
+  readonly join: boolean
+  /** Goes on though nobody waits. */
+  readonly held: boolean
+  readonly limit: Duration.Duration | undefined
+  readonly versions: Loads.Versions
+}
+
+type Filled =
+  | { readonly _tag: "Landed"; readonly exit: Exit.Exit<unknown, unknown>; readonly final: boolean }
+  | { readonly _tag: "Late" }
+  | { readonly _tag: "Found"; readonly entry: CacheService.Entry }
+  | { readonly _tag: "Busy"; readonly token: CacheService.Token }
+  | { readonly _tag: "Failed"; readonly error: CacheService.StoreError }
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+type BegunOrFailed = CacheService.Begun | { readonly _tag: "Failed"; readonly error: CacheService.StoreError }
+
+/** Asks the store for the lease. Whatever interrupts this gives up what the store may have granted. */
+const beginSafely = (
+  read: Read,
+  request: Omit<CacheService.Begin, "token" | "leaseFor" | "now">,
+  restore: Restore
+): AnyEffect<BegunOrFailed> => {
+  const { address, definition, service } = read
+  const token = service.token()
+  const begin = service.store.begin(address, { ...request, token, leaseFor: definition.leaseFor, now: read.now() })
+  return Effect.flatMap(Effect.exit(restore(begin)), (exit): AnyEffect<BegunOrFailed> => {
+    if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+    const giveUp = Effect.forkIn(Effect.ignore(service.store.abandon(address, token)), service.scope)
+    const error = Cause.findErrorOption(exit.cause)
+    const answer: AnyEffect<BegunOrFailed> = Option.isSome(error)
+      ? Effect.succeed({ _tag: "Failed", error: error.value })
+      : Effect.failCause(exit.cause)
+    return Effect.andThen(giveUp, answer)
+  })
+}
+
+const attend = (
+  flight: Loads.Flight,
+  attempt: Attempt,
+  own: boolean,
+  restore: Restore
+): AnyEffect<Filled> =>
+  Effect.map(Loads.attend(flight, attempt.limit, restore), (landed) =>
+    landed === undefined
+      ? { _tag: "Late" }
+      // One's own load began after the read did; what is joined counts only if the store let it stand.
+      : { _tag: "Landed", exit: landed.exit, final: own || landed.shared })
+
+/** Takes the lease and loads, or joins whoever has it. */
+const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      beginSafely(read, { seen: attempt.seenToken, drop: attempt.drop, force: attempt.force }, restore),
+      (begun): AnyEffect<Filled> => {
+        const { address, counters, definition, service } = read
+        switch (begun._tag) {
+          case "Leased": {
+            const usually = attempt.seen?.entry.stamp.duration ?? 0
+            const flight = new Loads.Flight(address, begun.lease, attempt.versions, usually)
+            if (attempt.seen !== undefined && Verdict.isServable(attempt.seen.verdict)) read.refreshing()
+            return Effect.andThen(
+              Loads.start(service, [flight], lookupFor(definition), counters, attempt.held),
+              attend(flight, attempt, true, restore)
+            )
+          }
+          case "Busy": {
+            // Only a load that the store says still stands may be joined.
+            const flight = attempt.join ? Loads.flightOf(service, begun.token) : undefined
+            if (flight === undefined) return Effect.succeed(begun)
+            read.coalesced()
+            return attend(flight, attempt, false, restore)
+          }
+          default:
+            return Effect.succeed(begun)
+        }
+      }
+    )
+  )
+
+// So many times a caller looks again after a load that it joined was refused; then it loads for itself.
+const maxRounds = 4
+
+// Notifications can be lost: this often a waiting caller looks for itself.
+const pollEvery = 1000
+
+const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions): AnyEffect<void> => {
+  const { address, service } = read
+  return Effect.suspend(() => {
+    if (service.refreshing.has(address.key)) return Effect.void
+    service.refreshing.add(address.key)
+    const attempt: Attempt = {
+      seen: sight,
+      seenToken: sight.entry.token,
+      drop: false,
+      force: false,
+      join: false,
+      held: true,
+      limit: undefined,
+      versions
+    }
+    const report = (filled: Filled) => {
+      if (filled._tag === "Failed") Loads.reportStoreFailure(service, read.counters, filled.error)
+    }
+    return Effect.asVoid(Effect.forkIn(
+      fill(read, attempt).pipe(
+        Effect.map(report),
+        Effect.onExit(() => Effect.sync(() => service.refreshing.delete(address.key)))
+      ),
+      service.scope
+    ))
+  })
+}
+
+/** Waits until another process is done with the key, or for a while. */
+const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyEffect<void> =>
+  Effect.timeoutOrElse(Effect.ignore(read.service.store.released(read.address, token)), {
+    duration: Math.max(1, Math.min(pollEvery, atMost)),
+    orElse: () => Effect.void
+  })
+
+const resolve = Effect.fnUntraced(function*(
+  definition: Definition,
+  service: CacheService.CacheService,
+  address: Internal.KeyAddress
+): Generator<AnyEffect, unknown, never> {
+  const fiber = (yield* Effect.withFiber((self) => Effect.succeed(self))) as AnyFiber
+  const read = new Read(definition, service, address, fiber)
+  const started = read.now()
+  const soft = definition.softTimeout
+  for (let round = 0; round < maxRounds;) {
+    const versions = (yield* currentVersions(definition, address.input)) as Loads.Versions
+    const answer = (yield* Effect.result(service.store.read(address))) as Result.Result<
+      CacheService.Entry | undefined,
+      CacheService.StoreError
+    >
+    if (Result.isFailure(answer)) return yield* read.withoutStore(answer.failure, undefined)
+    let entry = answer.success
+    // Ends when the store neither gives an entry that has come meanwhile, nor an answer to return.
+    for (;;) {
+      const sight = entry && read.look(entry, versions)
+      if (sight?.verdict === "Fresh") return yield* read.hit(sight)
+      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+      if (servable && definition.refresh === "background") {
+        yield* refreshInBackground(read, sight, versions)
+        return yield* read.serveStale(sight, sight.verdict)
+      }
+      const old = sight?.verdict === "Dead" ? undefined : sight
+      if (!servable) read.miss(sight?.verdict ?? (entry ? "Dead" : "Nothing"))
+      const filled = (yield* fill(read, {
+        seen: sight,
+        seenToken: entry?.token,
+        drop: entry !== undefined && old === undefined,
+        force: false,
+        join: !(servable && definition.refresh === "caller"),
+        held: false,
+        limit: old && soft,
+        versions
+      })) as Filled
+      if (filled._tag === "Found") {
+        entry = filled.entry
+        continue
+      }
+      if (filled._tag === "Failed") return yield* read.withoutStore(filled.error, old)
+      if (filled._tag === "Landed") {
+        if (filled.final) return yield* read.conclude(filled.exit, old)
+        round++
+        break
+      }
+      if (filled._tag === "Late") {
+        const stale = read.fallback(old)
+        if (stale !== undefined) return yield* stale
+        break
+      }
+      // Another process has it, or a write-through of this one.
+      if (servable && definition.refresh === "caller") return yield* read.serveStale(sight, sight.verdict)
+      const waited = read.now() - started
+      if (old !== undefined && soft !== undefined && waited >= Duration.toMillis(soft)) {
+        const stale = read.fallback(old)
+        if (stale !== undefined) return yield* stale
+      }
+      if (waited >= definition.waitLimit) return yield* read.loadAlone(old)
+      const atMost = old !== undefined && soft !== undefined ? Duration.toMillis(soft) - waited : definition.waitLimit - waited
+      yield* awaitOther(read, filled.token, atMost)
+      break
+    }
+  }
+  return yield* read.loadAlone(undefined)
+})
+
+/** The hot path: a fresh entry of this process, answered with what is stored. */
+const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): AnyEffect => {
+  const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
+  let address: Internal.KeyAddress
+  try {
+    address = new Internal.KeyAddress(definition, input)
+  } catch (error) {
+    return Effect.die(error)
+  }
+  if (!definition.hasVersions) {
+    const answer = service.store.read(address)
+    const entry = Exit.isExit(answer) && Exit.isSuccess(answer)
+      ? answer.value as CacheService.Entry | undefined
+      : undefined
+    if (entry !== undefined) {
+      const { changed, memo, softened } = entry
+      if (
+        memo instanceof Internal.View && memo.definition === definition && changed === undefined && !softened &&
+        service.now(fiber) < memo.armed.surelyFreshUntil
+      ) {
+        memo.counters.hits++
+        if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
+        return memo.exit as AnyEffect
+      }
+    }
+  }
+  return resolve(definition, service, address) as AnyEffect
+}
+
+// -----------------------------------------------------------------------------
+// reading
+// -----------------------------------------------------------------------------
+
+/**
+ * The value of a key: from the cache as far as the policy allows, else loaded.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const get: {
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect =>
+  Effect.withFiber((fiber) => getUnsafe(inside(self), key, fiber)))
+
+/**
+ * The value of a key if it may be served without a load; never loads, and
+ * refreshes nothing. A cached failure fails. A store that fails gives none.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const getOption: {
+  <K>(
+    key: K
+  ): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<Option.Option<V>, E, R | CacheService.CacheService>
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    key: K
+  ): Effect.Effect<Option.Option<V>, E, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect =>
+  withRead(self, key, (read) =>
+    Effect.gen(function*() {
+      const versions = yield* currentVersions(read.definition, key)
+      const answer = yield* Effect.result(read.service.store.read(read.address))
+      if (Result.isFailure(answer)) {
+        Loads.reportStoreFailure(read.service, read.counters, answer.failure)
+        return Option.none()
+      }
+      const sight = answer.success && read.look(answer.success, versions)
+      if (sight === undefined || !Verdict.isServable(sight.verdict)) return Option.none()
+      return Option.some(yield* sight.verdict === "Fresh" ? read.hit(sight) : read.serveStale(sight, sight.verdict))
+    })))
+
+const withRead = (self: Any, key: unknown, use: (read: Read) => AnyEffect): AnyEffect =>
+  Effect.withFiber((fiber) => {
+    const definition = inside(self)
+    const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
+    try {
+      return use(new Read(definition, service, new Internal.KeyAddress(definition, key), fiber))
+    } catch (error) {
+      return Effect.die(error)
+    }
+  })
+
+/** Takes the leases of several keys and starts one load for those that were granted. */
+const fillTogether = (
+  definition: Definition,
+  reads: ReadonlyArray<Read>,
+  versions: ReadonlyArray<Loads.Versions>,
+  entries: ReadonlyArray<CacheService.Entry | undefined>
+): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown> | undefined>> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const begun = yield* Effect.forEach(reads, (read, i) =>
+        beginSafely(read, { seen: entries[i]?.token, drop: entries[i] !== undefined, force: false }, restore), { concurrency: "unbounded" })
+      const flights = begun.flatMap((answer, i) => {
+        if (answer._tag !== "Leased") return []
+        const { address } = reads[i]!
+        return [{ i, flight: new Loads.Flight(address, answer.lease, versions[i]!, entries[i]?.stamp.duration ?? 0) }]
+      })
+      const exits: Array<Exit.Exit<unknown, unknown> | undefined> = reads.map(() => undefined)
+      if (flights.length === 0) return exits
+      const { counters, service } = reads[0]!
+      yield* Loads.start(service, flights.map(({ flight }) => flight), lookupBatch(definition), counters, false)
+      yield* Effect.forEach(flights, ({ flight, i }) =>
+        Effect.map(Loads.attend(flight, undefined, restore), (landed) => {
+          exits[i] = landed!.exit
+        }), { concurrency: "unbounded", discard: true })
+      return exits
+    })
+  )
+
+/** Answers what can be answered without a load; the others are to be filled together. */
+const getTogether = Effect.fnUntraced(function*(
+  definition: Definition,
+  reads: ReadonlyArray<Read>
+): Effect.fn.Return<ReadonlyArray<Exit.Exit<unknown, unknown>>, unknown> {
+  const seen = yield* Effect.forEach(reads, (read) =>
+    Effect.gen(function*() {
+      const versions = yield* currentVersions(definition, read.address.input)
+      const answer = yield* Effect.result(read.service.store.read(read.address))
+      const entry = Result.isSuccess(answer) ? answer.success : undefined
+      const sight = entry && read.look(entry, versions)
+      // Whatever is not plainly a miss goes the way of a single read.
+      const absent = Result.isSuccess(answer) && (sight === undefined || sight.verdict === "Dead")
+      return { read, versions, entry, absent }
+    }), { concurrency: "unbounded" })
+  const missing = seen.filter(({ absent }) => absent)
+  for (const { entry, read } of missing) read.miss(entry ? "Dead" : "Nothing")
+  const filled = yield* fillTogether(
+    definition,
+    missing.map(({ read }) => read),
+    missing.map(({ versions }) => versions),
+    missing.map(({ entry }) => entry)
+  )
+  const byRead = new Map(missing.map(({ read }, i) => [read, filled[i]]))
+  return yield* Effect.forEach(seen, ({ read }) => {
+    const exit = byRead.get(read)
+    return exit === undefined
+      ? Effect.exit(resolve(definition, read.service, read.address) as AnyEffect)
+      : Effect.succeed(exit)
+  }, { concurrency: "unbounded" })
+})
+
+const manyExits = (self: Any, all: ReadonlyArray<unknown>): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> =>
+  Effect.withFiber((fiber) => {
+    const definition = inside(self)
+    const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
+    let addresses: ReadonlyArray<Internal.KeyAddress>
+    try {
+      addresses = all.map((key) => new Internal.KeyAddress(definition, key))
+    } catch (error) {
+      return Effect.die(error)
+    }
+    const distinct = [...new Map(addresses.map((address) => [address.key, address])).values()]
+    const answers = definition.lookupMany === undefined
+      ? Effect.forEach(distinct, (address) => Effect.exit(getUnsafe(definition, address.input, fiber)), {
+        concurrency: "unbounded"
+      })
+      : getTogether(definition, distinct.map((address) => new Read(definition, service, address, fiber)))
+    return Effect.map(answers, (exits) => {
+      const byKey = new Map(distinct.map(({ key }, i) => [key, exits[i]!]))
+      return addresses.map(({ key }) => byKey.get(key)!)
+    })
+  })
+
+/**
+ * The values of several keys, in their order. What is missing is loaded by one
+ * call of `lookupMany` (if the definition has none, by one `lookup` each, at
+ * once). A key that is given twice is asked for once.
+ *
+ * Fails with the first failure, in the order of the keys; all loads have ended
+ * then. With `mode: "result"`, gives a result for each key and fails only with
+ * defects.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const getMany: {
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    keys: ReadonlyArray<K>
+  ): Effect.Effect<Array<V>, E, R | CacheService.CacheService>
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    keys: ReadonlyArray<K>,
+    options: { readonly mode: "result" }
+  ): Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
+} = (self: Any, all: ReadonlyArray<unknown>, options?: { readonly mode: "result" }): Effect.Effect<never, never, never> =>
+  Effect.flatMap(manyExits(self, all), (exits) =>
+    Effect.forEach(exits, (exit) => options === undefined ? exit : Effect.result(exit))) as never
+
+/**
+ * Loads a value anew and stores it, whatever is cached, and gives it. The old
+ * value is served to others meanwhile. A load that is under way does not count:
+ * it began before, so it is voided.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const refresh: {
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect =>
+  withRead(self, key, (read) =>
+    Effect.gen(function*() {
+      const versions = yield* currentVersions(read.definition, key)
+      const filled = yield* fill(read, {
+        seen: undefined,
+        seenToken: undefined,
+        drop: false,
+        force: true,
+        join: false,
+        held: false,
+        limit: undefined,
+        versions
+      })
+      switch (filled._tag) {
+        case "Landed":
+          return yield* filled.exit
+        case "Failed":
+          return yield* read.withoutStore(filled.error, undefined)
+        default: // a forced lease is granted or fails
+          return yield* read.loadAlone(undefined)
+      }
+    })))
+
+// -----------------------------------------------------------------------------
+// writing
+// -----------------------------------------------------------------------------
+
+/**
+ * Writes through: runs `write`, which writes to the origin and gives the value
+ * as it is there now, and stores that value.
+ *
+ * The write itself is the argument, since a value that is stored some time
+ * after its write could be older than what another writer has stored meanwhile.
+ * Around the write, of two racing writers either the later one's value stands
+ * or the key is empty. If the write fails the key is emptied, since it may have
+ * happened.
+ *
+ * Fails with `InvalidationError` if the store does not answer: before the write,
+ * when nothing is written; after it, with `mayHaveHappened`.
+ *
+ * @category writing
+ * @since 0.1.0
+ */
+export const set: {
+  <K, V, E2, R2>(
+    key: K,
+    write: Effect.Effect<V, E2, R2>
+  ): <E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<V, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
+  <K, V, E, R, E2, R2>(
+    self: Cached<K, V, E, R>,
+    key: K,
+    write: Effect.Effect<V, E2, R2>
+  ): Effect.Effect<V, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
+} = dual(3, (self: Any, key: unknown, write: AnyEffect): AnyEffect =>
+  withRead(self, key, (read) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const { address, counters, definition, service } = read
+        const removal = Invalidation.keys(address.key)
+        const versions = yield* restore(currentVersions(definition, key))
+        const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
+        if (begun._tag !== "Leased") {
+          const error = begun._tag === "Failed" ? begun.error : undefined
+          if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
+          return yield* new CacheService.InvalidationError({
+            invalidation: removal.toString(),
+            reason: error?.reason ?? "Malformed",
+            mayHaveHappened: true,
+            cause: error
+          })
+        }
+        const started = read.now()
+        const exit = yield* Effect.exit(restore(write))
+        const now = read.now()
+        const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
+        const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
+          const flight = { address, versions, usually: 0 }
+          const prepared = Loads.prepare(service, flight, exit, false, { now, millis: now - started, jitter }, counters)
+          if (prepared === undefined) return Effect.succeed(false)
+          return Effect.map(
+            service.store.commit(address, begun.lease, prepared.draft, now),
+            (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
+          )
+        }).pipe(Effect.catchCause((cause) => {
+          const error = Cause.findErrorOption(cause)
+          if (Option.isSome(error)) Loads.reportStoreFailure(service, counters, error.value)
+          return Effect.succeed(false)
+        })))
+        // Whoever took the lease meanwhile may have read before this write.
+        if (!stored) {
+          const removed = CacheService.invalidate(removal)
+          yield* Exit.isSuccess(exit) ? removed : Effect.ignore(removed)
+        }
+        return yield* exit
+      })
+    ) as AnyEffect))
+
+/**
+ * Invalidates one key. When it has returned, no read that starts later, in any
+ * process on the same store, returns what was loaded before.
+ *
+ * With `soft`, the entry is served once more as stale and refreshed. Fails with
+ * `InvalidationError` if the store did not acknowledge it; repeating it is safe.
+ *
+ * @category invalidating
+ * @since 0.1.0
+ */
+export const invalidate = <K, V, E, R>(
+  self: Cached<K, V, E, R>,
+  key: K,
+  options: { readonly soft?: boolean } = {}
+): Effect.Effect<void, CacheService.InvalidationError, CacheService.CacheService> =>
+  invalidateMany(self, [key], options)
+
+/**
+ * Invalidates several keys in one batch.
+ *
+ * @category invalidating
+ * @since 0.1.0
+ */
+export const invalidateMany = <K, V, E, R>(
+  self: Cached<K, V, E, R>,
+  all: ReadonlyArray<K>,
+  options: { readonly soft?: boolean } = {}
+): Effect.Effect<void, CacheService.InvalidationError, CacheService.CacheService> =>
+  Effect.suspend(() => {
+    const batch = keys(self, ...all)
+    return Effect.asVoid(CacheService.invalidate(options.soft === true ? Invalidation.soft(batch) : batch))
+  })
+
+/**
+ * Applies an invalidation: tags, changes, patterns, everything, or a batch of
+ * them. Gives how many entries it removed or softened at once, where the store
+ * can tell.
+ *
+ * @category invalidating
+ * @since 0.1.0
+ */
+export const apply: (
+  batch: Invalidation.Invalidation
+) => Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> = CacheService.invalidate
+
+/**
+ * Writes behind a fence: what the invalidation covers is invalidated before the
+ * write, and nothing loaded until the write has ended is stored. If this process
+ * dies in between, the fence ends by itself after `fence` (30 seconds), and
+ * what was loaded under it stays refused.
+ *
+ * A write is bounded by its fence: one that takes longer is interrupted and
+ * fails with `InvalidationError`.
+ *
+ * **Example** (A write that leaves no gap)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, Invalidation, MemoryCache } from "effect-cache-algebra"
+ *
+ * const rename = Effect.succeed("renamed") // a database transaction
+ * const program = rename.pipe(
+ *   Cached.mutate(Invalidation.tags("genre:drama")),
+ *   Effect.provide(MemoryCache.layer({ capacity: 10 }))
+ * )
+ * await Effect.runPromise(program) // => "renamed"
+ * ```
+ *
+ * @category writing
+ * @since 0.1.0
+ */
+export const mutate: {
+  (
+    over: Invalidation.Invalidation,
+    options?: { readonly fence?: Duration.Input }
+  ): <A, E, R>(
+    write: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+  <A, E, R>(
+    write: Effect.Effect<A, E, R>,
+    over: Invalidation.Invalidation,
+    options?: { readonly fence?: Duration.Input }
+  ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+} = dual((args) => Effect.isEffect(args[0]), CacheService.mutate)
+
+// -----------------------------------------------------------------------------
+// observing
+// -----------------------------------------------------------------------------
+
+/**
+ * Counts of one definition since the service was made.
+ *
+ * `hits` were served fresh, `staleServed` not fresh but allowed, `misses` had to
+ * wait for a load; `coalesced` of them shared another's. `loadsAvoided` is how
+ * many reads did without a load of their own.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export interface Stats extends Readonly<Counters.Counters> {
+  readonly reads: number
+  readonly hitRate: number
+  readonly loadsAvoided: number
+}
+
+const toStats = (counters: Counters.Counters): Stats => {
+  const reads = counters.hits + counters.staleServed + counters.misses
+  return {
+    ...counters,
+    reads,
+    hitRate: reads === 0 ? 0 : (counters.hits + counters.staleServed) / reads,
+    loadsAvoided: Math.max(0, reads - counters.loads)
+  }
+}
+
+/**
+ * The counts of a definition.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const stats = (self: Any): Effect.Effect<Stats, never, CacheService.CacheService> =>
+  Effect.map(CacheService.CacheService, (service) => toStats(service.allCounters().get(self.name) ?? Counters.make()))
+
+/**
+ * The counts of all definitions that were used, by name.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const allStats: Effect.Effect<ReadonlyMap<string, Stats>, never, CacheService.CacheService> = Effect.map(
+  CacheService.CacheService,
+  (service) => new Map([...service.allCounters()].map(([name, counters]) => [name, toStats(counters)]))
+)
+
+/**
+ * A count of a definition as a `Metric`, for exporters: `effect_cache_hits` and
+ * so on, with the attribute `cache`. Metrics read the counters when they are
+ * asked; a hit pays nothing for them.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const metric = (self: Any, counter: keyof Counters.Counters): Metric.Counter<number> =>
+  Counters.metric(self.name, counter)
+
+/**
+ * Why an entry is served or not: the policy as a tree, with each leaf's verdict
+ * and its reason. `toString` draws it.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export type Explanation = Explain.Explanation
+
+/**
+ * Explains what a read of a key would find now. Reads nothing else, loads
+ * nothing, changes nothing.
+ *
+ * **Example** (Why is this stale?)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Invalidation, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * const film = Cached.make("film", {
+ *   key: Key.int("id"),
+ *   value: Schema.String,
+ *   lookup: (id) => Effect.succeed(`film ${id}`)
+ * }, Policy.tagged("genre:drama"))
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Cached.get(film, 42)
+ *   yield* Cached.apply(Invalidation.tags("genre:drama"))
+ *   const explanation = yield* Cached.explain(film, 42)
+ *   return explanation.verdict
+ * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
+ *
+ * await Effect.runPromise(program) // => "Dead"
+ * ```
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const explain: {
+  <K>(
+    key: K
+  ): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<Explanation, E | CacheService.StoreError, R | CacheService.CacheService>
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    key: K
+  ): Effect.Effect<Explanation, E | CacheService.StoreError, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect =>
+  withRead(self, key, (read) =>
+    Effect.gen(function*() {
+      const versions = yield* currentVersions(read.definition, key)
+      const now = read.now()
+      const inspection = yield* read.service.store.inspect(read.address, now)
+      return Explain.make(read.address, inspection, versions, now, read.service.store, read.counters)
+    })))
+
+/**
+ * What a definition depends on, for documentation and review. `toString` writes
+ * it for people.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export type Description = Explain.Description
+
+/**
+ * Describes a definition: its keys, its policy, and what invalidates it.
+ * Generated from the policy, so it is true.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const describe = (self: Any): Description => Explain.describe(inside(self))

@@ -1,0 +1,266 @@
+/**
+ * What is to become untrue: keys, dependencies, patterns of keys, or everything.
+ *
+ * An invalidation is a value. `combine` makes one batch of any number of them
+ * and is associative, commutative and idempotent, with `empty` as its unit; so
+ * invalidations can be collected, printed, logged, tested and applied at once
+ * after a commit. Nothing happens until one is given to `Cached.apply`.
+ *
+ * Each target has a mode. A `hard` one makes what it covers as bad as the
+ * dependency's severity says (a key: gone); a `soft` one makes it `Stale`, so
+ * it is served once more while one caller refreshes it. Where one target is
+ * both, `hard` counts.
+ *
+ * **Example** (Invalidations are values)
+ *
+ * ```ts
+ * import { Equal } from "effect"
+ * import { Invalidation } from "effect-cache-algebra"
+ *
+ * const a = Invalidation.tags("genre:drama")
+ * const b = Invalidation.soft(Invalidation.tags("genre:noir"))
+ *
+ * Invalidation.combine(a, b).toString() // => "tag genre:drama, tag genre:noir (soft)"
+ * Equal.equals(Invalidation.combine(a, b), Invalidation.combine(b, a)) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Equal from "effect/Equal"
+import { dual } from "effect/Function"
+import * as Hash from "effect/Hash"
+import * as Pipeable from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import * as Change from "./Change.ts"
+import * as Dependency from "./Dependency.ts"
+import * as Key from "./Key.ts"
+import type * as Verdict from "./Verdict.ts"
+
+/**
+ * Runtime type identifier of invalidations.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-cache-algebra/Invalidation"
+
+/**
+ * Type-level identifier of invalidations.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-cache-algebra/Invalidation"
+
+/**
+ * A batch of targets with their modes.
+ *
+ * - `keys`: stored keys (`film:42`).
+ * - `dependencies`: names that entries depend on.
+ * - `patterns`: by their printed form.
+ * - `everything`: all that this cache's prefix holds, if given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Invalidation extends Pipeable.Pipeable, Equal.Equal {
+  readonly [TypeId]: TypeId
+  readonly keys: ReadonlyMap<string, Verdict.Mode>
+  readonly dependencies: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
+  readonly patterns: ReadonlyMap<string, { readonly pattern: Key.Pattern; readonly mode: Verdict.Mode }>
+  readonly everything: Verdict.Mode | undefined
+  toString(): string
+}
+
+const sameEntries = <V>(a: ReadonlyMap<unknown, V>, b: ReadonlyMap<unknown, V>, same: (x: V, y: V) => boolean) =>
+  a.size === b.size && [...a].every(([key, value]) => b.has(key) && same(value, b.get(key)!))
+
+const softly = (text: string, mode: Verdict.Mode): string => mode === "soft" ? `${text} (soft)` : text
+
+const Proto = {
+  ...Pipeable.Prototype,
+  [TypeId]: TypeId,
+  [Equal.symbol](this: Invalidation, that: unknown): boolean {
+    return isInvalidation(that) && this.everything === that.everything &&
+      sameEntries(this.keys, that.keys, (a, b) => a === b) &&
+      sameEntries(this.dependencies, that.dependencies, (a, b) => a === b) &&
+      sameEntries(this.patterns, that.patterns, (a, b) => a.mode === b.mode)
+  },
+  [Hash.symbol](this: Invalidation): number {
+    return Hash.string(`${this.everything} ${[...this.keys.keys(), ...this.dependencies.keys()].sort().join(" ")}`)
+  },
+  toString(this: Invalidation): string {
+    const all = [
+      ...[...this.keys].map(([key, mode]) => softly(`key ${Key.format(key)}`, mode)),
+      ...[...this.dependencies].map(([dependency, mode]) => softly(Dependency.format(dependency), mode)),
+      ...[...this.patterns].map(([text, { mode }]) => softly(`keys ${Key.format(text)}`, mode)),
+      ...(this.everything === undefined ? [] : [softly("everything", this.everything)])
+    ]
+    return all.length === 0 ? "nothing" : all.sort().join(", ")
+  },
+  toJSON(this: Invalidation): unknown {
+    return { _id: "Invalidation", invalidation: this.toString() }
+  },
+  [Symbol.for("nodejs.util.inspect.custom")](this: Invalidation): string {
+    return `Invalidation(${this.toString()})`
+  }
+}
+
+const make = (parts: Partial<Pick<Invalidation, "keys" | "dependencies" | "patterns" | "everything">>): Invalidation =>
+  Object.assign(Object.create(Proto), {
+    keys: parts.keys ?? new Map(),
+    dependencies: parts.dependencies ?? new Map(),
+    patterns: parts.patterns ?? new Map(),
+    everything: parts.everything
+  })
+
+/**
+ * Tells whether a value is an `Invalidation`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isInvalidation = (u: unknown): u is Invalidation => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Nothing; the unit of `combine`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const empty: Invalidation = make({})
+
+/**
+ * All that the cache holds.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const everything: Invalidation = make({ everything: "hard" })
+
+/**
+ * Stored keys, as `Cached.keyOf` gives them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const keys = (...stored: ReadonlyArray<string>): Invalidation =>
+  make({ keys: new Map(stored.map((key) => [key, "hard"])) })
+
+/**
+ * Names that entries depend on.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const dependencies = (...names: ReadonlyArray<Dependency.Dependency>): Invalidation =>
+  make({ dependencies: new Map(names.map((name) => [name, "hard"])) })
+
+/**
+ * Tags. Throws `InvalidInput` for an empty one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tags = (...names: ReadonlyArray<string>): Invalidation => dependencies(...names.map(Dependency.tag))
+
+/**
+ * What changes touch.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
+  dependencies(...all.flatMap(Change.dependencies))
+
+/**
+ * All keys that match a pattern, as `Cached.pattern` gives it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const pattern = (of: Key.Pattern): Invalidation =>
+  make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
+
+/**
+ * The same targets, softly: what they cover is served once more as stale.
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const soft = (self: Invalidation): Invalidation =>
+  make({
+    keys: new Map([...self.keys.keys()].map((key) => [key, "soft"])),
+    dependencies: new Map([...self.dependencies.keys()].map((name) => [name, "soft"])),
+    patterns: new Map([...self.patterns].map(([text, { pattern }]) => [text, { pattern, mode: "soft" }])),
+    everything: self.everything && "soft"
+  })
+
+/**
+ * The stronger of two modes.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const stronger = (a: Verdict.Mode | undefined, b: Verdict.Mode | undefined): Verdict.Mode | undefined =>
+  a === "hard" || b === "hard" ? "hard" : a ?? b
+
+const union = <K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>, both: (x: V, y: V) => V): ReadonlyMap<K, V> => {
+  const all = new Map(a)
+  for (const [key, value] of b) all.set(key, all.has(key) ? both(all.get(key)!, value) : value)
+  return all
+}
+
+/**
+ * One batch of two. Associative, commutative, idempotent; `empty` is its unit.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const combine: {
+  (that: Invalidation): (self: Invalidation) => Invalidation
+  (self: Invalidation, that: Invalidation): Invalidation
+} = dual(2, (self: Invalidation, that: Invalidation): Invalidation =>
+  make({
+    keys: union(self.keys, that.keys, (a, b) => stronger(a, b)!),
+    dependencies: union(self.dependencies, that.dependencies, (a, b) => stronger(a, b)!),
+    patterns: union(self.patterns, that.patterns, (a, b) => a.mode === "hard" ? a : b),
+    everything: stronger(self.everything, that.everything)
+  }))
+
+/**
+ * One batch of any number.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const combineAll = (all: Iterable<Invalidation>): Invalidation => {
+  let batch = empty
+  for (const one of all) batch = combine(batch, one)
+  return batch
+}
+
+/**
+ * Whether there is nothing to invalidate.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isEmpty = (self: Invalidation): boolean =>
+  self.keys.size === 0 && self.dependencies.size === 0 && self.patterns.size === 0 && self.everything === undefined
+
+/**
+ * Whether the invalidation names this key, a dependency of it, or a pattern
+ * that it matches.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const covers = (
+  self: Invalidation,
+  key: string,
+  dependencies: ReadonlyArray<Dependency.Dependency>
+): boolean =>
+  self.everything !== undefined || self.keys.has(key) ||
+  dependencies.some((name) => self.dependencies.has(name)) ||
+  [...self.patterns.values()].some(({ pattern }) => Key.matches(pattern, key))

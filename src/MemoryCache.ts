@@ -1,0 +1,495 @@
+/**
+ * A cache in this process.
+ *
+ * One synchronous step is atomic here, so a read needs no tokens: an index from
+ * dependency to entries removes or marks entries at once when a dependency is
+ * invalidated, and a load in flight is checked against what was invalidated
+ * since it began. Memory is bounded by the entries that live (`capacity`,
+ * `maxBytes`), not by the tags ever seen.
+ *
+ * **Gotchas**
+ *
+ * - Values are kept as they are, not copied: do not mutate what a read gives.
+ * - `maxBytes` measures values by the length of their JSON, which costs an
+ *   encoding per load. It is an estimate, not the size on the heap.
+ * - Invalidating a dependency takes time in proportion to the entries that have
+ *   it, since they are freed at once.
+ *
+ * **Example** (A cached read in memory)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * const square = Cached.make("square", {
+ *   key: Key.int("n"),
+ *   value: Schema.Finite,
+ *   lookup: (n) => Effect.succeed(n * n)
+ * }, Policy.ttl("1 minute"))
+ *
+ * const program = Cached.get(square, 12).pipe(Effect.provide(MemoryCache.layer({ capacity: 100 })))
+ * await Effect.runPromise(program) // => 144
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { LRUCache } from "lru-cache"
+import * as CacheService from "./CacheService.ts"
+import type { Dependency } from "./Dependency.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+import * as Invalidation from "./Invalidation.ts"
+import * as Key from "./Key.ts"
+import type * as Plan from "./Plan.ts"
+import type * as Verdict from "./Verdict.ts"
+
+/**
+ * Options of a cache in memory.
+ *
+ * - `capacity`: the most entries; the least recently used goes first.
+ * - `maxBytes`: the most bytes of encoded values. A single value above it is
+ *   served but not stored.
+ * - `journalLimit`: the most invalidated dependencies that are remembered for
+ *   loads in flight (65 536). A load during which more are invalidated is
+ *   served but not stored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly capacity: number
+  readonly maxBytes?: number
+  readonly journalLimit?: number
+}
+
+/**
+ * How much a store holds, for tests and dashboards.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sizes {
+  readonly entries: number
+  readonly bytes: number
+  readonly dependencies: number
+  readonly leases: number
+  readonly journal: number
+  readonly fences: number
+}
+
+/**
+ * A store in memory with its instruments: what it holds, and ways to lose it.
+ * Losing any of it is always safe; tests do it on purpose.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryStore extends CacheService.CacheStore {
+  readonly sizes: () => Sizes
+  readonly keys: () => ReadonlyArray<string>
+  readonly peek: (key: string) => CacheService.Entry | undefined
+  readonly corrupt: (key: string, payload: unknown) => boolean
+  readonly evict: (what: "entry" | "lease" | "journal", key?: string) => void
+}
+
+class Stored implements CacheService.Entry {
+  readonly key: string
+  readonly token: CacheService.Token
+  payload: unknown
+  readonly stamp: Plan.Stamp
+  readonly fatal: ReadonlySet<Dependency>
+  changed: Map<Dependency, Verdict.Mode> | undefined = undefined
+  changedAt: Map<Dependency, number> | undefined = undefined
+  softened = false
+  memo: unknown
+  /** What a read answers: made once, so that a hit makes nothing. */
+  readonly answer: Exit.Exit<CacheService.Entry>
+
+  constructor(key: string, token: CacheService.Token, draft: CacheService.Draft, memo: unknown) {
+    this.key = key
+    this.token = token
+    this.payload = draft.payload
+    this.stamp = draft.stamp
+    this.fatal = draft.fatal
+    this.memo = memo
+    this.answer = Exit.succeed(this)
+  }
+
+  mark(dependency: Dependency, mode: Verdict.Mode, now: number): void {
+    this.changed ??= new Map()
+    this.changedAt ??= new Map()
+    this.changed.set(dependency, Invalidation.stronger(this.changed.get(dependency), mode)!)
+    if (!this.changedAt.has(dependency)) this.changedAt.set(dependency, now)
+  }
+}
+
+/**
+ * What was invalidated, as far back as the oldest load in flight needs it: the
+ * last position at which each dependency was named. Bounded; what is forgotten
+ * raises the floor, below which the journal cannot tell and loads are refused.
+ */
+class Journal {
+  readonly limit: number
+  readonly last = new Map<Dependency, number>()
+  position = 0
+  floor = 0
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  note(dependency: Dependency): void {
+    // Deleting first keeps the map in order of position.
+    this.last.delete(dependency)
+    this.last.set(dependency, ++this.position)
+    if (this.last.size > this.limit) this.forgetTo(this.last.values().next().value!)
+  }
+
+  forgetTo(position: number): void {
+    for (const [dependency, at] of this.last) {
+      if (at > position) break
+      this.last.delete(dependency)
+    }
+    this.floor = Math.max(this.floor, position)
+  }
+
+  quietSince(position: number, dependencies: Iterable<Dependency>): boolean {
+    if (position < this.floor) return false
+    for (const dependency of dependencies) if ((this.last.get(dependency) ?? 0) > position) return false
+    return true
+  }
+}
+
+class HeldLease implements CacheService.Lease {
+  readonly token: CacheService.Token
+  readonly known: ReadonlyArray<Dependency>
+  /** The journal's position when the load began. */
+  readonly position: number
+  /** The fences that stood when the load began. */
+  readonly fences: ReadonlyArray<CacheService.Fence>
+  readonly until: number
+  readonly waiting = new Set<() => void>()
+
+  constructor(
+    token: CacheService.Token,
+    known: ReadonlyArray<Dependency>,
+    position: number,
+    fences: ReadonlyArray<CacheService.Fence>,
+    until: number
+  ) {
+    this.token = token
+    this.known = known
+    this.position = position
+    this.fences = fences
+    this.until = until
+  }
+}
+
+/** What is remembered of a removed entry, for `explain`: facts, never the value. */
+interface Grave {
+  readonly entry: Pick<Stored, "payload" | "stamp" | "changed" | "changedAt" | "softened">
+  readonly because: string
+  readonly at: number
+}
+
+const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
+
+const positive = (where: string, name: string, value: number): number => {
+  if (!Number.isSafeInteger(value) || value <= 0) {
+    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
+  }
+  return value
+}
+
+// So many removed entries are remembered for `explain`.
+const rememberedGraves = 1024
+
+/**
+ * A store in memory, for `CacheService.make` and for tests.
+ *
+ * Throws `InvalidInput` for a capacity that is not a positive integer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, Scope.Scope> => {
+  const capacity = positive("MemoryCache", "capacity", options.capacity)
+  const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
+  const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536)
+  return Effect.map(
+    Effect.acquireRelease(PubSub.sliding<Invalidation.Invalidation>(1024), PubSub.shutdown),
+    (hub) => makeStoreWith(capacity, maxBytes, journalLimit, hub)
+  )
+}
+
+const makeStoreWith = (
+  capacity: number,
+  maxBytes: number | undefined,
+  journalLimit: number,
+  hub: PubSub.PubSub<Invalidation.Invalidation>
+): MemoryStore => {
+  const index = new Map<Dependency, Set<Stored>>()
+  const leases = new Map<string, HeldLease>()
+  const fences = new Map<CacheService.Token, CacheService.Fence>()
+  const journal = new Journal(journalLimit)
+  const graves = new LRUCache<string, Grave>({ max: Math.min(capacity, rememberedGraves) })
+  let listeners = 0
+
+  const enlist = (entry: Stored): void => {
+    for (const dependency of entry.stamp.dependencies) {
+      const entries = index.get(dependency)
+      if (entries === undefined) index.set(dependency, new Set([entry]))
+      else entries.add(entry)
+    }
+  }
+
+  const delist = (entry: Stored): void => {
+    for (const dependency of entry.stamp.dependencies) {
+      const entries = index.get(dependency)
+      if (entries?.delete(entry) && entries.size === 0) index.delete(dependency)
+    }
+  }
+
+  const entries = new LRUCache<string, Stored>({
+    max: capacity,
+    ...(maxBytes === undefined ? {} : { maxSize: maxBytes }),
+    dispose: (entry, _key, reason) => {
+      delist(entry)
+      if (reason === "evict") bury(entry, "evicted to make room", Number.NaN)
+    }
+  })
+
+  const bury = (entry: Stored, because: string, at: number): void => {
+    const { changed, changedAt, softened, stamp } = entry
+    graves.set(entry.key, { entry: { payload: undefined, changed, changedAt, softened, stamp }, because, at })
+  }
+
+  const remove = (entry: Stored, because: string, now: number): void => {
+    if (entries.peek(entry.key) !== entry) return
+    entries.delete(entry.key)
+    bury(entry, because, now)
+  }
+
+  const release = (key: string, lease: HeldLease): void => {
+    if (leases.get(key) !== lease) return
+    leases.delete(key)
+    // Leases stand in the order in which they were taken, so the first is the oldest.
+    const oldest = leases.values().next()
+    journal.forgetTo(oldest.done ? journal.position : Math.min(oldest.value.position, journal.position))
+    for (const wake of lease.waiting) wake()
+  }
+
+  const standing = (fence: CacheService.Fence, now: number): boolean => fences.has(fence.id) && now < fence.until
+
+  const standingFences = (now: number): ReadonlyArray<CacheService.Fence> => {
+    for (const fence of fences.values()) if (now >= fence.until) fences.delete(fence.id)
+    return [...fences.values()]
+  }
+
+  const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): number => {
+    if (leases.size > 0) journal.note(dependency)
+    const affected = index.get(dependency)
+    if (affected === undefined) return 0
+    const count = affected.size
+    for (const entry of [...affected]) {
+      entry.mark(dependency, mode, now)
+      if (mode === "hard" && entry.fatal.has(dependency)) remove(entry, "invalidated", now)
+    }
+    return count
+  }
+
+  const invalidateKey = (key: string, mode: Verdict.Mode, now: number): number => {
+    const lease = leases.get(key)
+    if (lease !== undefined) release(key, lease)
+    const entry = entries.peek(key)
+    if (entry === undefined) return 0
+    if (mode === "hard") remove(entry, "the key was invalidated", now)
+    else entry.softened = true
+    return 1
+  }
+
+  const invalidateBatch = (batch: Invalidation.Invalidation, now: number): number => {
+    let count = 0
+    for (const [key, mode] of batch.keys) count += invalidateKey(key, mode, now)
+    for (const [dependency, mode] of batch.dependencies) count += invalidateDependency(dependency, mode, now)
+    return count
+  }
+
+  const sweepKeys = (which: Key.Pattern | "everything", mode: Verdict.Mode, now: number): number => {
+    const covered = (key: string) => which === "everything" || Key.matches(which, key)
+    let count = 0
+    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
+      if (covered(key)) count += invalidateKey(key, mode, now)
+    }
+    return count
+  }
+
+  const announce = (batch: Invalidation.Invalidation): void => {
+    if (listeners > 0) PubSub.publishUnsafe(hub, batch)
+  }
+
+  const begin = (address: CacheService.Address, request: CacheService.Begin): CacheService.Begun => {
+    const entry = entries.peek(address.key)
+    if (entry !== undefined && !request.force && entry.token !== request.seen) return { _tag: "Found", entry }
+    if (entry !== undefined && request.drop) remove(entry, "found dead", request.now)
+    const { known } = address
+    const held = leases.get(address.key)
+    if (held !== undefined && held.token !== request.token) {
+      // A lease that was taken under other tokens is doomed, and is stolen rather than waited for.
+      const stands = request.now < held.until && journal.quietSince(held.position, held.known)
+      if (stands && !request.force) return { _tag: "Busy", token: held.token }
+      release(address.key, held)
+    }
+    const lease = new HeldLease(
+      request.token,
+      known,
+      journal.position,
+      standingFences(request.now),
+      request.now + request.leaseFor
+    )
+    leases.set(address.key, lease)
+    return { _tag: "Leased", lease }
+  }
+
+  const commit = (
+    address: CacheService.Address,
+    lease: CacheService.Lease,
+    draft: CacheService.Draft,
+    now: number
+  ): CacheService.Outcome => {
+    const held = leases.get(address.key)
+    if (held === undefined || held.token !== lease.token) return "lost"
+    const { dependencies } = draft.stamp
+    const quiet = journal.quietSince(held.position, dependencies)
+    release(address.key, held)
+    if (!quiet) return "invalidated"
+    const over = held.fences.filter((fence) => Invalidation.covers(fence.over, address.key, dependencies))
+    if (over.length > 0) return over.every((fence) => standing(fence, now)) ? "fenced" : "invalidated"
+    if (draft.expiresAt <= now) return "unstored"
+    const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
+    if (size !== undefined && size > maxBytes!) return "unstored"
+    const entry = new Stored(address.key, lease.token, draft, draft.memo)
+    entries.set(address.key, entry, size === undefined ? {} : { size })
+    enlist(entry)
+    graves.delete(address.key)
+    return "stored"
+  }
+
+  const inspect = (address: CacheService.Address, now: number): CacheService.Inspection => {
+    const live = entries.peek(address.key)
+    const grave = live === undefined ? graves.get(address.key) : undefined
+    const entry = live ?? grave?.entry
+    return {
+      entry,
+      changedAt: entry?.changedAt ?? new Map(),
+      removed: grave && { because: grave.because, at: grave.at },
+      leased: leases.get(address.key)?.token,
+      fenced: standingFences(now).some((fence) =>
+        Invalidation.covers(fence.over, address.key, entry?.stamp.dependencies ?? address.known)
+      )
+    }
+  }
+
+  const listening = Effect.acquireRelease(
+    Effect.sync(() => {
+      listeners++
+    }),
+    () =>
+      Effect.sync(() => {
+        listeners--
+      })
+  )
+
+  return {
+    name: "memory",
+    payload: "value",
+    offset: () => 0,
+    read: ({ key }) => entries.get(key)?.answer ?? nothing,
+    begin: (address, request) => Effect.sync(() => begin(address, request)),
+    commit: (address, lease, draft, now) => Effect.sync(() => commit(address, lease, draft, now)),
+    abandon: ({ key }, token) =>
+      Effect.sync(() => {
+        const held = leases.get(key)
+        if (held?.token === token) release(key, held)
+      }),
+    released: ({ key }, token) =>
+      Effect.callback<void>((resume) => {
+        const held = leases.get(key)
+        if (held === undefined || held.token !== token) return resume(Effect.void)
+        const wake = () => resume(Effect.void)
+        held.waiting.add(wake)
+        return Effect.sync(() => held.waiting.delete(wake))
+      }),
+    invalidate: (batch, now) =>
+      Effect.sync(() => {
+        const count = invalidateBatch(batch, now)
+        announce(batch)
+        return count
+      }),
+    sweep: (which, mode, now) =>
+      Effect.sync(() => {
+        const count = sweepKeys(which, mode, now)
+        const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
+        announce(mode === "soft" ? Invalidation.soft(all) : all)
+        return count
+      }),
+    fence: (fence, now) =>
+      Effect.sync(() => {
+        fences.set(fence.id, fence)
+        for (const key of fence.over.keys.keys()) invalidateKey(key, "hard", now)
+        for (const dependency of fence.over.dependencies.keys()) invalidateDependency(dependency, "hard", now)
+        for (const { pattern } of fence.over.patterns.values()) sweepKeys(pattern, "hard", now)
+        if (fence.over.everything !== undefined) sweepKeys("everything", "hard", now)
+        announce(fence.over)
+      }),
+    lift: (fence, now) =>
+      Effect.sync(() => {
+        const stood = standing(fence, now)
+        fences.delete(fence.id)
+        return stood
+      }),
+    inspect: (address, now) => Effect.sync(() => inspect(address, now)),
+    invalidations: Stream.unwrap(
+      Effect.map(Effect.andThen(listening, PubSub.subscribe(hub)), (subscription) =>
+        Stream.fromSubscription(subscription))
+    ),
+    sizes: () => ({
+      entries: entries.size,
+      bytes: entries.calculatedSize,
+      dependencies: index.size,
+      leases: leases.size,
+      journal: journal.last.size,
+      fences: fences.size
+    }),
+    keys: () => [...entries.keys()],
+    peek: (key) => entries.peek(key),
+    corrupt: (key, payload) => {
+      const entry = entries.peek(key)
+      if (entry === undefined) return false
+      entry.payload = payload
+      entry.memo = undefined
+      return true
+    },
+    evict: (what, key) => {
+      if (what === "journal") journal.forgetTo(++journal.position)
+      else if (what === "entry") for (const one of key === undefined ? [...entries.keys()] : [key]) entries.delete(one)
+      else for (const [one, lease] of [...leases]) if (key === undefined || one === key) release(one, lease)
+    }
+  }
+}
+
+/**
+ * A cache in this process. Entries and loads in flight end with the layer.
+ *
+ * Throws `InvalidInput` for a capacity that is not a positive integer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<CacheService.CacheService> =>
+  CacheService.layer(makeStore(options))

@@ -1,0 +1,164 @@
+/**
+ * What a definition is inside: its plan, its codec, and how a stored entry
+ * becomes something that can be judged and served.
+ */
+import * as Exit from "effect/Exit"
+import * as Hash from "effect/Hash"
+import * as Schema from "effect/Schema"
+import type { Address, CacheStore, Entry } from "../CacheService.ts"
+import type { Dependency } from "../Dependency.ts"
+import * as Key from "../Key.ts"
+import * as Plan from "../Plan.ts"
+import type * as Policy from "../Policy.ts"
+import type * as Verdict from "../Verdict.ts"
+import type { Counters } from "./counters.ts"
+
+/** A value's or error's way to text and back, with a fingerprint of its schema. */
+export interface Codec {
+  readonly is: (value: unknown) => boolean
+  readonly encode: (value: unknown) => Exit.Exit<string, unknown>
+  readonly decode: (text: unknown) => Exit.Exit<unknown, unknown>
+  readonly shape: () => string
+}
+
+/** One kind of result: the value, or a typed failure that is cached. */
+export interface Kind {
+  readonly policy: Policy.Any
+  readonly plan: Plan.Plan
+  readonly codec: Codec
+}
+
+export interface Definition {
+  readonly name: string
+  readonly prefix: string
+  readonly key: Key.Key<never>
+  readonly value: Kind
+  readonly failures: Kind | undefined
+  /** Dependencies that no key is needed for; undefined when some function must be asked. */
+  readonly knownToAll: ReadonlyArray<Dependency> | undefined
+  /** Whether any version must be read anew at each judgement. */
+  readonly hasVersions: boolean
+}
+
+export const makeCodec = (schema: Schema.Top): Codec => {
+  const json = Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
+  const encode = Schema.encodeUnknownExit(json)
+  const decode = Schema.decodeUnknownExit(json)
+  let shape: string | undefined
+  const attempt = <A>(run: (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
+    try {
+      return run(input)
+    } catch (defect) {
+      return Exit.die(defect)
+    }
+  }
+  return {
+    is: Schema.is(schema),
+    encode: attempt(encode),
+    decode: attempt(decode),
+    shape: () => shape ??= fingerprint(schema)
+  }
+}
+
+// Entries written by another version of the schema are misses, not decode failures.
+const fingerprint = (schema: Schema.Top): string => {
+  const document = JSON.stringify(Schema.toJsonSchemaDocument(Schema.toCodecJson(schema)))
+  return (Hash.string(document) >>> 0).toString(36) + document.length.toString(36)
+}
+
+const noNames: ReadonlyArray<Dependency> = []
+
+/** Where one key's entry lives. What the key tells is computed when it is asked for, once. */
+export class KeyAddress implements Address {
+  readonly definition: Definition
+  readonly input: unknown
+  readonly key: string
+  private names: ReadonlyArray<Dependency> | undefined
+
+  constructor(definition: Definition, input: unknown) {
+    this.definition = definition
+    this.input = input
+    const parts = definition.key.parts(input as never)
+    this.key = parts.length === 1 ? definition.prefix + parts[0] : parts.length === 0 ? definition.name : definition.prefix + parts.join(":")
+    this.names = definition.knownToAll
+  }
+
+  get known(): ReadonlyArray<Dependency> {
+    return this.names ??= knownOf(this.definition, this.input)
+  }
+}
+
+// A load may end in a value or in a failure that is cached: what either depends on is captured before it.
+export const knownOf = (definition: Definition, input: unknown): ReadonlyArray<Dependency> => {
+  const names = Plan.knownDependencies(definition.value.plan, input)
+  if (definition.failures === undefined) return names
+  const more = Plan.knownDependencies(definition.failures.plan, input)
+  return more.length === 0 ? names : [...new Set([...names, ...more])]
+}
+
+export const knownToAll = (value: Kind, failures: Kind | undefined): ReadonlyArray<Dependency> | undefined => {
+  const plans = failures === undefined ? [value.plan] : [value.plan, failures.plan]
+  if (plans.some((plan) => plan.fromKey.length > 0)) return undefined
+  const names = new Set(plans.flatMap((plan) => plan.known))
+  return names.size === 0 ? noNames : [...names]
+}
+
+/** An entry that was made sense of: what to serve, and the plan that has met its stamp. */
+export class View {
+  readonly definition: Definition
+  readonly exit: Exit.Exit<unknown, unknown>
+  readonly armed: Plan.Armed
+  readonly counters: Counters
+
+  constructor(definition: Definition, exit: Exit.Exit<unknown, unknown>, armed: Plan.Armed, counters: Counters) {
+    this.definition = definition
+    this.exit = exit
+    this.armed = armed
+    this.counters = counters
+  }
+}
+
+export const kindOf = (definition: Definition, failure: boolean): Kind | undefined =>
+  failure ? definition.failures : definition.value
+
+/**
+ * Makes sense of an entry, once. Undefined when it does not decode, was written
+ * for another schema, or a user's function throws on it: what a store returns
+ * is never trusted.
+ */
+export const open = (
+  address: KeyAddress,
+  entry: Entry,
+  store: CacheStore,
+  counters: Counters
+): View | undefined => {
+  const { definition } = address
+  if (entry.memo instanceof View && entry.memo.definition === definition) return entry.memo
+  const kind = kindOf(definition, entry.stamp.failure)
+  if (kind === undefined) return undefined
+  let content = entry.payload
+  if (store.payload === "text") {
+    if (entry.stamp.shape !== kind.codec.shape()) return undefined
+    const decoded = kind.codec.decode(content)
+    if (Exit.isFailure(decoded)) return undefined
+    content = decoded.value
+  }
+  try {
+    const view = new View(
+      definition,
+      entry.stamp.failure ? Exit.fail(content) : Exit.succeed(content),
+      Plan.arm(kind.plan, address.input, content, entry.stamp),
+      counters
+    )
+    return entry.memo = view
+  } catch {
+    return undefined
+  }
+}
+
+/** Dependencies of which a hard change leaves nothing to serve. */
+export const fatalOf = (armed: Plan.Armed, dependencies: ReadonlyArray<Dependency>): ReadonlySet<Dependency> =>
+  new Set(dependencies.filter((name) => armed.alternatives.every((a) => a.severities.get(name) === "Dead")))
+
+export const isServable = (verdict: Verdict.Verdict): boolean =>
+  verdict === "Fresh" || verdict === "Refresh" || verdict === "Stale"

@@ -1,0 +1,340 @@
+/**
+ * Why an entry is served or not, and what a definition depends on: for people.
+ */
+import * as Exit from "effect/Exit"
+import type { CacheStore, Inspection } from "../CacheService.ts"
+import * as Dependency from "../Dependency.ts"
+import * as Key from "../Key.ts"
+import * as Plan from "../Plan.ts"
+import type * as Policy from "../Policy.ts"
+import * as Verdict from "../Verdict.ts"
+import type { Counters } from "./counters.ts"
+import { type Definition, type KeyAddress, kindOf, open } from "./definition.ts"
+import type { Versions } from "./load.ts"
+import * as Text from "./policyText.ts"
+
+/** The policy as a tree, each part with its verdict and why. */
+export interface Explanation {
+  readonly key: string
+  /** What a read would find; `Dead` also when nothing is stored. */
+  readonly verdict: Verdict.Verdict
+  /** Whether an entry is stored. A removed one may still be explained. */
+  readonly stored: boolean
+  readonly because: string
+  readonly tree: Part | undefined
+  toString(): string
+}
+
+export interface Part {
+  readonly label: string
+  readonly verdict: Verdict.Verdict
+  readonly because: string
+  readonly parts: ReadonlyArray<Part>
+}
+
+/** A length of time for people: `3.2 s`, `4 min`, `2 h`. */
+export const ago = (millis: number): string => {
+  if (!Number.isFinite(millis)) return millis === Infinity ? "ever" : "some time"
+  const units: ReadonlyArray<readonly [string, number]> = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1000]]
+  const [unit, size] = units.find(([, size]) => millis >= size) ?? ["ms", 1]
+  return `${Math.round(millis / size * 10) / 10} ${unit}`
+}
+
+interface Seen {
+  readonly address: KeyAddress
+  readonly plan: Plan.Plan
+  /** The value, or undefined when only the facts of a removed entry are left. */
+  readonly content: unknown
+  readonly stamp: Plan.Stamp
+  readonly changed: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
+  readonly changedAt: ReadonlyMap<Dependency.Dependency, number>
+  readonly versions: Readonly<Record<string, Plan.Version>>
+  readonly now: number
+}
+
+// A leaf numbers its own computed versions; its facts are found under the numbers of the whole plan.
+const slotsOf = (leaf: Plan.Plan, seen: Seen, from: Readonly<Record<string, Plan.Version>>): Record<string, Plan.Version> => {
+  const mine: Record<string, Plan.Version> = { ...from }
+  for (const { current, name, slot } of leaf.computed) {
+    const whole = seen.plan.computed.find((c) => c.name === name && c.current === current)?.slot
+    const version = whole === undefined ? undefined : from[whole]
+    if (version === undefined) delete mine[slot]
+    else mine[slot] = version
+  }
+  return mine
+}
+
+const judgeLeaf = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
+  const stamp = { ...seen.stamp, versions: slotsOf(policy.plan, seen, seen.stamp.versions) }
+  const armed = Plan.arm(policy.plan, seen.address.input, seen.content, stamp)
+  return Plan.judge(armed, seen.now, () => 1, seen.changed, slotsOf(policy.plan, seen, seen.versions))
+}
+
+const changesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<string> => {
+  const alternative = policy.plan.alternatives[0]
+  if (alternative === undefined) return []
+  let names: Iterable<Dependency.Dependency>
+  try {
+    names = [
+      ...alternative.constants.keys(),
+      ...alternative.sources.flatMap((source) => source.names(seen.address.input as never, seen.content as never))
+    ]
+  } catch { // the value is gone: all that was recorded may be meant
+    names = seen.changed.keys()
+  }
+  const recorded = new Set(seen.stamp.dependencies)
+  return [...new Set(names)].flatMap((name) => {
+    const mode = seen.changed.get(name)
+    if (mode === undefined) {
+      return recorded.has(name) ? [] : [`${Dependency.format(name)} was no dependency when it was loaded`]
+    }
+    const at = seen.changedAt.get(name)
+    const when = at === undefined ? "" : ` ${ago(seen.now - at)} ago`
+    return [`${Dependency.format(name)} invalidated${mode === "soft" ? " softly" : ""}${when}`]
+  })
+}
+
+const ttlReason = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, seen: Seen): string => {
+  const age = Math.max(0, seen.now - seen.stamp.storedAt)
+  const shortened = 1 - node.jitter * seen.stamp.jitter
+  const until = (millis: number) => ago(millis * shortened)
+  const grace = [
+    ...(node.stale > node.fresh ? [`stale until ${until(node.stale)}`] : []),
+    ...(node.onError > node.stale ? [`on error until ${until(node.onError)}`] : [])
+  ]
+  return [`age ${ago(age)} of ${until(node.fresh)}`, ...grace].join(", ")
+}
+
+const untilReason = (node: Extract<Policy.Node, { readonly _tag: "Until" }>, seen: Seen): string => {
+  const tick = Plan.nextTick(node.cron, seen.stamp.storedAt)
+  return tick === Infinity
+    ? "never ticks again"
+    : tick <= seen.now
+    ? `ticked ${ago(seen.now - tick)} ago`
+    : `ticks in ${ago(tick - seen.now)}`
+}
+
+const versionReason = (policy: Policy.Any, seen: Seen): string => {
+  const node = policy.node as Extract<Policy.Node, { readonly _tag: "Versioned" }>
+  const slot = typeof node.current === "function"
+    ? seen.plan.computed.find((c) => c.current === node.current && c.name === node.name)?.slot ?? ""
+    : node.name
+  const now = typeof node.current === "function" ? seen.versions[slot] : node.current
+  return `loaded under ${node.name} ${seen.stamp.versions[slot] ?? "none"}, now ${now ?? "none"}`
+}
+
+const xfetchReason = (beta: number, seen: Seen): string => {
+  let armed: Plan.Armed
+  try {
+    armed = Plan.arm(seen.plan, seen.address.input, seen.content, seen.stamp)
+  } catch { // the value is gone
+    return ""
+  }
+  const end = Math.max(...armed.alternatives.map((a) => a.freshUntil))
+  if (!Number.isFinite(end)) return "nothing ends freshness"
+  const spread = beta * seen.stamp.duration
+  const chance = spread === 0 ? 0 : Math.min(1, Math.exp(-Math.max(0, end - seen.now) / spread))
+  return `the load took ${ago(seen.stamp.duration)}; a read refreshes with chance ${chance.toPrecision(2)}`
+}
+
+const reasonOf = (policy: Policy.Any, seen: Seen): string => {
+  const { node } = policy
+  switch (node._tag) {
+    case "Ttl":
+      return ttlReason(node, seen)
+    case "Until":
+      return untilReason(node, seen)
+    case "Versioned":
+      return versionReason(policy, seen)
+    case "XFetch":
+      return xfetchReason(node.beta, seen)
+    case "Tagged":
+    case "Conditional":
+      return changesOf(policy, seen).join("; ") || "unchanged"
+    default:
+      return ""
+  }
+}
+
+const partOf = (policy: Policy.Any, seen: Seen): Part => {
+  const { node } = policy
+  if (node._tag !== "And" && node._tag !== "Or") {
+    return { label: Text.print(node), verdict: judgeSafely(policy, seen), because: reasonOf(policy, seen), parts: [] }
+  }
+  const sides = [partOf(node.left, seen), partOf(node.right, seen)]
+  const label = node._tag.toLowerCase()
+  const parts = sides.flatMap((side) => side.label === label && side.parts.length > 0 ? side.parts : [side])
+  const verdict = sides.map((side) => side.verdict).reduce(node._tag === "And" ? Verdict.meet : Verdict.join)
+  return { label, verdict, because: "", parts }
+}
+
+// A tag function cannot be asked about a value that is gone; what was recorded and changed then speaks for it.
+const judgeSafely = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
+  try {
+    return judgeLeaf(policy, seen)
+  } catch {
+    return seen.changed.size > 0 ? "Dead" : "Fresh"
+  }
+}
+
+const decisive = (part: Part): string =>
+  part.verdict === "Fresh"
+    ? "all of its policy holds"
+    : part.parts.length === 0
+    ? part.because || part.label
+    : part.parts.filter((p) => p.verdict === part.verdict).map(decisive).join("; ")
+
+const lineOf = (part: Part): Text.Tree => ({
+  label: `${part.label}  ${part.verdict}${part.because === "" ? "" : `: ${part.because}`}`,
+  children: part.parts.map(lineOf)
+})
+
+const explanation = (fields: Omit<Explanation, "toString">): Explanation => ({
+  ...fields,
+  toString() {
+    const head = `${Key.format(fields.key)} is ${fields.verdict}: ${fields.because}`
+    return fields.tree === undefined ? head : `${head}\n${Text.draw(lineOf(fields.tree))}`
+  }
+})
+
+const beside = (inspection: Inspection): ReadonlyArray<string> => [
+  ...(inspection.leased === undefined ? [] : ["a load is under way"]),
+  ...(inspection.fenced ? ["a fence stands over it"] : [])
+]
+
+/** Explains what a store knows of a key. */
+export const make = (
+  address: KeyAddress,
+  inspection: Inspection,
+  versions: Versions,
+  now: number,
+  store: CacheStore,
+  counters: Counters
+): Explanation => {
+  const { definition, key } = address
+  const { entry, removed } = inspection
+  const none = (because: string) =>
+    explanation({ key, verdict: "Dead", stored: false, because: [because, ...beside(inspection)].join("; "), tree: undefined })
+  if (entry === undefined) return none("nothing is stored")
+  const kind = kindOf(definition, entry.stamp.failure)
+  if (kind === undefined) return none("a stored failure that is not cached any more")
+  let content: unknown
+  if (removed === undefined) {
+    const view = open(address, { ...entry, token: "", memo: undefined }, store, counters)
+    if (view === undefined) return none("what is stored cannot be read")
+    content = Exit.isSuccess(view.exit) ? view.exit.value : undefined
+    if (Exit.isFailure(view.exit) && store.payload === "value") content = entry.payload
+  }
+  const seen: Seen = {
+    address,
+    plan: kind.plan,
+    content,
+    stamp: entry.stamp,
+    changed: entry.changed ?? new Map(),
+    changedAt: inspection.changedAt,
+    versions: entry.stamp.failure ? versions.failure : versions.value,
+    now
+  }
+  const tree = partOf(kind.policy, seen)
+  const judged = entry.softened ? Verdict.meet(tree.verdict, "Stale") : tree.verdict
+  const gone = removed === undefined
+    ? undefined
+    : removed.because === "invalidated" && judged === "Dead"
+    ? undefined
+    : `${removed.because}${Number.isFinite(removed.at) ? ` ${ago(now - removed.at)} ago` : ""}`
+  const why = [
+    ...(gone === undefined ? [] : [gone]),
+    ...(entry.softened ? ["the key was invalidated softly"] : []),
+    ...(gone === undefined || judged !== "Fresh" ? [decisive(tree)] : []),
+    ...beside(inspection)
+  ]
+  return explanation({
+    key,
+    verdict: removed === undefined ? judged : "Dead",
+    stored: removed === undefined,
+    because: why.filter((reason) => reason !== "").join("; "),
+    tree
+  })
+}
+
+// -----------------------------------------------------------------------------
+// describing
+// -----------------------------------------------------------------------------
+
+/** What a definition depends on. */
+export interface Description {
+  readonly name: string
+  readonly key: ReadonlyArray<string>
+  readonly policy: string
+  readonly failures: string | undefined
+  readonly invalidatedBy: ReadonlyArray<string>
+  toString(): string
+}
+
+const dependsOn = (f: { readonly length: number }): string => f.length === 1 ? "of the key" : "of the value"
+
+const fieldsOf = (fields: ReadonlyArray<string> | undefined): string =>
+  fields === undefined ? "anything" : fields.length === 0 ? "" : fields.join(", ")
+
+const conditionalText = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): string => {
+  const { entity, scope } = node
+  const fields = fieldsOf(node.fields)
+  switch (scope._tag) {
+    case "Row":
+      return `the ${entity} ${scope.ids === undefined ? "of the key" : dependsOn(scope.ids)}: ${
+        fields === "" ? "" : `${fields}, `
+      }coming or going`
+    case "Partition":
+      return `the ${entity}s of a ${scope.partition} ${scope.values === undefined ? "of the key" : dependsOn(scope.values)}: ${
+        fields === "" ? "" : `${fields}, `
+      }membership`
+    case "Type":
+      return `any ${entity}: ${fields === "" ? "" : `${fields}, `}membership`
+  }
+}
+
+const causes = (policy: Policy.Any): ReadonlyArray<string> => {
+  const { node } = policy
+  switch (node._tag) {
+    case "And":
+    case "Or":
+      return [...causes(node.left), ...causes(node.right)]
+    case "Ttl":
+      return node.fresh === Infinity ? [] : [`age ${Text.duration(node.fresh)}`]
+    case "Until":
+      return [`the clock: ${Text.cron(node.cron)}`]
+    case "Versioned":
+      return [`another ${node.name}`]
+    case "Tagged":
+      return typeof node.tags === "function" ? [`tags ${dependsOn(node.tags)}`] : node.tags.map((tag) => `tag ${tag}`)
+    case "Conditional":
+      return [conditionalText(node)]
+    case "Never":
+      return ["at once"]
+    default:
+      return []
+  }
+}
+
+/** Describes a definition, from its policy. */
+export const describe = (definition: Definition): Description => {
+  const description = {
+    name: definition.name,
+    key: definition.key.fields,
+    policy: Text.print(definition.value.policy.node),
+    failures: definition.failures && Text.print(definition.failures.policy.node),
+    invalidatedBy: [...new Set(["its key", ...causes(definition.value.policy)])]
+  }
+  return {
+    ...description,
+    toString() {
+      return [
+        `${description.name}(${description.key.join(", ")})`,
+        `  policy: ${description.policy}`,
+        ...(description.failures === undefined ? [] : [`  failures: ${description.failures}`]),
+        "  invalidated by:",
+        ...description.invalidatedBy.map((cause) => `    - ${cause}`)
+      ].join("\n")
+    }
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * Loads that are under way in this process.
+ *
+ * A flight is one key being filled under a lease; a load is one call of the
+ * user's lookup, which may fill several (a batch). A load runs in a fiber of its
+ * own, so that whoever waits for it can leave without disturbing the others;
+ * when the last one has left, it is interrupted and its leases are given up.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type { CacheService, Draft, Lease, Outcome, StoreError, Token } from "../CacheService.ts"
+import * as Plan from "../Plan.ts"
+import type { Counters } from "./counters.ts"
+import { type Definition, fatalOf, type KeyAddress, kindOf, View } from "./definition.ts"
+
+/** The versions that are current, by slot: those of values, and those of failures that are cached. */
+export interface Versions {
+  readonly value: Readonly<Record<string, Plan.Version>>
+  readonly failure: Readonly<Record<string, Plan.Version>>
+}
+
+/** How a flight ended. Only if it is `shared` may those who joined take its result; else they look again. */
+export interface Landed {
+  readonly exit: Exit.Exit<unknown, unknown>
+  readonly shared: boolean
+}
+
+export class Flight {
+  readonly address: KeyAddress
+  readonly lease: Lease
+  readonly versions: Versions
+  /** How long earlier loads of the key took, in milliseconds. */
+  readonly usually: number
+  readonly landed: Deferred.Deferred<Landed> = Deferred.makeUnsafe()
+  load!: Load
+
+  constructor(address: KeyAddress, lease: Lease, versions: Versions, usually: number) {
+    this.address = address
+    this.lease = lease
+    this.versions = versions
+    this.usually = usually
+  }
+}
+
+export class Load {
+  readonly service: CacheService
+  readonly flights: ReadonlyArray<Flight>
+  /** Kept alive though nobody waits: a refresh in the background. */
+  held: boolean
+  waiters = 0
+  fiber: Fiber.Fiber<void> | undefined = undefined
+
+  constructor(service: CacheService, flights: ReadonlyArray<Flight>, held: boolean) {
+    this.service = service
+    this.flights = flights
+    this.held = held
+    for (const flight of flights) flight.load = this
+  }
+
+  /** Someone stopped waiting; the last one ends the load. */
+  leave(): void {
+    this.waiters--
+    if (this.waiters > 0 || this.held || this.fiber === undefined) return
+    // Detached first, so that nobody joins what is being given up.
+    for (const flight of this.flights) this.service.flights.delete(flight.lease.token)
+    this.fiber.interruptUnsafe()
+  }
+}
+
+export const flightOf = (service: CacheService, token: Token): Flight | undefined =>
+  service.flights.get(token) as Flight | undefined
+
+/** What is recorded and stored of a result. */
+interface Prepared {
+  readonly draft: Draft
+  readonly view: View
+}
+
+// One slow or fast load makes a poor estimate: the larger of the last and a decaying average.
+const steady = (last: number, usually: number): number => Math.max(last, (last + usually) / 2)
+
+const isCacheable = (definition: Definition, exit: Exit.Exit<unknown, unknown>): "value" | "failure" | undefined => {
+  if (Exit.isSuccess(exit)) return "value"
+  if (definition.failures === undefined) return undefined
+  const [reason, ...others] = exit.cause.reasons
+  return reason !== undefined && others.length === 0 && Cause.isFailReason(reason) && definition.failures.codec.is(reason.error)
+    ? "failure"
+    : undefined
+}
+
+const contentOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
+  Exit.isSuccess(exit) ? exit.value : Cause.squash(exit.cause)
+
+/**
+ * The facts of a result, ready to be stored; undefined when it cannot be
+ * written as text. Throws what a user's tag function throws.
+ */
+export const prepare = (
+  service: CacheService,
+  flight: Pick<Flight, "address" | "versions" | "usually">,
+  exit: Exit.Exit<unknown, unknown>,
+  failure: boolean,
+  facts: { readonly now: number; readonly millis: number; readonly jitter: number },
+  counters: Counters
+): Prepared | undefined => {
+  const { address } = flight
+  const { definition, input, known } = address
+  const { codec, plan } = kindOf(definition, failure)!
+  const content = contentOf(exit)
+  const text = service.store.payload === "text" ? codec.encode(content) : undefined
+  if (text !== undefined && Exit.isFailure(text)) return undefined
+  const found = Plan.foundDependencies(plan, input, content, known)
+  const stamp: Plan.Stamp = {
+    storedAt: facts.now,
+    duration: steady(facts.millis, flight.usually),
+    jitter: facts.jitter,
+    versions: { ...plan.constants, ...(failure ? flight.versions.failure : flight.versions.value) },
+    dependencies: found.length === 0 ? known : [...known, ...found],
+    shape: service.store.payload === "text" ? codec.shape() : "",
+    failure
+  }
+  const armed = Plan.arm(plan, input, content, stamp)
+  const view = new View(definition, exit, armed, counters)
+  return {
+    view,
+    draft: {
+      payload: text === undefined ? content : text.value,
+      stamp,
+      found,
+      fatal: fatalOf(armed, stamp.dependencies),
+      expiresAt: Plan.lastUse(armed),
+      size: () => {
+        const written = text ?? codec.encode(content)
+        return Exit.isSuccess(written) ? written.value.length : 1
+      },
+      memo: service.store.payload === "value" ? view : undefined
+    }
+  }
+}
+
+const mayBeShared = (outcome: Outcome): boolean =>
+  outcome === "stored" || outcome === "fenced" || outcome === "unstored"
+
+const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failure" | "defect" | "interrupted" =>
+  Exit.isSuccess(exit)
+    ? "success"
+    : Exit.hasDies(exit)
+    ? "defect"
+    : Cause.hasInterruptsOnly(exit.cause)
+    ? "interrupted"
+    : "failure"
+
+/** Counts a load and tells of it. */
+export const reportLoad = (
+  service: CacheService,
+  counters: Counters,
+  address: KeyAddress,
+  exit: Exit.Exit<unknown, unknown>,
+  millis: number,
+  outcome: Outcome | "unsaved"
+): void => {
+  counters.loads++
+  if (Exit.isFailure(exit)) counters.loadFailures++
+  const { definition: { name }, key } = address
+  if (outcome === "invalidated" || outcome === "lost") {
+    counters.refused++
+    service.publish({ _tag: "Refused", name, key, outcome })
+  }
+  service.publish({ _tag: "Load", name, key, millis, result: resultOf(exit), outcome })
+}
+
+/** Counts a failed operation of the store and tells of it. */
+export const reportStoreFailure = (service: CacheService, counters: Counters, error: StoreError): void => {
+  counters.storeFailures++
+  service.publish({ _tag: "StoreFailed", error })
+}
+
+const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void, never, never> =>
+  Effect.withFiber((fiber) => {
+    const { service } = load
+    const started = service.now(fiber)
+    return Effect.flatMap(lookup(load.flights), (exits) =>
+      Effect.forEach(load.flights, (flight, i) => {
+        const now = service.now(fiber)
+        return land(service, flight, exits[i]!, {
+          now,
+          millis: now - started,
+          jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
+        }, counters)
+      }, { discard: true, concurrency: "unbounded" }))
+  })
+
+const land = (
+  service: CacheService,
+  flight: Flight,
+  exit: Exit.Exit<unknown, unknown>,
+  facts: { readonly now: number; readonly millis: number; readonly jitter: number },
+  counters: Counters
+): Effect.Effect<void> => {
+  const { address, lease } = flight
+  const settle = (landed: Landed, outcome: Outcome | "unsaved") => {
+    service.flights.delete(lease.token)
+    reportLoad(service, counters, address, landed.exit, facts.millis, outcome)
+    Deferred.doneUnsafe(flight.landed, Exit.succeed(landed))
+  }
+  const giveUp = (result: Exit.Exit<unknown, unknown>, shared: boolean) =>
+    Effect.map(
+      Effect.ignore(service.store.abandon(address, lease.token)),
+      () => settle({ exit: result, shared }, "unsaved")
+    )
+  const kind = isCacheable(address.definition, exit)
+  // A failure has no value in which dependencies could be found, so what the store said of the lease when they
+  // joined holds for all who wait: a hundred callers make one call to a failing origin.
+  if (kind === undefined) return giveUp(exit, true)
+  let prepared: Prepared | undefined
+  try {
+    prepared = prepare(service, flight, exit, kind === "failure", facts, counters)
+  } catch (thrown) {
+    return giveUp(Exit.die(thrown), true)
+  }
+  if (prepared === undefined) {
+    return Effect.andThen(
+      Effect.logWarning(`a value of "${address.definition.name}" cannot be encoded and is not cached`),
+      giveUp(exit, address.definition.value.plan.fromValue.length === 0)
+    )
+  }
+  const { draft } = prepared
+  return Effect.matchEffect(service.store.commit(address, lease, draft, facts.now), {
+    onSuccess: (outcome) => Effect.sync(() => settle({ exit, shared: mayBeShared(outcome) }, outcome)),
+    onFailure: (error) =>
+      Effect.sync(() => {
+        reportStoreFailure(service, counters, error)
+        settle({ exit, shared: draft.found.length === 0 }, "unsaved")
+      })
+  })
+}
+
+/** Runs the user's lookup for some keys: an exit for each, in order. */
+export type Lookup = (flights: ReadonlyArray<Flight>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
+
+/**
+ * Starts a load. Must be called in one step with the answer of `begin`, and with
+ * nothing that could be interrupted in between.
+ */
+export const start = (
+  service: CacheService,
+  flights: ReadonlyArray<Flight>,
+  lookup: Lookup,
+  counters: Counters,
+  held: boolean
+): Effect.Effect<Load> =>
+  Effect.suspend(() => {
+    const load = new Load(service, flights, held)
+    for (const flight of flights) service.flights.set(flight.lease.token, flight)
+    // Whatever ends a load early tells those who wait to look again. An observer sees even a fiber that never ran,
+    // since the layer was released.
+    const settleRest = (exit: Exit.Exit<void>) => {
+      for (const { landed, lease } of flights) {
+        service.flights.delete(lease.token)
+        if (Exit.isFailure(exit)) Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: false }))
+      }
+    }
+    return fly(load, lookup, counters).pipe(
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) ? Effect.void : Effect.forEach(
+          flights.filter(({ landed }) => !Deferred.isDoneUnsafe(landed)),
+          ({ address, lease }) => Effect.ignore(service.store.abandon(address, lease.token)),
+          { discard: true }
+        )
+      ),
+      Effect.forkIn(service.scope, { startImmediately: true }),
+      Effect.map((fiber) => {
+        load.fiber = fiber
+        fiber.addObserver(settleRest)
+        return load
+      })
+    )
+  })
+
+/**
+ * Waits for a flight; with a limit, `undefined` when it has passed, and the load
+ * goes on by itself. To be run where nothing interrupts; `restore` lets the
+ * waiting be interrupted, and leaving is certain.
+ */
+export const attend = (
+  flight: Flight,
+  limit: Duration.Duration | undefined,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<Landed | undefined> =>
+  Effect.suspend(() => {
+    const { landed, load } = flight
+    load.waiters++
+    const waiting: Effect.Effect<Landed | undefined> = limit === undefined
+      ? Deferred.await(landed)
+      : Effect.timeoutOrElse(Deferred.await(landed), {
+        duration: limit,
+        orElse: () =>
+          Effect.sync((): Landed | undefined => {
+            load.held = true
+            return undefined
+          })
+      })
+    return Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
+  })

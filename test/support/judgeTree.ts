@@ -1,0 +1,176 @@
+/**
+ * What a policy means, in the most naive way: a fold of its tree.
+ *
+ * Every node becomes a list of alternatives; a leaf is one, `or` puts the lists
+ * of its sides behind each other, `and` combines each with each. Nothing is
+ * simplified, remembered or prepared, and none of `Plan`'s judging is used: the
+ * laws compare the two, and a benchmark shows what the plan is for.
+ *
+ * Only the names of slots are taken from the plan, since that is where a stamp
+ * and an observation keep the versions that functions compute.
+ */
+import * as Cron from "effect/Cron"
+import * as Dependency from "../../src/Dependency.ts"
+import type * as Plan from "../../src/Plan.ts"
+import type * as Policy from "../../src/Policy.ts"
+import * as Verdict from "../../src/Verdict.ts"
+
+interface Alternative {
+  /** Without XFetch. */
+  readonly verdict: Verdict.Verdict
+  /** When freshness ends, in milliseconds of the store's clock. */
+  readonly freshUntil: number
+  readonly beta: number
+}
+
+interface Read {
+  readonly key: unknown
+  readonly value: unknown
+  readonly stamp: Plan.Stamp
+  readonly observation: Plan.Observation
+  readonly slot: (name: string, current: Plan.Current) => string | undefined
+}
+
+const alternative = (verdict: Verdict.Verdict, freshUntil = Infinity, beta = 0): Alternative => ({
+  verdict,
+  freshUntil,
+  beta
+})
+
+/** A function with one parameter looks at the key alone. */
+const ask = <A>(f: (key: never, value: never) => A, { key, value }: Read): A =>
+  f.length === 1 ? (f as (key: unknown) => A)(key) : f(key as never, value as never)
+
+const ttl = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, { observation: { now }, stamp }: Read): Alternative => {
+  const end = (age: number) => stamp.storedAt + age * (1 - node.jitter * stamp.jitter)
+  return alternative(
+    now < end(node.fresh) ? "Fresh" : now < end(node.stale) ? "Stale" : now < end(node.onError) ? "OnError" : "Dead",
+    end(node.fresh)
+  )
+}
+
+const firstTick = (cron: Cron.Cron, since: number): number => {
+  try {
+    return Cron.next(cron, new Date(since)).getTime()
+  } catch {
+    return Infinity
+  }
+}
+
+const satisfies = (have: Plan.Version | undefined, wanted: Plan.Version | undefined, atLeast: boolean): boolean =>
+  have !== undefined && wanted !== undefined && typeof have === typeof wanted &&
+  (atLeast ? have >= wanted : have === wanted)
+
+const versioned = (node: Extract<Policy.Node, { readonly _tag: "Versioned" }>, read: Read): Alternative => {
+  const { observation, stamp } = read
+  if (typeof node.current !== "function") {
+    return alternative(satisfies(stamp.versions[node.name], node.current, node.atLeast) ? "Fresh" : "Dead")
+  }
+  const slot = read.slot(node.name, node.current)
+  const good = slot !== undefined && satisfies(stamp.versions[slot], observation.versions[slot], node.atLeast)
+  return alternative(good ? "Fresh" : "Dead")
+}
+
+/** A name that the stamp lacks counts as changed, and nothing softens that. */
+const depends = (
+  names: ReadonlyArray<Dependency.Dependency>,
+  severity: Verdict.Severity,
+  { observation: { changed }, stamp }: Read
+): Alternative => {
+  let verdict: Verdict.Verdict = "Fresh"
+  for (const name of names) {
+    if (!stamp.dependencies.includes(name)) verdict = Verdict.meet(verdict, severity)
+    const mode = changed?.get(name)
+    if (mode === "hard") verdict = Verdict.meet(verdict, severity)
+    if (mode === "soft") verdict = Verdict.meet(verdict, "Stale")
+  }
+  return alternative(verdict)
+}
+
+const tagNames = ({ tags }: Extract<Policy.Node, { readonly _tag: "Tagged" }>, read: Read) =>
+  (typeof tags === "function" ? ask(tags, read) : tags).map((tag) => Dependency.tag(tag))
+
+const conditionalNames = (
+  { entity, fields, scope }: Extract<Policy.Node, { readonly _tag: "Conditional" }>,
+  read: Read
+): ReadonlyArray<Dependency.Dependency> => {
+  const some = (selector: Policy.Selector | undefined): ReadonlyArray<Dependency.Id> => {
+    const ids = selector === undefined ? read.key as Dependency.Id : ask(selector, read)
+    return Array.isArray(ids) ? ids : [ids as Dependency.Id]
+  }
+  switch (scope._tag) {
+    case "Row":
+      return some(scope.ids).flatMap((id) => [
+        Dependency.exists(entity, id),
+        ...(fields?.map((field) => Dependency.rowField(entity, id, field)) ?? [Dependency.row(entity, id)])
+      ])
+    case "Partition":
+      return some(scope.values).flatMap((value) => [
+        Dependency.partitionMembers(entity, scope.partition, value),
+        ...(fields ?? []).map((field) => Dependency.partitionField(entity, scope.partition, value, field))
+      ])
+    case "Type":
+      return [Dependency.typeMembers(entity), ...(fields ?? []).map((field) => Dependency.typeField(entity, field))]
+  }
+}
+
+const both = (a: Alternative, b: Alternative): Alternative =>
+  alternative(
+    Verdict.meet(a.verdict, b.verdict),
+    Math.min(a.freshUntil, b.freshUntil),
+    Math.max(a.beta, b.beta)
+  )
+
+const fold = (node: Policy.Node, read: Read): ReadonlyArray<Alternative> => {
+  switch (node._tag) {
+    case "Forever":
+      return [alternative("Fresh")]
+    case "Never":
+      return [alternative("Dead")]
+    case "Ttl":
+      return [ttl(node, read)]
+    case "Until": {
+      const tick = firstTick(node.cron, read.stamp.storedAt)
+      return [alternative(read.observation.now < tick ? "Fresh" : node.severity, tick)]
+    }
+    case "Versioned":
+      return [versioned(node, read)]
+    case "Tagged":
+      return [depends(tagNames(node, read), node.severity, read)]
+    case "Conditional":
+      return [depends(conditionalNames(node, read), node.severity, read)]
+    case "XFetch":
+      return [alternative("Fresh", Infinity, node.beta)]
+    case "And": {
+      const right = fold(node.right.node, read)
+      return fold(node.left.node, read).flatMap((a) => right.map((b) => both(a, b)))
+    }
+    case "Or":
+      return [...fold(node.left.node, read), ...fold(node.right.node, read)]
+  }
+}
+
+/** XFetch: what is fresh is refreshed early when `now - delta * beta * ln(u) >= f`. */
+const refreshed = (self: Alternative, { observation: { draw, now }, stamp: { duration } }: Read): Verdict.Verdict =>
+  self.verdict === "Fresh" && self.beta > 0 &&
+    now - self.beta * duration * Math.log(draw()) >= self.freshUntil
+    ? "Refresh"
+    : self.verdict
+
+/**
+ * The verdict on an entry, by the tree.
+ */
+export const judgeTree = <K, V, E, R>(
+  policy: Policy.Policy<K, V, E, R>,
+  entry: { readonly key: K; readonly value: V; readonly stamp: Plan.Stamp },
+  observation: Plan.Observation
+): Verdict.Verdict => {
+  const read: Read = {
+    ...entry,
+    observation,
+    slot: (name, current) => policy.plan.computed.find((c) => c.name === name && c.current === current)?.slot
+  }
+  return fold(policy.node, read)
+    .map((each) => refreshed(each, read))
+    .reduce<Verdict.Verdict>((best, verdict) => Verdict.join(best, verdict), "Dead")
+}
