@@ -106,10 +106,12 @@ export const related = (kind: "added" | "removed", one: End, other: End): Change
 })
 
 const membership = (row: Row): ReadonlyArray<Dependency.Dependency> => [
-  Dependency.row(row.entity, row.id),
-  Dependency.exists(row.entity, row.id),
-  Dependency.typeMembers(row.entity),
-  ...row.partitions.map(([name, value]) => Dependency.partitionMembers(row.entity, name, value))
+  ...new Set([
+    Dependency.row(row.entity, row.id),
+    Dependency.exists(row.entity, row.id),
+    Dependency.typeMembers(row.entity),
+    ...row.partitions.map(([name, value]) => Dependency.partitionMembers(row.entity, name, value))
+  ])
 ]
 
 const has = (row: Row, name: string, value: Dependency.Id): boolean =>
@@ -120,8 +122,10 @@ const moved = (from: Row, to: Row): ReadonlyArray<Dependency.Dependency> =>
     has(to, name, value) ? [] : [Dependency.partitionMembers(from.entity, name, value)]
   )
 
-const updated = ({ after, before, fields }: Updated): ReadonlyArray<Dependency.Dependency> =>
-  fields.length === 0 ? [] : [
+const updated = ({ after, before, fields }: Updated): ReadonlyArray<Dependency.Dependency> => {
+  // A schema may hold two values equal that name two partitions ("drama" and "Drama"): the row moved all the same.
+  const moves = [...moved(before, after), ...moved(after, before)]
+  return fields.length === 0 && moves.length === 0 ? [] : [
     Dependency.row(after.entity, after.id),
     ...fields.flatMap((field) => [
       Dependency.rowField(after.entity, after.id, field),
@@ -130,9 +134,9 @@ const updated = ({ after, before, fields }: Updated): ReadonlyArray<Dependency.D
         Dependency.partitionField(after.entity, name, value, field)
       )
     ]),
-    ...moved(before, after),
-    ...moved(after, before)
+    ...moves
   ]
+}
 
 /**
  * The dependencies that a change touches, without repetition.

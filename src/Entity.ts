@@ -11,8 +11,15 @@
  * do: it remembers its answer for a pair of objects, so an object that is
  * mutated afterwards still "equals" the other.
  *
+ * **Gotchas**
+ *
+ * - A row that is mutated in place and given as both `before` and `after` does
+ *   not differ from itself. Keep a copy of what was there before.
+ *
  * @since 0.1.0
  */
+import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Change from "./Change.ts"
@@ -41,7 +48,9 @@ export type TypeId = "~effect-cache-algebra/Entity"
  * - `created`, `updated`, `deleted`: say what happened to a row. `updated`
  *   throws `InvalidInput` when the two rows have different ids: that is one row
  *   deleted and another created.
- * - `end`: one end of a relation, for `Change.related`.
+ * - `end`: one end of a relation, for `Change.related`. Throws `InvalidInput`
+ *   for what is neither a relation nor a field of the entity: nothing could
+ *   depend on it.
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +84,30 @@ type PartitionOf<T> = Extract<
 >
 
 type IdOf<T> = Extract<{ [K in keyof T]: T[K] extends Dependency.Id ? K : never }[keyof T], string>
+
+/**
+ * A field's value, to be compared by its schema's equivalence and never by an
+ * answer from before: equivalences ask `Equal.equals` about dates and unknown
+ * values, and it remembers its answer for the two that it was asked about,
+ * which are these fresh ones, and not for what they contain.
+ */
+class Afresh implements Equal.Equal {
+  readonly value: unknown
+  readonly same: (a: never, b: never) => boolean
+
+  constructor(value: unknown, same: (a: never, b: never) => boolean) {
+    this.value = value
+    this.same = same
+  }
+
+  [Equal.symbol](that: Equal.Equal): boolean {
+    return this.same(this.value as never, (that as Afresh).value as never)
+  }
+
+  [Hash.symbol](): number {
+    return 0
+  }
+}
 
 /**
  * Tells whether a value is an `Entity`.
@@ -132,7 +165,7 @@ export const make = <
   const names = Object.keys(fields)
   const partitions = options.partitions ?? []
   for (const field of [options.id, ...partitions]) {
-    if (!(field in fields)) throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+    if (!Object.hasOwn(fields, field)) throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
   }
   type Rows = Record<string, unknown>
   const equivalences = names.map((field) => [field, Schema.toEquivalence(fields[field] as Schema.Top)] as const)
@@ -148,7 +181,9 @@ export const make = <
   const differing = (before: unknown, after: unknown): ReadonlyArray<string> =>
     equivalences.flatMap(([field, same]) => {
       const [a, b] = [(before as Rows)[field], (after as Rows)[field]]
-      return a === b || (a !== undefined && b !== undefined && same(a as never, b as never)) ? [] : [field]
+      return a === b || (a !== undefined && b !== undefined && Equal.equals(new Afresh(a, same), new Afresh(b, same)))
+        ? []
+        : [field]
     })
   return {
     [TypeId]: variance,
@@ -169,6 +204,11 @@ export const make = <
       }
       return { _tag: "Updated", before: from, after: to, fields: differing(before, after) }
     },
-    end: (id, relation) => ({ entity: name, id, relation })
+    end: (id, relation) => {
+      if (!(options.relations as ReadonlyArray<string> | undefined)?.includes(relation) && !Object.hasOwn(fields, relation)) {
+        throw InvalidInput.make(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
+      }
+      return { entity: name, id, relation }
+    }
   }
 }

@@ -137,7 +137,9 @@ export const make = <A>(name: string, write: (input: A) => string): Key<A> => {
     if (text.length === 0) throw InvalidInput.make("Key", "EmptyKeyPart", `key part "${name}" is empty`)
     return escapePart(text)
   }
-  return makeKey([name], (input) => [encode(input)], (input) => [name in input ? encode(input[name] as A) : undefined])
+  return makeKey([name], (input) => [encode(input)], (input) => [
+    Object.hasOwn(input, name) ? encode(input[name] as A) : undefined
+  ])
 }
 
 const refuse = (name: string, wanted: string, input: unknown): InvalidInput.InvalidInput =>
@@ -245,7 +247,7 @@ export const struct = <const F extends Record<string, Key<never>>>(
     entries.flatMap(([name, key]) => nested(nonEmptyName("Key.struct", name), key)),
     (input) => entries.flatMap(([name, key]) => key.parts((input as Record<string, unknown>)[name])),
     (input) =>
-      entries.flatMap(([name, key]) => fixed(key, name in input, input[name]))
+      entries.flatMap(([name, key]) => fixed(key, Object.hasOwn(input, name), input[name]))
   )
 }
 
@@ -263,7 +265,7 @@ export const tuple = <const T extends ReadonlyArray<Key<never>>>(
   return makeKey(
     members.flatMap((key) => key.fields),
     (input) => members.flatMap((key, i) => key.parts((input as unknown as ReadonlyArray<unknown>)[i])),
-    (input) => members.flatMap((key, i) => fixed(key, i in input, input[i]))
+    (input) => members.flatMap((key, i) => fixed(key, Object.hasOwn(input, i), input[i]))
   )
 }
 

@@ -318,7 +318,8 @@ const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
       `a policy may have ${maxAlternatives} alternatives, and this one has ${alternatives.length}`
     )
   }
-  const constants: Record<string, Version> = {}
+  // Without a prototype: a version may be called "constructor" or "__proto__".
+  const constants: Record<string, Version> = Object.create(null)
   const computed: Array<{ slot: string; name: string; current: Current }> = []
   const known = new Set<Dependency>()
   const sources: Array<Source> = []
@@ -583,10 +584,10 @@ export const arm = (self: Plan, key: unknown, value: unknown, stamp: Stamp): Arm
 const byAge = (self: ArmedAlternative, now: number): Verdict.Verdict =>
   now < self.freshUntil ? "Fresh" : now < self.staleUntil ? "Stale" : now < self.onErrorUntil ? "OnError" : "Dead"
 
+/** Without XFetch. */
 const judgeAlternative = (
   self: ArmedAlternative,
   now: number,
-  draw: () => number,
   changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
   versions: Readonly<Record<string, Version>>
 ): Verdict.Verdict => {
@@ -603,18 +604,13 @@ const judgeAlternative = (
       if (severity !== undefined) verdict = Verdict.meet(verdict, Verdict.ofChange(severity, mode))
     }
   }
-  // XFetch, with the bound of the whole alternative: age - delta * beta * ln(u) >= f.
-  if (
-    verdict === "Fresh" && self.spread > 0 && self.freshUntil - now <= farthest * self.spread &&
-    now - self.spread * Math.log(draw()) >= self.freshUntil
-  ) return "Refresh"
   return verdict
 }
 
 /**
  * The verdict on an armed entry. Allocates nothing.
  *
- * `draw` must give the same number however often one read asks it.
+ * `draw` is asked at most once, and only when its answer matters.
  *
  * @category read side
  * @since 0.1.0
@@ -627,10 +623,21 @@ export const judge = (
   versions: Readonly<Record<string, Version>>
 ): Verdict.Verdict => {
   let best: Verdict.Verdict = "Dead"
+  let u = 0 // not drawn yet, since no draw is 0
   const { alternatives } = self
   for (let i = 0; i < alternatives.length; i++) {
-    best = Verdict.join(best, judgeAlternative(alternatives[i]!, now, draw, changed, versions))
-    if (best === "Fresh") return best
+    const alternative = alternatives[i]!
+    const verdict = judgeAlternative(alternative, now, changed, versions)
+    if (verdict !== "Fresh") {
+      best = Verdict.join(best, verdict)
+      continue
+    }
+    // XFetch, with the bound of the whole alternative: age - delta * beta * ln(u) >= f.
+    const { freshUntil, spread } = alternative
+    if (spread === 0 || freshUntil - now > farthest * spread) return "Fresh"
+    if (u === 0) u = draw()
+    if (!(now - spread * Math.log(u) >= freshUntil)) return "Fresh"
+    best = "Refresh"
   }
   return best
 }

@@ -34,6 +34,7 @@
  * @since 0.1.0
  */
 import * as Cron from "effect/Cron"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -307,13 +308,22 @@ export const ttl = <K, V>(lifetime: Duration.Input, options: TtlOptions = {}): P
   )
 }
 
+const utc = DateTime.zoneMakeNamedUnsafe("UTC")
+
+const parseCron = (text: string, timeZone: string | undefined): Cron.Cron => {
+  const result = Cron.parse(text, timeZone)
+  if (Result.isSuccess(result)) return result.success
+  throw InvalidInput.make("Policy.until", "InvalidCron", `"${text}": ${result.failure.message}`)
+}
+
 /**
  * Fresh until the first tick of a cron expression after storing; then as bad
  * as `severity` says (`Dead` unless given). "Every hour", "at midnight in
  * Rome", with no worker to run.
  *
- * The expression is text (with an optional time zone) or a `Cron`. Everything
- * that is stored under one expression ends at once: add `xfetch`, or a severity
+ * The expression is text (with an optional time zone) or a `Cron`. Without a
+ * time zone it ticks in UTC, so that processes in different zones agree on what
+ * they share. Everything that is stored under one expression ends at once: add `xfetch`, or a severity
  * of `Stale`, so that the hour does not begin with a stampede.
  *
  * Throws `InvalidInput` for an expression that does not parse or never ticks.
@@ -333,14 +343,8 @@ export const until = <K, V>(
   cron: string | Cron.Cron,
   options: { readonly timeZone?: string; readonly severity?: Verdict.Severity } = {}
 ): Policy<K, V> => {
-  let parsed: Cron.Cron
-  if (typeof cron === "string") {
-    const result = Cron.parse(cron, options.timeZone)
-    if (Result.isFailure(result)) {
-      throw InvalidInput.make("Policy.until", "InvalidCron", `"${cron}": ${result.failure.message}`)
-    }
-    parsed = result.success
-  } else parsed = cron
+  const given = typeof cron === "string" ? parseCron(cron, options.timeZone) : cron
+  const parsed = Option.isSome(given.tz) ? given : Cron.make({ ...given, tz: utc })
   if (Plan.nextTick(parsed, 0) === Infinity) {
     throw InvalidInput.make("Policy.until", "InvalidCron", `"${Text.cron(parsed)}" never ticks`)
   }
@@ -397,6 +401,10 @@ export const versioned = <K, V, E = never, R = never>(
 
 const fromKeyAlone = (f: (...args: Array<never>) => unknown): boolean => f.length === 1
 
+/** A function of the key alone never sees the value, whoever calls it. */
+const asDeclared = <A>(f: (key: never, value: never) => A): (key: never, value: never) => A =>
+  fromKeyAlone(f) ? (key) => f(key, undefined as never) : f
+
 /**
  * Depends on tags: constants, a function of the key, or a function of key and
  * value. An invalidation of any of them makes the entry as bad as `severity`
@@ -418,7 +426,8 @@ export const tagged = <K, V>(
 ): Policy<K, V> => {
   const severity = options.severity ?? "Dead"
   if (typeof tags === "function") {
-    const names = (key: never, value: never) => tags(key, value).map(Dependency.tag)
+    const tagsOf = asDeclared(tags)
+    const names = (key: never, value: never) => tagsOf(key, value).map((tag) => Dependency.tag(tag))
     return make(
       { _tag: "Tagged", tags: tags as never, severity },
       Plan.of({ sources: [{ from: fromKeyAlone(tags) ? "key" : "value", names: shared(names, tags, "tagged"), severity }] })
@@ -460,10 +469,11 @@ const keyItself: { readonly select: Selector } = { select: byTheKey }
 
 const conditionalNode = <K, V>(
   entity: string,
-  fields: ReadonlyArray<string> | undefined,
+  given: ReadonlyArray<string> | undefined,
   scope: Scope,
   severity: Verdict.Severity
 ): Policy<K, V> => {
+  const fields = given === undefined ? undefined : [...new Set(given)]
   const node: Node = { _tag: "Conditional", entity, fields, scope, severity }
   if (scope._tag === "Type") {
     const names = [Dependency.typeMembers(entity), ...(fields ?? []).map((f) => Dependency.typeField(entity, f))]
@@ -475,7 +485,7 @@ const conditionalNode = <K, V>(
       Dependency.partitionMembers(entity, scope.partition, id),
       ...(fields ?? []).map((f) => Dependency.partitionField(entity, scope.partition, id, f))
     ]
-  const of = select ?? byTheKey
+  const of = asDeclared(select ?? byTheKey)
   const names: Names = (key, value) => listOf(of(key, value)).flatMap(namesOf)
   const purpose = JSON.stringify([entity, fields && [...fields].sort(), scope._tag, scope._tag === "Partition" && scope.partition])
   return make(
@@ -490,12 +500,36 @@ const conditionalNode = <K, V>(
   )
 }
 
+// What an entity does not have is never said to have changed, so a policy that named it would trust its entries forever.
+const mustHave = (
+  where: string,
+  entity: string,
+  what: string,
+  has: ReadonlyArray<string>,
+  named: ReadonlyArray<string> = []
+): void => {
+  const unknown = named.find((name) => !has.includes(name))
+  if (unknown !== undefined) {
+    throw InvalidInput.make(where, "UnknownField", `"${entity}" has no ${what} "${unknown}"`)
+  }
+}
+
+/** An entity as far as a policy is concerned. */
+interface Declared {
+  readonly name: string
+  readonly fields: ReadonlyArray<string>
+  readonly partitions: ReadonlyArray<string>
+  readonly relations: ReadonlyArray<string>
+}
+
 /**
  * Dead only if one of these fields (or relations) of that row changed, or the
  * row appeared or vanished. Without fields: if anything about the row changed.
  *
  * Which row is said by `id`: a function of the key (one parameter) or of key
  * and value, to one id or several. Without it the key itself is the id.
+ *
+ * Throws `InvalidInput` for fields that the entity lacks.
  *
  * **Example** (Only what is shown matters)
  *
@@ -526,12 +560,19 @@ export const conditional: {
     options?: { readonly severity?: Verdict.Severity }
   ): Policy<K, V>
 } = <K, V>(
-  entity: { readonly name: string },
+  entity: Declared,
   fields?: ReadonlyArray<string>,
   id?: (key: K, value: V) => Dependency.Id | ReadonlyArray<Dependency.Id>,
   options: { readonly severity?: Verdict.Severity } = {}
-): Policy<K, V> =>
-  conditionalNode(entity.name, fields, { _tag: "Row", ids: id as Selector | undefined }, options.severity ?? "Dead")
+): Policy<K, V> => {
+  mustHave("Policy.conditional", entity.name, "field or relation", [...entity.fields, ...entity.relations], fields)
+  return conditionalNode(
+    entity.name,
+    fields,
+    { _tag: "Row", ids: id as Selector | undefined },
+    options.severity ?? "Dead"
+  )
+}
 
 /**
  * Dead only if a partition of the entity gained or lost a row, or one of these
@@ -540,6 +581,8 @@ export const conditional: {
  *
  * Which partition is said by `value`, as in `conditional`; without it the key
  * itself is the partition's value.
+ *
+ * Throws `InvalidInput` for a partition or fields that the entity lacks.
  *
  * @category constructors
  * @since 0.1.0
@@ -563,18 +606,21 @@ export const conditionalIn: {
     options?: { readonly severity?: Verdict.Severity }
   ): Policy<K, V>
 } = <K, V>(
-  entity: { readonly name: string; readonly fields: ReadonlyArray<string> },
+  entity: Declared,
   partition: string,
   fields?: ReadonlyArray<string>,
   value?: (key: K, value: V) => Dependency.Id | ReadonlyArray<Dependency.Id>,
   options: { readonly severity?: Verdict.Severity } = {}
-): Policy<K, V> =>
-  conditionalNode(
+): Policy<K, V> => {
+  mustHave("Policy.conditionalIn", entity.name, "partition", entity.partitions, [partition])
+  mustHave("Policy.conditionalIn", entity.name, "field", entity.fields, fields)
+  return conditionalNode(
     entity.name,
     fields ?? entity.fields,
     { _tag: "Partition", partition, values: value as Selector | undefined },
     options.severity ?? "Dead"
   )
+}
 
 /**
  * The values that a partition can have: of the field, or of its elements.
@@ -589,6 +635,8 @@ export type PartitionValue<Row, N extends string> = N extends keyof Row
 /**
  * Dead only if the entity gained or lost a row, or one of these fields (or
  * relations) changed in any row. Without fields: by membership or any field.
+ *
+ * Throws `InvalidInput` for fields that the entity lacks.
  *
  * @category constructors
  * @since 0.1.0
@@ -605,13 +653,11 @@ export const conditionalAll = <
   entity: Entity.Entity<Row, Id, F, P, L>,
   fields?: ReadonlyArray<NoInfer<F | L>>,
   options: { readonly severity?: Verdict.Severity } = {}
-): Policy<K, V> =>
-  conditionalNode(
-    entity.name,
-    fields ?? [...entity.fields, ...entity.relations],
-    { _tag: "Type" },
-    options.severity ?? "Dead"
-  )
+): Policy<K, V> => {
+  const all = [...entity.fields, ...entity.relations]
+  mustHave("Policy.conditionalAll", entity.name, "field or relation", all, fields)
+  return conditionalNode(entity.name, fields ?? all, { _tag: "Type" }, options.severity ?? "Dead")
+}
 
 /**
  * Refresh early, at random, the more likely the nearer the end of freshness and
@@ -641,23 +687,28 @@ export const xfetch = <K, V>(options: { readonly beta?: number } = {}): Policy<K
 // composing
 // -----------------------------------------------------------------------------
 
-const constantsOf = (policy: Any): ReadonlyArray<Extract<Node, { readonly _tag: "Versioned" }>> => {
-  const { node } = policy
+interface Constant {
+  readonly node: Extract<Node, { readonly _tag: "Versioned" }>
+  readonly plan: Plan.Plan
+}
+
+const constantsOf = ({ node, plan }: Any): ReadonlyArray<Constant> => {
   switch (node._tag) {
     case "And":
     case "Or":
       return [...constantsOf(node.left), ...constantsOf(node.right)]
     case "Versioned":
-      return typeof node.current === "function" ? [] : [node]
+      return typeof node.current === "function" ? [] : [{ node, plan }]
     default:
       return []
   }
 }
 
 const conflict = (left: Any, right: Any): string | undefined => {
+  const wanted = ({ node }: Constant) => `${node.atLeast ? ">= " : ""}${JSON.stringify(node.current)}`
   for (const a of constantsOf(left)) {
-    const b = constantsOf(right).find((other) => other.name === a.name && other.current !== a.current)
-    if (b !== undefined) return `${a.name} cannot be both ${a.current} and ${b.current}`
+    const b = constantsOf(right).find((other) => Plan.and(a.plan, other.plan).alternatives.length === 0)
+    if (b !== undefined) return `${a.node.name} cannot be both ${wanted(a)} and ${wanted(b)}`
   }
 }
 
@@ -796,11 +847,11 @@ const inputsBy = (side: "key" | "value", f: (input: never) => unknown): Inputs =
   return inputs
 }
 
-const mapFunction = (f: Fn, { done, onKey, onValue }: Inputs): never => {
+const mapFunction = (f: Fn, { done, onKey, onValue }: Inputs, keyAlone = fromKeyAlone(f)): never => {
   let mapped = done.get(f)
   if (mapped === undefined) {
     // Keeps the number of parameters, which says what the function looks at.
-    mapped = fromKeyAlone(f)
+    mapped = keyAlone
       ? (key: never) => f(onKey(key) as never, undefined as never)
       : (key: never, value: never) => f(onKey(key) as never, onValue(value) as never)
     done.set(f, mapped)
@@ -816,7 +867,8 @@ const mapInputs = (policy: Any, inputs: Inputs): Any => {
     case "Or":
       return or(mapInputs(node.left, inputs), mapInputs(node.right, inputs))
     case "Versioned":
-      return typeof node.current === "function" ? versioned(mapFunction(node.current, inputs), node) : policy
+      // A version never sees the value, whatever its parameters: there is none yet when it is read before a load.
+      return typeof node.current === "function" ? versioned(mapFunction(node.current, inputs, true), node) : policy
     case "Tagged":
       return typeof node.tags === "function" ? tagged(mapFunction(node.tags, inputs), node) : policy
     case "Conditional":
@@ -939,6 +991,9 @@ export const parse = (text: string): Result.Result<Policy<unknown, unknown>, Inv
     return Result.succeed(fromSyntax(Text.parse(text)) as Policy<unknown, unknown>)
   } catch (error) {
     if (InvalidInput.isInvalidInput(error)) return Result.fail(error)
+    if (error instanceof RangeError) { // the call stack has an end
+      return Result.fail(InvalidInput.make("Policy.parse", "Unparsable", "the policy is nested too deeply"))
+    }
     throw error
   }
 }
@@ -957,7 +1012,7 @@ export const FromString: Schema.Codec<Policy<unknown, unknown>, string> = Schema
       decode: (text: string) => Effect.mapError(Effect.fromResult(parse(text)), (error) => issue(error.message)),
       encode: (policy: Policy<unknown, unknown>) => {
         const text = policy.toString()
-        return text.includes("<key") && Result.isFailure(parse(text))
+        return Result.isFailure(parse(text))
           ? Effect.fail(issue("the policy holds a function"))
           : Effect.succeed(text)
       }
@@ -975,11 +1030,11 @@ const fromSyntax = (syntax: Text.Syntax): Any => {
       return make({ _tag: "Never", because: syntax.because ?? undefined }, Plan.never)
     case "Ttl":
       return ttl(syntax.fresh, { stale: syntax.stale, onError: syntax.onError, jitter: syntax.jitter })
-    case "Until":
-      return until(syntax.cron, {
-        severity: syntax.severity,
-        ...(syntax.timeZone === null ? {} : { timeZone: syntax.timeZone })
-      })
+    case "Until": {
+      const { and, cron, overlap: onDstOverlap, severity, timeZone } = syntax
+      const read = parseCron(cron, timeZone ?? undefined)
+      return until(Cron.make({ ...read, tz: Option.getOrUndefined(read.tz), and: and || read.and, onDstOverlap }), { severity })
+    }
     case "Versioned":
       return versioned(syntax.current, { name: syntax.name, atLeast: syntax.atLeast })
     case "Tagged":

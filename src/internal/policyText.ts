@@ -46,9 +46,6 @@ export const duration = (millis: number): string => {
 const bare = /^[A-Za-z_][\w:./-]*$/
 const word = (text: string): string => bare.test(text) && text !== "and" && text !== "or" ? text : JSON.stringify(text)
 
-const zone = (cron: Cron.Cron): string | undefined =>
-  Option.getOrUndefined(Option.map(cron.tz, DateTime.zoneToString))
-
 export const cron = (self: Cron.Cron): string => Cron.format(self)
 
 const parameters = (f: { readonly length: number }): string => f.length === 1 ? "<key>" : "<key, value>"
@@ -81,8 +78,19 @@ const ttl = (node: Extract<Node, { readonly _tag: "Ttl" }>): string => {
   return `ttl(${args.join(", ")})`
 }
 
+const until = (node: Extract<Node, { readonly _tag: "Until" }>): string => {
+  const { cron } = node
+  const args = [JSON.stringify(Cron.format(cron))]
+  const tz = Option.match(cron.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
+  if (tz !== "UTC") args.push(word(tz))
+  // What the format of a cron expression leaves out.
+  if (cron.and) args.push("days and weekdays")
+  if (cron.onDstOverlap !== "earlier") args.push(`overlap ${cron.onDstOverlap}`)
+  return graded("until", args, node.severity)
+}
+
 const versioned = (node: Extract<Node, { readonly _tag: "Versioned" }>): string => {
-  const value = typeof node.current === "function" ? parameters(node.current) : JSON.stringify(node.current)
+  const value = typeof node.current === "function" ? "<key>" : JSON.stringify(node.current)
   if (node.atLeast) return `versioned(${node.name} >= ${value})`
   return node.name === "version" ? `versioned(${value})` : `versioned(${node.name} = ${value})`
 }
@@ -95,10 +103,8 @@ export const print = (node: Node): string => {
       return node.because === undefined ? "never" : `never(${node.because})`
     case "Ttl":
       return ttl(node)
-    case "Until": {
-      const tz = zone(node.cron)
-      return graded("until", [JSON.stringify(cron(node.cron)), ...(tz === undefined ? [] : [word(tz)])], node.severity)
-    }
+    case "Until":
+      return until(node)
     case "Versioned":
       return versioned(node)
     case "Tagged":
@@ -133,7 +139,15 @@ export type Syntax =
   | { readonly _tag: "Forever" }
   | { readonly _tag: "Never"; readonly because: string | null }
   | { readonly _tag: "Ttl"; readonly fresh: number; readonly stale: number; readonly onError: number; readonly jitter: number }
-  | { readonly _tag: "Until"; readonly cron: string; readonly timeZone: string | null; readonly severity: Severity }
+  | {
+    readonly _tag: "Until"
+    readonly cron: string
+    readonly timeZone: string | null
+    /** Whether both days and weekdays must match; either does otherwise. */
+    readonly and: boolean
+    readonly overlap: Cron.DstOverlapPolicy
+    readonly severity: Severity
+  }
   | { readonly _tag: "Versioned"; readonly name: string; readonly current: string | number; readonly atLeast: boolean }
   | { readonly _tag: "Tagged"; readonly tags: ReadonlyArray<string>; readonly severity: Severity }
   | {
@@ -265,14 +279,22 @@ const parseConditional = (reader: Reader, scope: "Row" | "Partition" | "Type"): 
     reader.takeAll(/,/, "a partition")
     partition = reader.word()
   }
-  const [fields] = reader.more(() => parseFields(reader))
-  return { _tag: "Conditional", entity, scope, partition, fields: fields ?? null, severity: reader.severity() }
+  const fields = reader.has(/,/) ? parseFields(reader) : null
+  return { _tag: "Conditional", entity, scope, partition, fields, severity: reader.severity() }
 }
 
 const parseUntil = (reader: Reader): Syntax => {
   const cron = reader.word()
-  const [timeZone] = reader.more(() => reader.word())
-  return { _tag: "Until", cron, timeZone: timeZone ?? null, severity: reader.severity() }
+  let timeZone: string | null = null
+  let and = false
+  let overlap: Cron.DstOverlapPolicy = "earlier"
+  reader.more(() => {
+    if (reader.has(/days and weekdays\b/)) and = true
+    else if (reader.has(/overlap\b/)) overlap = reader.takeAll(/earlier|later|both/, "which overlap") as typeof overlap
+    else if (timeZone === null) timeZone = reader.word()
+    else reader.fail("one time zone")
+  })
+  return { _tag: "Until", cron, timeZone, and, overlap, severity: reader.severity() }
 }
 
 const bracketed: Record<string, (reader: Reader) => Syntax> = {
@@ -286,6 +308,9 @@ const bracketed: Record<string, (reader: Reader) => Syntax> = {
   xfetch: (reader) => ({ _tag: "XFetch", beta: reader.number() })
 }
 
+// Why a policy is `never`: text without brackets, but for those in quotes.
+const reason = /\((?:[^()"]|"(?:[^"\\]|\\.)*")*\)/
+
 const parseFactor = (reader: Reader): Syntax => {
   if (reader.has(/\(/)) {
     const inner = parseOr(reader)
@@ -294,7 +319,7 @@ const parseFactor = (reader: Reader): Syntax => {
   }
   const name = reader.takeAll(/[A-Za-z]+/, "a policy")
   if (name === "forever") return { _tag: "Forever" }
-  if (name === "never") return { _tag: "Never", because: reader.take(/\([^()]*\)/)?.slice(1, -1) ?? null }
+  if (name === "never") return { _tag: "Never", because: reader.take(reason)?.slice(1, -1) ?? null }
   if (!Object.hasOwn(bracketed, name)) return reader.fail("the name of a policy")
   reader.takeAll(/\(/, "(")
   const leaf = bracketed[name]!(reader)
