@@ -42,11 +42,11 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
-import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
+import * as Broadcast from "./internal/broadcast.ts"
 import * as Counters from "./internal/counters.ts"
 import * as Invalidation from "./Invalidation.ts"
 import type * as Key from "./Key.ts"
@@ -455,19 +455,8 @@ export const make = Effect.fnUntraced(function*(
   store: CacheStore
 ): Effect.fn.Return<CacheService, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const hub = yield* PubSub.sliding<CacheEvent>(eventBuffer)
-  yield* Effect.addFinalizer(() => PubSub.shutdown(hub))
+  const events = yield* Broadcast.make<CacheEvent>(eventBuffer)
   const counters = new Map<string, Counters.Counters>()
-  let watchers = 0
-  const watch = Effect.acquireRelease(
-    Effect.sync(() => {
-      watchers++
-    }),
-    () =>
-      Effect.sync(() => {
-        watchers--
-      })
-  )
   return {
     store,
     now: makeNow(store),
@@ -483,12 +472,9 @@ export const make = Effect.fnUntraced(function*(
       return mine
     },
     allCounters: () => counters,
-    watched: () => watchers > 0,
-    publish: (event) => {
-      if (watchers > 0) PubSub.publishUnsafe(hub, event)
-    },
-    events: Stream.unwrap(Effect.map(Effect.andThen(watch, PubSub.subscribe(hub)), (subscription) =>
-      Stream.fromSubscription(subscription))),
+    watched: events.watched,
+    publish: events.publish,
+    events: events.stream,
     scope
   }
 })

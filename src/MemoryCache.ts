@@ -36,12 +36,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { LRUCache } from "lru-cache"
 import * as CacheService from "./CacheService.ts"
 import type { Dependency } from "./Dependency.ts"
+import * as Broadcast from "./internal/broadcast.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
@@ -206,6 +205,9 @@ const positive = (where: string, name: string, value: number): number => {
   return value
 }
 
+// So many invalidations a listener may fall behind.
+const announcementBuffer = 1024
+
 // So many removed entries are remembered for `explain`.
 const rememberedGraves = 1024
 
@@ -222,8 +224,8 @@ export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, S
   const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
   const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536)
   return Effect.map(
-    Effect.acquireRelease(PubSub.sliding<Invalidation.Invalidation>(1024), PubSub.shutdown),
-    (hub) => makeStoreWith(capacity, maxBytes, journalLimit, hub)
+    Broadcast.make<Invalidation.Invalidation>(announcementBuffer),
+    (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, announcements)
   )
 }
 
@@ -231,14 +233,13 @@ const makeStoreWith = (
   capacity: number,
   maxBytes: number | undefined,
   journalLimit: number,
-  hub: PubSub.PubSub<Invalidation.Invalidation>
+  announcements: Broadcast.Broadcast<Invalidation.Invalidation>
 ): MemoryStore => {
   const index = new Map<Dependency, Set<Stored>>()
   const leases = new Map<string, HeldLease>()
   const fences = new Map<CacheService.Token, CacheService.Fence>()
   const journal = new Journal(journalLimit)
   const graves = new LRUCache<string, Grave>({ max: Math.min(capacity, rememberedGraves) })
-  let listeners = 0
 
   const enlist = (entry: Stored): void => {
     for (const dependency of entry.stamp.dependencies) {
@@ -329,10 +330,6 @@ const makeStoreWith = (
     return count
   }
 
-  const announce = (batch: Invalidation.Invalidation): void => {
-    if (listeners > 0) PubSub.publishUnsafe(hub, batch)
-  }
-
   const begin = (address: CacheService.Address, request: CacheService.Begin): CacheService.Begun => {
     const entry = entries.peek(address.key)
     if (entry !== undefined && !request.force && entry.token !== request.seen) return { _tag: "Found", entry }
@@ -395,16 +392,6 @@ const makeStoreWith = (
     }
   }
 
-  const listening = Effect.acquireRelease(
-    Effect.sync(() => {
-      listeners++
-    }),
-    () =>
-      Effect.sync(() => {
-        listeners--
-      })
-  )
-
   return {
     name: "memory",
     payload: "value",
@@ -428,14 +415,14 @@ const makeStoreWith = (
     invalidate: (batch, now) =>
       Effect.sync(() => {
         const count = invalidateBatch(batch, now)
-        announce(batch)
+        announcements.publish(batch)
         return count
       }),
     sweep: (which, mode, now) =>
       Effect.sync(() => {
         const count = sweepKeys(which, mode, now)
         const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
-        announce(mode === "soft" ? Invalidation.soft(all) : all)
+        announcements.publish(mode === "soft" ? Invalidation.soft(all) : all)
         return count
       }),
     fence: (fence, now) =>
@@ -445,7 +432,7 @@ const makeStoreWith = (
         for (const dependency of fence.over.dependencies.keys()) invalidateDependency(dependency, "hard", now)
         for (const { pattern } of fence.over.patterns.values()) sweepKeys(pattern, "hard", now)
         if (fence.over.everything !== undefined) sweepKeys("everything", "hard", now)
-        announce(fence.over)
+        announcements.publish(fence.over)
       }),
     lift: (fence, now) =>
       Effect.sync(() => {
@@ -454,10 +441,7 @@ const makeStoreWith = (
         return stood
       }),
     inspect: (address, now) => Effect.sync(() => inspect(address, now)),
-    invalidations: Stream.unwrap(
-      Effect.map(Effect.andThen(listening, PubSub.subscribe(hub)), (subscription) =>
-        Stream.fromSubscription(subscription))
-    ),
+    invalidations: announcements.stream,
     sizes: () => ({
       entries: entries.size,
       bytes: entries.calculatedSize,

@@ -344,7 +344,7 @@ export const until = <K, V>(
   options: { readonly timeZone?: string; readonly severity?: Verdict.Severity } = {}
 ): Policy<K, V> => {
   const given = typeof cron === "string" ? parseCron(cron, options.timeZone) : cron
-  const parsed = Option.isSome(given.tz) ? given : Cron.make({ ...given, tz: utc })
+  const parsed = Option.isSome(given.tz) ? given : Text.remake(given, { tz: utc })
   if (Plan.nextTick(parsed, 0) === Infinity) {
     throw InvalidInput.make("Policy.until", "InvalidCron", `"${Text.cron(parsed)}" never ticks`)
   }
@@ -1033,7 +1033,7 @@ const fromSyntax = (syntax: Text.Syntax): Any => {
     case "Until": {
       const { and, cron, overlap: onDstOverlap, severity, timeZone } = syntax
       const read = parseCron(cron, timeZone ?? undefined)
-      return until(Cron.make({ ...read, tz: Option.getOrUndefined(read.tz), and: and || read.and, onDstOverlap }), { severity })
+      return until(Text.remake(read, { onDstOverlap, ...(and ? { and } : {}) }), { severity })
     }
     case "Versioned":
       return versioned(syntax.current, { name: syntax.name, atLeast: syntax.atLeast })

@@ -40,23 +40,29 @@ export interface Definition {
   readonly hasVersions: boolean
 }
 
-export const makeCodec = (schema: Schema.Top): Codec => {
-  const json = Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
-  const encode = Schema.encodeUnknownExit(json)
-  const decode = Schema.decodeUnknownExit(json)
-  let shape: string | undefined
-  const attempt = <A>(run: (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
-    try {
-      return run(input)
-    } catch (defect) {
-      return Exit.die(defect)
-    }
+const lazily = <A>(make: () => A): () => A => {
+  let made: { readonly value: A } | undefined
+  return () => (made ??= { value: make() }).value
+}
+
+// A codec that throws has failed, like one that says so.
+const attempt = <A>(run: () => (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
+  try {
+    return run()(input)
+  } catch (defect) {
+    return Exit.die(defect)
   }
+}
+
+/** Compiled when it is first needed: a store that keeps values as they are never does. */
+export const makeCodec = (schema: Schema.Top): Codec => {
+  const json = lazily(() => Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>)
+  const is = lazily(() => Schema.is(schema))
   return {
-    is: Schema.is(schema),
-    encode: attempt(encode),
-    decode: attempt(decode),
-    shape: () => shape ??= fingerprint(schema)
+    is: (value) => is()(value),
+    encode: attempt(lazily(() => Schema.encodeUnknownExit(json()))),
+    decode: attempt(lazily(() => Schema.decodeUnknownExit(json()))),
+    shape: lazily(() => fingerprint(schema))
   }
 }
 

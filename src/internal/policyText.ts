@@ -48,6 +48,19 @@ const word = (text: string): string => bare.test(text) && text !== "and" && text
 
 export const cron = (self: Cron.Cron): string => Cron.format(self)
 
+/**
+ * The same expression with another zone or overlap policy, or days and weekdays
+ * taken together. A `Cron` does not say whether it takes them together, but
+ * whether it equals one that does.
+ */
+export const remake = (
+  self: Cron.Cron,
+  changes: { readonly tz?: DateTime.TimeZone; readonly and?: boolean; readonly onDstOverlap?: Cron.DstOverlapPolicy }
+): Cron.Cron => Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: takesBoth(self), ...changes })
+
+const takesBoth = (self: Cron.Cron): boolean =>
+  Cron.equals(self, Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: true }))
+
 const parameters = (f: { readonly length: number }): string => f.length === 1 ? "<key>" : "<key, value>"
 
 const graded = (name: string, args: ReadonlyArray<string>, severity: Severity): string =>
@@ -84,7 +97,7 @@ const until = (node: Extract<Node, { readonly _tag: "Until" }>): string => {
   const tz = Option.match(cron.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
   if (tz !== "UTC") args.push(word(tz))
   // What the format of a cron expression leaves out.
-  if (cron.and) args.push("days and weekdays")
+  if (takesBoth(cron)) args.push("days and weekdays")
   if (cron.onDstOverlap !== "earlier") args.push(`overlap ${cron.onDstOverlap}`)
   return graded("until", args, node.severity)
 }

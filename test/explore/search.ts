@@ -1,0 +1,176 @@
+/**
+ * Searching the schedules of a case: all of them, or many at random.
+ *
+ * The exhaustive search runs the case again and again, each time with another
+ * choice at the last point where one is left. Steps that touch nothing in
+ * common may change places without anybody noticing; of such schedules only one
+ * is run (sleep sets, Godefroid 1996). Where time passes with every step that
+ * does not hold, and all are run.
+ */
+import type { Actress, Bug, Settings, World } from "./world.ts"
+import { violation, World as makeWorld } from "./world.ts"
+import { type Access, type Gate, independent } from "./machine.ts"
+
+export interface Case {
+  readonly name: string
+  readonly settings: Settings
+  /** These run at once. */
+  readonly early: ReadonlyArray<Actress>
+  /** When all of those have ended, these run one after the other. */
+  readonly late: ReadonlyArray<Actress>
+  readonly expect?: (world: World) => string | undefined
+}
+
+export interface Violation {
+  readonly case: string
+  readonly what: string
+  readonly schedule: ReadonlyArray<string>
+  readonly seed: number | undefined
+  readonly history: ReadonlyArray<unknown>
+}
+
+/** Chooses one of the gates; undefined to give the run up. */
+type Choose = (gates: ReadonlyArray<Gate>) => Gate | undefined
+
+// No case is longer; a run that is has gone in circles.
+const maxSteps = 2000
+
+const settle = (world: World, choose: Choose): "ended" | "given up" | "endless" => {
+  const { machine } = world
+  machine.drain()
+  for (let n = 0; n < maxSteps; n++) {
+    const gates = [...machine.gates.values()]
+    if (gates.length === 0) {
+      if (machine.jump()) continue
+      return "ended"
+    }
+    const gate = choose(gates)
+    if (gate === undefined) return "given up"
+    machine.step(gate)
+  }
+  return "endless"
+}
+
+const first: Choose = (gates) => gates[0]
+
+/** Runs a case by one way of choosing. Undefined when nothing is wrong, or when the run was given up. */
+const runOnce = (of: Case, bug: Bug | undefined, choose: Choose, seed?: number): { readonly world: World; readonly found: Violation | undefined; readonly ended: boolean } => {
+  const world = new makeWorld(of.settings, bug)
+  const fibers = of.early.map((actress, i) => {
+    const who = `${actress.name}${i}`
+    return world.machine.fork(who, actress.act(world, who))
+  })
+  let end = settle(world, choose)
+  if (end === "ended") {
+    for (const [i, actress] of of.late.entries()) {
+      const who = `late ${actress.name}${i}`
+      fibers.push(world.machine.fork(who, actress.act(world, who)))
+      end = settle(world, first)
+    }
+  }
+  if (end === "given up") return { world, found: undefined, ended: false }
+  const hanging = fibers.filter((fiber) => fiber.pollUnsafe() === undefined).length
+  const what = end === "endless"
+    ? "goes in circles"
+    : hanging > 0
+    ? `${hanging} fibers hang`
+    : violation(world) ?? of.expect?.(world)
+  const found = what === undefined
+    ? undefined
+    : { case: of.name, what, schedule: [...world.machine.schedule], seed, history: world.history }
+  return { world, found, ended: true }
+}
+
+/** A generator of numbers in [0, 1) from a seed (mulberry32). */
+const random = (seed: number): () => number => {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+export const runSeed = (of: Case, seed: number, bug?: Bug): Violation | undefined => {
+  const next = random(seed)
+  return runOnce(of, bug, (gates) => gates[Math.floor(next() * gates.length)], seed).found
+}
+
+/** Runs a case by a schedule; after its end, the first gate is taken. */
+export const replay = (of: Case, schedule: ReadonlyArray<string>, bug?: Bug): Violation | undefined => {
+  let i = 0
+  return runOnce(of, bug, (gates) => gates.find((gate) => gate.id === schedule[i++]) ?? gates[0]).found
+}
+
+export interface Found {
+  readonly schedules: number
+  readonly violation: Violation | undefined
+  readonly complete: boolean
+}
+
+/** Many schedules at random, from seed 1. */
+export const sample = (of: Case, count: number, bug?: Bug, from = 1): Found => {
+  for (let n = 0; n < count; n++) {
+    const found = runSeed(of, from + n, bug)
+    if (found !== undefined) return { schedules: n + 1, violation: found, complete: false }
+  }
+  return { schedules: count, violation: undefined, complete: false }
+}
+
+interface Point {
+  readonly options: Map<string, Access>
+  /** Steps that need not be tried here: a schedule that differs only by their place was run. */
+  readonly sleep: Map<string, Access>
+  readonly tried: Set<string>
+  chosen: string
+}
+
+const asleepAfter = (point: Point, chosen: Access, reduces: boolean): Map<string, Access> => {
+  const sleep = new Map<string, Access>()
+  if (!reduces) return sleep
+  const before = [...point.sleep, ...[...point.tried].filter((id) => id !== point.chosen).map((id) => [id, point.options.get(id)!] as const)]
+  for (const [id, access] of before) if (independent(access, chosen)) sleep.set(id, access)
+  return sleep
+}
+
+/** All schedules, up to `limit` runs. */
+export const exhaust = (of: Case, limit: number, bug?: Bug): Found => {
+  const reduces = (of.settings.tick ?? 0) === 0
+  const path: Array<Point> = []
+  for (let schedules = 1; schedules <= limit; schedules++) {
+    let depth = 0
+    const choose: Choose = (gates) => {
+      let point = path[depth]
+      if (point === undefined) {
+        const before = path[depth - 1]
+        const sleep = before === undefined
+          ? new Map<string, Access>()
+          : asleepAfter(before, before.options.get(before.chosen)!, reduces)
+        const options = new Map(gates.map((gate) => [gate.id, gate.access]))
+        const awake = [...options.keys()].find((id) => !sleep.has(id))
+        if (awake === undefined) return undefined
+        path.push(point = { options, sleep, tried: new Set([awake]), chosen: awake })
+      }
+      depth++
+      return gates.find((gate) => gate.id === point.chosen)
+    }
+    const { found } = runOnce(of, bug, choose)
+    if (found !== undefined) return { schedules, violation: found, complete: false }
+    if (!advance(path)) return { schedules, violation: undefined, complete: true }
+  }
+  return { schedules: limit, violation: undefined, complete: false }
+}
+
+/** Takes another way at the last point where one is left; false when none is. */
+const advance = (path: Array<Point>): boolean => {
+  for (let point = path.pop(); point !== undefined; point = path.pop()) {
+    const next = [...point.options.keys()].find((id) => !point.tried.has(id) && !point.sleep.has(id))
+    if (next === undefined) continue
+    point.tried.add(next)
+    point.chosen = next
+    path.push(point)
+    return true
+  }
+  return false
+}

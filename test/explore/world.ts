@@ -1,0 +1,298 @@
+/**
+ * The world of a case: two processes on one store, an origin with a version that
+ * only grows, and a history of what readers got and what invalidations returned.
+ *
+ * The interpreter and the store are the real ones. Around every operation of
+ * the store stands a gate; `begin` and `commit` have a second one, since their
+ * answers travel while the store goes on.
+ */
+import { Context, Effect, Result, Schema, Scope } from "effect"
+import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { type Access, Actor, Machine } from "./machine.ts"
+
+/** A row of the origin: its version, and the tag that is found in it. */
+const Row = Schema.Struct({ v: Schema.Int, tag: Schema.String })
+type Row = typeof Row.Type
+
+export interface ReadEvent {
+  readonly _tag: "Read"
+  readonly who: string
+  /** How many events there were when the read began. */
+  readonly start: number
+  readonly began: number
+  readonly v: number
+  readonly soft: boolean
+}
+export type HistoryEvent =
+  | ReadEvent
+  /** Whoever begins to read from here on must see `v` or newer. */
+  | { readonly _tag: "Done"; readonly who: string; readonly v: number; readonly soft: boolean }
+  /** A writer died; whoever begins to read after `end` must see `v` or newer. */
+  | { readonly _tag: "Crashed"; readonly who: string; readonly v: number; readonly end: number }
+
+/** What the entry depends on: nothing but its key, a tag that the key tells, or one found in the value. */
+export type Dependence = "key" | "known" | "found"
+
+export interface Settings {
+  readonly by: Dependence
+  /** Milliseconds per step; 0 where time plays no part. */
+  readonly tick?: number
+  readonly fence?: number
+}
+
+/** Turns the good store into one with a deliberate mistake. One store for both processes. */
+export type Bug = (store: MemoryCache.MemoryStore) => CacheService.CacheStore
+
+export interface Process {
+  readonly name: string
+  readonly service: CacheService.CacheService
+}
+
+export class World {
+  readonly settings: Settings
+  readonly machine: Machine
+  readonly history: Array<HistoryEvent> = []
+  readonly memory: MemoryCache.MemoryStore
+  readonly processes: ReadonlyArray<Process>
+  readonly definition: Cached.Cached<string, Row>
+  readonly row: { v: number; tag: string } = { v: 0, tag: "T" }
+  readonly starts = new Map<string, { readonly at: number; readonly time: number }>()
+  loads = 0
+
+  constructor(settings: Settings, bug: Bug | undefined) {
+    this.settings = settings
+    this.machine = new Machine(settings.tick ?? 0)
+    const scope = Effect.runSync(Scope.make())
+    const inScope = <A>(effect: Effect.Effect<A, never, Scope.Scope>) => Effect.runSync(Scope.provide(effect, scope))
+    this.memory = inScope(MemoryCache.makeStore({ capacity: 10 }))
+    const store = bug === undefined ? this.memory : bug(this.memory)
+    this.processes = ["P1", "P2"].map((name) => ({
+      name,
+      service: inScope(CacheService.make(this.gated(store, name)))
+    }))
+    this.definition = Cached.make("k", { key: Key.string("id"), value: Row, lookup: () => this.load() }, policies[settings.by])
+  }
+
+  private gated(store: CacheService.CacheStore, process: string): CacheService.CacheStore {
+    const { machine } = this
+    const writes: Access = { writes: ["store"] }
+    const gate = (name: string, access: Access = writes) => machine.gate(name, access)
+    // What an answer sets off happens within its process.
+    const answer = (name: string) => machine.gate(`${name} answered`, { writes: [process] })
+    const before = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.andThen(gate(name), effect)
+    const around = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.tap(before(name, effect), () => answer(name))
+    return {
+      ...store,
+      read: (address) =>
+        Effect.andThen(gate("read", { reads: ["store"] }), Effect.withFiber((fiber) => {
+          const who = fiber.getRef(Actor)
+          // A read begins no later than its first look at the store; later is stricter.
+          if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
+          return Effect.map(store.read(address), (entry) => entry && { ...view(entry), memo: undefined })
+        })),
+      begin: (address, request) => around("begin", store.begin(address, request)),
+      commit: (address, lease, draft, now) => around("commit", store.commit(address, lease, draft, now)),
+      abandon: (address, token) => before("abandon", store.abandon(address, token)),
+      invalidate: (batch, now) => before("invalidate", store.invalidate(batch, now)),
+      sweep: (keys, mode, now) => before("sweep", store.sweep(keys, mode, now)),
+      fence: (fence, now) => around("fence", store.fence(fence, now)),
+      lift: (fence, now) => before("lift", store.lift(fence, now))
+    }
+  }
+
+  private load(): Effect.Effect<Row> {
+    return Effect.andThen(
+      this.machine.gate("load", { reads: ["origin"] }),
+      Effect.sync(() => {
+        this.loads++
+        return { ...this.row }
+      })
+    )
+  }
+
+  /** One write at the origin. */
+  write(change: (row: { v: number; tag: string }) => void = () => {}): Effect.Effect<number> {
+    return Effect.andThen(
+      this.machine.gate("write", { writes: ["origin"] }),
+      Effect.sync(() => {
+        change(this.row)
+        return ++this.row.v
+      })
+    )
+  }
+
+  record(event: HistoryEvent): void {
+    this.history.push(event)
+  }
+
+  run<A, E>(process: number, effect: Effect.Effect<A, E, CacheService.CacheService>): Effect.Effect<A, E> {
+    return Effect.provide(effect, Context.make(CacheService.CacheService, this.processes[process]!.service))
+  }
+
+  /** What names the entry in an invalidation. */
+  target(): Invalidation.Invalidation {
+    return this.settings.by === "key" ? Cached.keys(this.definition, "a") : Invalidation.tags("T")
+  }
+}
+
+const view = (entry: CacheService.Entry): CacheService.Entry => ({
+  token: entry.token,
+  payload: entry.payload,
+  stamp: entry.stamp,
+  changed: entry.changed && new Map(entry.changed),
+  softened: entry.softened,
+  memo: undefined
+})
+
+// Functions are made once, so that all worlds have one policy each.
+const policies: Record<Dependence, Policy.Policy<string, Row>> = {
+  key: Policy.forever,
+  known: Policy.tagged((_id: string) => ["T"]),
+  found: Policy.tagged((_id: string, row: Row) => [row.tag])
+}
+
+// -----------------------------------------------------------------------------
+// processes
+// -----------------------------------------------------------------------------
+
+/** Something that happens in a case, in a process. */
+export interface Actress {
+  readonly name: string
+  readonly act: (world: World, who: string) => Effect.Effect<unknown, unknown>
+}
+
+const actor = (name: string, act: Actress["act"]): Actress => ({ name, act })
+
+const got = (world: World, who: string, v: number, soft = false): void => {
+  const start = world.starts.get(who) ?? { at: world.history.length, time: world.machine.time }
+  world.record({ _tag: "Read", who, start: start.at, began: start.time, v, soft })
+}
+
+export const reader = (process: number): Actress =>
+  actor("reader", (world, who) =>
+    Effect.map(world.run(process, Cached.get(world.definition, "a")), (row) => got(world, who, row.v)))
+
+/** Asks for the key together with another, as a batch. */
+export const optionReader = (process: number): Actress =>
+  actor("option", (world, who) =>
+    Effect.map(world.run(process, Cached.getOption(world.definition, "a")), (found) => {
+      if (found._tag === "Some") got(world, who, found.value.v)
+    }))
+
+export const refresher = (process: number): Actress =>
+  actor("refresher", (world, who) =>
+    Effect.suspend(() => {
+      const start = { at: world.history.length, time: world.machine.time }
+      return Effect.map(world.run(process, Cached.refresh(world.definition, "a")), (row) => {
+        world.starts.set(who, start)
+        got(world, who, row.v)
+      })
+    }))
+
+/** A reader that is interrupted after some other step; what it disturbs, the others tell. */
+export const interrupted = (process: number): Actress =>
+  actor("interrupted", (world) =>
+    Effect.raceFirst(
+      world.run(process, Cached.get(world.definition, "a")),
+      world.machine.gate("interrupt", { writes: ["store", "origin", "P1", "P2"] })
+    ))
+
+export const writer = (process: number, how: (world: World) => Invalidation.Invalidation = (world) => world.target()): Actress =>
+  actor("writer", (world, who) =>
+    Effect.flatMap(world.write(), (v) =>
+      Effect.map(world.run(process, CacheService.invalidate(how(world))), () =>
+        world.record({ _tag: "Done", who, v, soft: false }))))
+
+/** Moves the row to another tag, and invalidates the old and the new one. */
+export const mover = (process: number): Actress =>
+  actor("mover", (world, who) =>
+    Effect.flatMap(
+      world.write((row) => {
+        row.tag = row.tag === "T" ? "U" : "T"
+      }),
+      (v) =>
+        Effect.map(world.run(process, CacheService.invalidate(Invalidation.tags("T", "U"))), () =>
+          world.record({ _tag: "Done", who, v, soft: false }))
+    ))
+
+export const mutator = (process: number): Actress =>
+  actor("mutator", (world, who) =>
+    world.run(
+      process,
+      Cached.mutate(world.write(), world.target(), { fence: world.settings.fence ?? 1_000_000 })
+    ).pipe(
+      Effect.result,
+      Effect.map((result) => {
+        // A write that outlasted its fence was rolled back, or the invalidation has failed and says so.
+        if (Result.isSuccess(result)) world.record({ _tag: "Done", who, v: result.success, soft: false })
+      })
+    ))
+
+/** Opens a fence, writes, and is never heard of again. */
+export const crasher = (process: number): Actress =>
+  actor("crasher", (world, who) =>
+    Effect.suspend(() => {
+      const { service } = world.processes[process]!
+      const length = world.settings.fence ?? 10
+      const now = world.machine.time
+      const fence: CacheService.Fence = { id: service.token(), over: world.target(), until: now + length }
+      return service.store.fence(fence, now).pipe(
+        Effect.andThen(world.write()),
+        Effect.map((v) => {
+          // The premise: a write does not outlast its fence.
+          if (world.machine.time < fence.until) world.record({ _tag: "Crashed", who, v, end: fence.until })
+        })
+      )
+    }))
+
+export const setter = (process: number): Actress =>
+  actor("setter", (world, who) =>
+    Effect.map(
+      world.run(
+        process,
+        Cached.set(world.definition, "a", Effect.map(world.write(), (v) => ({ v, tag: world.row.tag })))
+      ),
+      (row) => world.record({ _tag: "Done", who, v: row.v, soft: false })
+    ))
+
+export const evictor = (...what: ReadonlyArray<"entry" | "lease" | "journal">): Actress =>
+  actor("evictor", (world) =>
+    Effect.forEach(what, (one) =>
+      Effect.andThen(
+        world.machine.gate(`evict ${one}`, { writes: ["store"] }),
+        Effect.sync(() => world.memory.evict(one))
+      )))
+
+/** Lets the fences run out. */
+export const waitOut = (millis: number): Actress =>
+  actor("time", (world) =>
+    Effect.sync(() => {
+      world.machine.time += millis
+    }))
+
+// -----------------------------------------------------------------------------
+// the verdict on a history
+// -----------------------------------------------------------------------------
+
+export const violation = (world: World): string | undefined => {
+  const { history, machine } = world
+  if (machine.problems.length > 0) return machine.problems.join("; ")
+  for (const [i, event] of history.entries()) {
+    if (event._tag === "Read") continue
+    for (const read of history) {
+      if (read._tag !== "Read" || read.v >= event.v) continue
+      const after = event._tag === "Done" ? read.start > i : read.began > event.end
+      if (after) {
+        return `${read.who} began after ${event.who} was done with version ${event.v}, and got version ${read.v}`
+      }
+    }
+  }
+  for (const { name, service } of world.processes) {
+    if (service.flights.size > 0) return `${name} still has ${service.flights.size} loads in its books`
+    if (service.refreshing.size > 0) return `${name} still believes to refresh ${service.refreshing.size} keys`
+  }
+  const { leases } = world.memory.sizes()
+  if (leases > 0) return `${leases} leases were never given up`
+  return undefined
+}
+
