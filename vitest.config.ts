@@ -1,8 +1,12 @@
 import { defineConfig } from "vitest/config"
+import { tally } from "./test/support/reporter.ts"
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 60_000
+    // What the documentation's examples become; `test/snippets.test.ts` imports it.
+    exclude: ["**/node_modules/**", "test/.snippets/**"],
+    testTimeout: 60_000,
+    reporters: process.env.CI === undefined ? ["default"] : ["default", tally]
   }
 })

@@ -173,7 +173,6 @@ export interface Entry {
  * - `force`: take the lease whoever has it, and whatever is stored.
  * - `leaseFor`: milliseconds after which others may take the lease. Nothing but
  *   stampede protection depends on it.
- * - `now`: milliseconds of the store's clock.
  *
  * @category models
  * @since 0.1.0
@@ -184,7 +183,6 @@ export interface Begin {
   readonly drop: boolean
   readonly force: boolean
   readonly leaseFor: number
-  readonly now: number
 }
 
 /**
@@ -250,8 +248,8 @@ export interface Draft {
 export type Outcome = "stored" | "fenced" | "unstored" | "invalidated" | "lost"
 
 /**
- * A fence: until `until` (milliseconds of the store's clock), nothing that the
- * invalidation covers is stored.
+ * A fence: for `length` milliseconds of the store's clock, counted from when it
+ * is opened, nothing that the invalidation covers is stored.
  *
  * @category models
  * @since 0.1.0
@@ -259,7 +257,7 @@ export type Outcome = "stored" | "fenced" | "unstored" | "invalidated" | "lost"
 export interface Fence {
   readonly id: Token
   readonly over: Invalidation.Invalidation
-  readonly until: number
+  readonly length: number
 }
 
 /**
@@ -295,6 +293,10 @@ export interface Inspection {
  * - `lift`: takes a fence away; tells whether it still stood.
  * - `invalidations`: what was invalidated, here or elsewhere.
  *
+ * Leases and fences end by the store's own clock, read when the operation
+ * happens. A time that the caller sent along would be old by then: a load under
+ * a fence could be committed, and shared, after the fence has ended.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -304,18 +306,17 @@ export interface CacheStore {
   readonly offset: () => number
   readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
   readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
-  readonly commit: (address: Address, lease: Lease, draft: Draft, now: number) => Effect.Effect<Outcome, StoreError>
+  readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>
   readonly abandon: (address: Address, token: Token) => Effect.Effect<void, StoreError>
   readonly released: (address: Address, token: Token) => Effect.Effect<void, StoreError>
-  readonly invalidate: (batch: Invalidation.Invalidation, now: number) => Effect.Effect<number | undefined, StoreError>
+  readonly invalidate: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
   readonly sweep: (
     keys: Key.Pattern | "everything",
-    mode: Verdict.Mode,
-    now: number
+    mode: Verdict.Mode
   ) => Effect.Effect<number | undefined, StoreError>
-  readonly fence: (fence: Fence, now: number) => Effect.Effect<void, StoreError>
-  readonly lift: (fence: Fence, now: number) => Effect.Effect<boolean, StoreError>
-  readonly inspect: (address: Address, now: number) => Effect.Effect<Inspection, StoreError>
+  readonly fence: (fence: Fence) => Effect.Effect<void, StoreError>
+  readonly lift: (fence: Fence) => Effect.Effect<boolean, StoreError>
+  readonly inspect: (address: Address) => Effect.Effect<Inspection, StoreError>
   readonly invalidations: Stream.Stream<Invalidation.Invalidation>
 }
 
@@ -530,11 +531,10 @@ const applyTo = Effect.fnUntraced(function*(
   batch: Invalidation.Invalidation
 ): Effect.fn.Return<number | undefined, StoreError> {
   const { store } = service
-  const now = yield* Effect.withFiber((fiber) => Effect.succeed(service.now(fiber)))
   const counts: Array<number | undefined> = []
-  if (batch.keys.size > 0 || batch.dependencies.size > 0) counts.push(yield* store.invalidate(batch, now))
-  for (const { mode, pattern } of batch.patterns.values()) counts.push(yield* store.sweep(pattern, mode, now))
-  if (batch.everything !== undefined) counts.push(yield* store.sweep("everything", batch.everything, now))
+  if (batch.keys.size > 0 || batch.dependencies.size > 0) counts.push(yield* store.invalidate(batch))
+  for (const { mode, pattern } of batch.patterns.values()) counts.push(yield* store.sweep(pattern, mode))
+  if (batch.everything !== undefined) counts.push(yield* store.sweep("everything", batch.everything))
   return sum(counts)
 })
 
@@ -601,17 +601,17 @@ export const mutate = <A, E, R>(
     Effect.gen(function*() {
       const service = yield* CacheService
       const { store } = service
-      const fiberNow = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => Effect.succeed(service.now(fiber)))
       const fail = (error: StoreError) => {
         reportFailure(service, error)
         return toInvalidationError(over, error)
       }
-      const now = yield* fiberNow
-      const fence: Fence = { id: service.token(), over, until: now + length }
+      const fence: Fence = { id: service.token(), over, length }
+      // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
+      const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet, and a fence that stands by mistake runs out.
-      yield* restore(Effect.mapError(store.fence(fence, now), fail))
+      yield* restore(Effect.mapError(store.fence(fence), fail))
       service.publish({ _tag: "Invalidated", invalidation: over, entries: undefined })
-      const left = Math.max(0, fence.until - (yield* fiberNow))
+      const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
         duration: left,
         orElse: () =>
@@ -624,7 +624,7 @@ export const mutate = <A, E, R>(
             })
           )
       })))
-      const lifted = yield* Effect.exit(Effect.flatMap(fiberNow, (at) => store.lift(fence, at)))
+      const lifted = yield* Effect.exit(store.lift(fence))
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
         return yield* Exit.isFailure(exit) ? exit : Effect.andThen(Effect.mapError(lifted, fail), exit)
@@ -697,12 +697,12 @@ export const guard = (
     ...store,
     read: (address) => guarded("read", store.read(address)),
     begin: (address, request) => guarded("begin", store.begin(address, request)),
-    commit: (address, lease, draft, now) => guarded("commit", store.commit(address, lease, draft, now)),
+    commit: (address, lease, draft) => guarded("commit", store.commit(address, lease, draft)),
     abandon: (address, token) => guarded("abandon", store.abandon(address, token)),
-    inspect: (address, now) => guarded("inspect", store.inspect(address, now)),
-    invalidate: (batch, now) => bounded("invalidate", store.invalidate(batch, now)),
-    sweep: (keys, mode, now) => bounded("sweep", store.sweep(keys, mode, now)),
-    fence: (fence, now) => bounded("fence", store.fence(fence, now)),
-    lift: (fence, now) => bounded("lift", store.lift(fence, now))
+    inspect: (address) => guarded("inspect", store.inspect(address)),
+    invalidate: (batch) => bounded("invalidate", store.invalidate(batch)),
+    sweep: (keys, mode) => bounded("sweep", store.sweep(keys, mode)),
+    fence: (fence) => bounded("fence", store.fence(fence)),
+    lift: (fence) => bounded("lift", store.lift(fence))
   }
 }

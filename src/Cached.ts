@@ -481,7 +481,8 @@ class Read {
   readonly address: Internal.KeyAddress
   readonly fiber: AnyFiber
   readonly counters: Counters.Counters
-  private missed = false
+  private waits = false
+  private counted = false
 
   constructor(definition: Definition, service: CacheService.CacheService, address: Internal.KeyAddress, fiber: AnyFiber) {
     this.definition = definition
@@ -530,11 +531,18 @@ class Read {
     return sight.view.exit as AnyEffect
   }
 
+  /** The read has to wait for a load. */
   miss(found: Verdict.Verdict | "Nothing"): void {
-    if (this.missed) return
-    this.missed = true
-    this.counters.misses++
+    if (this.waits) return
+    this.waits = true
     this.service.publish({ _tag: "Miss", ...this.label(), found })
+  }
+
+  /** Every read counts once: one that waited is a miss, unless it was served an old value after all. */
+  private missed(): void {
+    if (!this.waits || this.counted) return
+    this.counted = true
+    this.counters.misses++
   }
 
   coalesced(): void {
@@ -556,26 +564,34 @@ class Read {
 
   /** The result of a load: itself, or the old value where it is no answer. */
   conclude(exit: Exit.Exit<unknown, unknown>, old: Sight | undefined): AnyEffect {
-    if (Exit.isSuccess(exit) || isAnswer(this.definition, exit)) return exit as AnyEffect
-    return this.fallback(old) ?? exit as AnyEffect
+    const instead = Exit.isSuccess(exit) || isAnswer(this.definition, exit) ? undefined : this.fallback(old)
+    if (instead !== undefined) return instead
+    this.missed()
+    return exit as AnyEffect
   }
 
   /** Loads for this caller alone and stores nothing. */
   loadAlone(old: Sight | undefined): AnyEffect {
     return Effect.suspend(() => {
       const started = this.now()
-      return Effect.flatMap(Effect.exit(this.definition.lookupOne(this.address.input)), (exit) => {
-        Loads.reportLoad(this.service, this.counters, this.address, exit, this.now() - started, "unsaved")
-        return this.conclude(exit, old)
-      })
+      const report = (exit: Exit.Exit<unknown, unknown>) =>
+        Effect.sync(() =>
+          Loads.reportLoad(this.service, this.counters, this.address, exit, this.now() - started, "unsaved")
+        )
+      const load = Effect.flatMap(
+        Effect.exit(Effect.onExit(this.definition.lookupOne(this.address.input), report)),
+        (exit) => this.conclude(exit, old)
+      )
+      const soft = this.definition.softTimeout
+      if (old === undefined || soft === undefined) return load
+      return Effect.raceFirst(load, Effect.flatMap(Effect.sleep(soft), () => this.fallback(old) ?? Effect.never))
     })
   }
 
   /** What a read does when the store failed. */
   withoutStore(error: CacheService.StoreError, old: Sight | undefined): AnyEffect {
     Loads.reportStoreFailure(this.service, this.counters, error)
-    if (this.definition.failsWithStore) return this.fallback(old) ?? Effect.fail(error)
-    return this.loadAlone(old)
+    return this.definition.failsWithStore ? this.conclude(Exit.fail(error), old) : this.loadAlone(old)
   }
 }
 
@@ -601,9 +617,10 @@ const lookupBatch = (definition: Definition): Loads.Lookup => (flights) =>
     return exit.value.map((result) => Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure))
   })
 
-/** How a caller goes about filling a key. */
+/** How a caller goes about filling a key. `old` may be served in some cases in place of what is loaded. */
 interface Attempt {
   readonly seen: Sight | undefined
+  readonly old: Sight | undefined
   readonly seenToken: CacheService.Token | undefined
   readonly drop: boolean
   readonly force: boolean
@@ -614,6 +631,41 @@ interface Attempt {
   readonly limit: Duration.Duration | undefined
   readonly versions: Loads.Versions
 }
+
+/** For a caller who found this and waits. */
+const forCaller = (
+  definition: Definition,
+  entry: CacheService.Entry | undefined,
+  sight: Sight | undefined,
+  versions: Loads.Versions
+): Attempt => {
+  const old = sight?.verdict === "Dead" ? undefined : sight
+  const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+  return {
+    seen: sight,
+    old,
+    seenToken: entry?.token,
+    drop: entry !== undefined && old === undefined,
+    force: false,
+    join: !(servable && definition.refresh === "caller"),
+    held: false,
+    limit: old && definition.softTimeout,
+    versions
+  }
+}
+
+/** For nobody: whoever found this was served it. */
+const inBackground = (sight: Sight, versions: Loads.Versions): Attempt => ({
+  seen: sight,
+  old: sight,
+  seenToken: sight.entry.token,
+  drop: false,
+  force: false,
+  join: false,
+  held: true,
+  limit: undefined,
+  versions
+})
 
 type Filled =
   | { readonly _tag: "Landed"; readonly exit: Exit.Exit<unknown, unknown>; readonly final: boolean }
@@ -629,12 +681,18 @@ type BegunOrFailed = CacheService.Begun | { readonly _tag: "Failed"; readonly er
 /** Asks the store for the lease. Whatever interrupts this gives up what the store may have granted. */
 const beginSafely = (
   read: Read,
-  request: Omit<CacheService.Begin, "token" | "leaseFor" | "now">,
+  request: Omit<CacheService.Begin, "token" | "leaseFor">,
   restore: Restore
 ): AnyEffect<BegunOrFailed> => {
   const { address, definition, service } = read
+  try {
+    // Runs the user's function, if there is one: what it throws is no failure of the store.
+    void address.known
+  } catch (thrown) {
+    return Effect.die(thrown)
+  }
   const token = service.token()
-  const begin = service.store.begin(address, { ...request, token, leaseFor: definition.leaseFor, now: read.now() })
+  const begin = service.store.begin(address, { ...request, token, leaseFor: definition.leaseFor })
   return Effect.flatMap(Effect.exit(restore(begin)), (exit): AnyEffect<BegunOrFailed> => {
     if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
     const giveUp = Effect.forkIn(Effect.ignore(service.store.abandon(address, token)), service.scope)
@@ -646,17 +704,46 @@ const beginSafely = (
   })
 }
 
+const sameVersions = (a: Loads.Versions["value"], b: Loads.Versions["value"]): boolean =>
+  a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
+
 const attend = (
   flight: Loads.Flight,
   attempt: Attempt,
   own: boolean,
   restore: Restore
 ): AnyEffect<Filled> =>
-  Effect.map(Loads.attend(flight, attempt.limit, restore), (landed) =>
-    landed === undefined
-      ? { _tag: "Late" }
-      // One's own load began after the read did; what is joined counts only if the store let it stand.
-      : { _tag: "Landed", exit: landed.exit, final: own || landed.shared })
+  Effect.map(Loads.attend(flight, attempt.limit, restore), (landed) => {
+    if (landed === undefined) return { _tag: "Late" }
+    const { failure, value } = attempt.versions
+    // One's own load began after the read did. What is joined counts only if the store let it stand, and if it began
+    // under the versions that this read saw: no invalidation tells of a version that changed meanwhile.
+    const joinable = landed.shared && sameVersions(value, flight.versions.value) && sameVersions(failure, flight.versions.failure)
+    return { _tag: "Landed", exit: landed.exit, final: own || joinable }
+  })
+
+const flightFor = (read: Read, attempt: Attempt, lease: CacheService.Lease): Loads.Flight => {
+  const { held, seen, versions } = attempt
+  if (seen !== undefined && Verdict.isServable(seen.verdict)) {
+    if (!held) read.miss(seen.verdict)
+    read.refreshing()
+  }
+  return new Loads.Flight(read.address, lease, versions, seen?.entry.stamp.duration ?? 0)
+}
+
+/** Only a load of this process that the store says still stands may be joined. */
+const joinOther = (
+  read: Read,
+  attempt: Attempt,
+  begun: Exclude<BegunOrFailed, { readonly _tag: "Leased" }>,
+  restore: Restore
+): AnyEffect<Filled> => {
+  const flight = begun._tag === "Busy" && attempt.join ? Loads.flightOf(read.service, begun.token) : undefined
+  if (flight === undefined) return Effect.succeed(begun)
+  if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
+  read.coalesced()
+  return attend(flight, attempt, false, restore)
+}
 
 /** Takes the lease and loads, or joins whoever has it. */
 const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
@@ -664,27 +751,12 @@ const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
     Effect.flatMap(
       beginSafely(read, { seen: attempt.seenToken, drop: attempt.drop, force: attempt.force }, restore),
       (begun): AnyEffect<Filled> => {
-        const { address, counters, definition, service } = read
-        switch (begun._tag) {
-          case "Leased": {
-            const usually = attempt.seen?.entry.stamp.duration ?? 0
-            const flight = new Loads.Flight(address, begun.lease, attempt.versions, usually)
-            if (attempt.seen !== undefined && Verdict.isServable(attempt.seen.verdict)) read.refreshing()
-            return Effect.andThen(
-              Loads.start(service, [flight], lookupFor(definition), counters, attempt.held),
-              attend(flight, attempt, true, restore)
-            )
-          }
-          case "Busy": {
-            // Only a load that the store says still stands may be joined.
-            const flight = attempt.join ? Loads.flightOf(service, begun.token) : undefined
-            if (flight === undefined) return Effect.succeed(begun)
-            read.coalesced()
-            return attend(flight, attempt, false, restore)
-          }
-          default:
-            return Effect.succeed(begun)
-        }
+        if (begun._tag !== "Leased") return joinOther(read, attempt, begun, restore)
+        const flight = flightFor(read, attempt, begun.lease)
+        return Effect.flatMap(
+          Loads.start(read.service, [flight], lookupFor(read.definition), read.counters, attempt.held),
+          (load) => Effect.onExit(attend(flight, attempt, true, restore), () => Effect.sync(() => load.leave()))
+        )
       }
     )
   )
@@ -700,16 +772,7 @@ const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions)
   return Effect.suspend(() => {
     if (service.refreshing.has(address.key)) return Effect.void
     service.refreshing.add(address.key)
-    const attempt: Attempt = {
-      seen: sight,
-      seenToken: sight.entry.token,
-      drop: false,
-      force: false,
-      join: false,
-      held: true,
-      limit: undefined,
-      versions
-    }
+    const attempt = inBackground(sight, versions)
     const report = (filled: Filled) => {
       if (filled._tag === "Failed") Loads.reportStoreFailure(service, read.counters, filled.error)
     }
@@ -725,7 +788,7 @@ const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions)
 
 /** Waits until another process is done with the key, or for a while. */
 const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyEffect<void> =>
-  Effect.timeoutOrElse(Effect.ignore(read.service.store.released(read.address, token)), {
+  Effect.timeoutOrElse(Effect.catch(read.service.store.released(read.address, token), () => Effect.never), {
     duration: Math.max(1, Math.min(pollEvery, atMost)),
     orElse: () => Effect.void
   })
@@ -745,7 +808,10 @@ const resolve = Effect.fnUntraced(function*(
       CacheService.Entry | undefined,
       CacheService.StoreError
     >
-    if (Result.isFailure(answer)) return yield* read.withoutStore(answer.failure, undefined)
+    if (Result.isFailure(answer)) {
+      read.miss("Nothing")
+      return yield* read.withoutStore(answer.failure, undefined)
+    }
     let entry = answer.success
     // Ends when the store neither gives an entry that has come meanwhile, nor an answer to return.
     for (;;) {
@@ -756,23 +822,19 @@ const resolve = Effect.fnUntraced(function*(
         yield* refreshInBackground(read, sight, versions)
         return yield* read.serveStale(sight, sight.verdict)
       }
-      const old = sight?.verdict === "Dead" ? undefined : sight
-      if (!servable) read.miss(sight?.verdict ?? (entry ? "Dead" : "Nothing"))
-      const filled = (yield* fill(read, {
-        seen: sight,
-        seenToken: entry?.token,
-        drop: entry !== undefined && old === undefined,
-        force: false,
-        join: !(servable && definition.refresh === "caller"),
-        held: false,
-        limit: old && soft,
-        versions
-      })) as Filled
+      const attempt = forCaller(definition, entry, sight, versions)
+      const { old } = attempt
+      const found = sight?.verdict ?? (entry ? "Dead" : "Nothing")
+      if (!servable) read.miss(found)
+      const filled = (yield* fill(read, attempt)) as Filled
       if (filled._tag === "Found") {
         entry = filled.entry
         continue
       }
-      if (filled._tag === "Failed") return yield* read.withoutStore(filled.error, old)
+      if (filled._tag === "Failed") {
+        read.miss(found)
+        return yield* read.withoutStore(filled.error, old)
+      }
       if (filled._tag === "Landed") {
         if (filled.final) return yield* read.conclude(filled.exit, old)
         round++
@@ -790,7 +852,10 @@ const resolve = Effect.fnUntraced(function*(
         const stale = read.fallback(old)
         if (stale !== undefined) return yield* stale
       }
-      if (waited >= definition.waitLimit) return yield* read.loadAlone(old)
+      if (waited >= definition.waitLimit) {
+        read.miss(found)
+        return yield* read.loadAlone(old)
+      }
       const atMost = old !== undefined && soft !== undefined ? Duration.toMillis(soft) - waited : definition.waitLimit - waited
       yield* awaitOther(read, filled.token, atMost)
       break
@@ -884,64 +949,143 @@ const withRead = (self: Any, key: unknown, use: (read: Read) => AnyEffect): AnyE
     }
   })
 
-/** Takes the leases of several keys and starts one load for those that were granted. */
-const fillTogether = (
+/** One key of several, and how to fill it. */
+interface Want {
+  readonly read: Read
+  readonly attempt: Attempt
+}
+
+/** Asks for several leases at once. Unless all answered, those that were granted are given up. */
+const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<ReadonlyArray<BegunOrFailed>> => {
+  const begun: Array<BegunOrFailed | undefined> = wants.map(() => undefined)
+  const asking = Effect.forEach(wants, ({ attempt, read }, i) =>
+    Effect.uninterruptibleMask((inner) =>
+      Effect.map(
+        beginSafely(read, { seen: attempt.seenToken, drop: attempt.drop, force: attempt.force }, inner),
+        (answer) => {
+          begun[i] = answer
+        }
+      )
+    ), { concurrency: "unbounded", discard: true })
+  const giveUp = Effect.suspend(() =>
+    Effect.forEach(wants, ({ read: { address, service } }, i) => {
+      const answer = begun[i]
+      return answer?._tag === "Leased"
+        ? Effect.forkIn(Effect.ignore(service.store.abandon(address, answer.lease.token)), service.scope)
+        : Effect.void
+    }, { discard: true })
+  )
+  return Effect.map(Effect.onError(restore(asking), () => giveUp), () => begun as ReadonlyArray<BegunOrFailed>)
+}
+
+/** Fills several keys: one load for those whose lease was granted, and the loads of others are joined. */
+const fillTogether = <A>(
   definition: Definition,
-  reads: ReadonlyArray<Read>,
-  versions: ReadonlyArray<Loads.Versions>,
-  entries: ReadonlyArray<CacheService.Entry | undefined>
-): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown> | undefined>> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const begun = yield* Effect.forEach(reads, (read, i) =>
-        beginSafely(read, { seen: entries[i]?.token, drop: entries[i] !== undefined, force: false }, restore), { concurrency: "unbounded" })
-      const flights = begun.flatMap((answer, i) => {
-        if (answer._tag !== "Leased") return []
-        const { address } = reads[i]!
-        return [{ i, flight: new Loads.Flight(address, answer.lease, versions[i]!, entries[i]?.stamp.duration ?? 0) }]
+  wants: ReadonlyArray<Want>,
+  use: (want: Want, filled: Filled) => AnyEffect<A>
+): AnyEffect<ReadonlyArray<A>> =>
+  wants.length === 0 ? Effect.succeed([]) : Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(beginTogether(wants, restore), (begun) => {
+      const [{ attempt: { held }, read: { counters, service } }] = wants as [Want]
+      const own = wants.map(({ attempt, read }, i) => {
+        const answer = begun[i]!
+        return answer._tag === "Leased" ? flightFor(read, attempt, answer.lease) : undefined
       })
-      const exits: Array<Exit.Exit<unknown, unknown> | undefined> = reads.map(() => undefined)
-      if (flights.length === 0) return exits
-      const { counters, service } = reads[0]!
-      yield* Loads.start(service, flights.map(({ flight }) => flight), lookupBatch(definition), counters, false)
-      yield* Effect.forEach(flights, ({ flight, i }) =>
-        Effect.map(Loads.attend(flight, undefined, restore), (landed) => {
-          exits[i] = landed!.exit
-        }), { concurrency: "unbounded", discard: true })
-      return exits
+      const waiting = Effect.forEach(wants, (want, i) =>
+        Effect.uninterruptibleMask((inner) => {
+          const [answer, flight] = [begun[i]!, own[i]]
+          const filled = answer._tag === "Leased"
+            ? attend(flight!, want.attempt, true, inner)
+            : joinOther(want.read, want.attempt, answer, inner)
+          return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
+        }), { concurrency: "unbounded" })
+      const flights = own.filter((flight) => flight !== undefined)
+      // Each key is waited for by a fiber of its own, so waiting can be interrupted only from outside of it.
+      return flights.length === 0
+        ? restore(waiting)
+        : Effect.flatMap(
+          Loads.start(service, flights, lookupBatch(definition), counters, held),
+          (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
+        )
     })
   )
 
-/** Answers what can be answered without a load; the others are to be filled together. */
+/** Refreshes several keys by one load, in the background. */
+const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): AnyEffect<void> =>
+  Effect.suspend(() => {
+    const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
+    if (mine.length === 0) return Effect.void
+    const { service } = mine[0]!.read
+    for (const { read } of mine) service.refreshing.add(read.address.key)
+    const report = ({ read }: Want, filled: Filled) =>
+      Effect.sync(() => {
+        if (filled._tag === "Failed") Loads.reportStoreFailure(service, read.counters, filled.error)
+      })
+    return Effect.asVoid(Effect.forkIn(
+      Effect.onExit(fillTogether(definition, mine, report), () =>
+        Effect.sync(() => {
+          for (const { read } of mine) service.refreshing.delete(read.address.key)
+        })),
+      service.scope
+    ))
+  })
+
+/** Answers one of several reads as a single one would be. */
+const finish = ({ attempt, read }: Want, filled: Filled): AnyEffect => {
+  const old = attempt.old
+  const again = () => resolve(read.definition, read.service, read.address) as AnyEffect
+  switch (filled._tag) {
+    case "Landed":
+      return filled.final ? read.conclude(filled.exit, old) : again()
+    case "Late":
+      return read.fallback(old) ?? again()
+    case "Busy": // only the caller who refreshes waits
+      return !attempt.join && old !== undefined ? read.serveStale(old, old.verdict) : again()
+    case "Found":
+      return again()
+    case "Failed":
+      return read.withoutStore(filled.error, old)
+  }
+}
+
+/** Answers what can be answered without a load; the others are filled together. */
 const getTogether = Effect.fnUntraced(function*(
   definition: Definition,
   reads: ReadonlyArray<Read>
 ): Effect.fn.Return<ReadonlyArray<Exit.Exit<unknown, unknown>>, unknown> {
-  const seen = yield* Effect.forEach(reads, (read) =>
-    Effect.gen(function*() {
-      const versions = yield* currentVersions(definition, read.address.input)
-      const answer = yield* Effect.result(read.service.store.read(read.address))
-      const entry = Result.isSuccess(answer) ? answer.success : undefined
+  const answers = new Map<Read, Exit.Exit<unknown, unknown>>()
+  const missing: Array<Want> = []
+  const stale: Array<Want> = []
+  const answer = (read: Read, effect: AnyEffect): AnyEffect<void> =>
+    Effect.map(Effect.exit(effect), (exit) => {
+      answers.set(read, exit)
+    })
+  const lookAt = (read: Read, versions: Loads.Versions): AnyEffect<void> =>
+    Effect.flatMap(Effect.result(read.service.store.read(read.address)), (result) => {
+      if (Result.isFailure(result)) {
+        read.miss("Nothing")
+        return answer(read, read.withoutStore(result.failure, undefined))
+      }
+      const entry = result.success
       const sight = entry && read.look(entry, versions)
-      // Whatever is not plainly a miss goes the way of a single read.
-      const absent = Result.isSuccess(answer) && (sight === undefined || sight.verdict === "Dead")
-      return { read, versions, entry, absent }
-    }), { concurrency: "unbounded" })
-  const missing = seen.filter(({ absent }) => absent)
-  for (const { entry, read } of missing) read.miss(entry ? "Dead" : "Nothing")
-  const filled = yield* fillTogether(
-    definition,
-    missing.map(({ read }) => read),
-    missing.map(({ versions }) => versions),
-    missing.map(({ entry }) => entry)
-  )
-  const byRead = new Map(missing.map(({ read }, i) => [read, filled[i]]))
-  return yield* Effect.forEach(seen, ({ read }) => {
-    const exit = byRead.get(read)
-    return exit === undefined
-      ? Effect.exit(resolve(definition, read.service, read.address) as AnyEffect)
-      : Effect.succeed(exit)
-  }, { concurrency: "unbounded" })
+      if (sight?.verdict === "Fresh") return answer(read, read.hit(sight))
+      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+      if (servable && definition.refresh === "background") {
+        stale.push({ read, attempt: inBackground(sight, versions) })
+        return answer(read, read.serveStale(sight, sight.verdict))
+      }
+      if (!servable) read.miss(sight?.verdict ?? (entry ? "Dead" : "Nothing"))
+      missing.push({ read, attempt: forCaller(definition, entry, sight, versions) })
+      return Effect.void
+    })
+  yield* Effect.forEach(reads, (read) =>
+    Effect.matchCauseEffect(currentVersions(definition, read.address.input), {
+      onFailure: (cause) => answer(read, Effect.failCause(cause)),
+      onSuccess: (versions) => lookAt(read, versions)
+    }), { concurrency: "unbounded", discard: true })
+  yield* refreshTogether(definition, stale)
+  yield* fillTogether(definition, missing, (want, filled) => answer(want.read, finish(want, filled)))
+  return reads.map((read) => answers.get(read)!)
 })
 
 const manyExits = (self: Any, all: ReadonlyArray<unknown>): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> =>
@@ -1009,6 +1153,7 @@ export const refresh: {
       const versions = yield* currentVersions(read.definition, key)
       const filled = yield* fill(read, {
         seen: undefined,
+        old: undefined,
         seenToken: undefined,
         drop: false,
         force: true,
@@ -1086,7 +1231,7 @@ export const set: {
           const prepared = Loads.prepare(service, flight, exit, false, { now, millis: now - started, jitter }, counters)
           if (prepared === undefined) return Effect.succeed(false)
           return Effect.map(
-            service.store.commit(address, begun.lease, prepared.draft, now),
+            service.store.commit(address, begun.lease, prepared.draft),
             (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
           )
         }).pipe(Effect.catchCause((cause) => {
@@ -1301,8 +1446,8 @@ export const explain: {
   withRead(self, key, (read) =>
     Effect.gen(function*() {
       const versions = yield* currentVersions(read.definition, key)
+      const inspection = yield* read.service.store.inspect(read.address)
       const now = read.now()
-      const inspection = yield* read.service.store.inspect(read.address, now)
       return Explain.make(read.address, inspection, versions, now, read.service.store, read.counters)
     })))
 

@@ -86,10 +86,11 @@ type PartitionOf<T> = Extract<
 type IdOf<T> = Extract<{ [K in keyof T]: T[K] extends Dependency.Id ? K : never }[keyof T], string>
 
 /**
- * A field's value, to be compared by its schema's equivalence and never by an
- * answer from before: equivalences ask `Equal.equals` about dates and unknown
- * values, and it remembers its answer for the two that it was asked about,
- * which are these fresh ones, and not for what they contain.
+ * A field's value, to be compared by its schema's equivalence.
+ *
+ * Equivalences ask `Equal.equals` about dates, unknown values and instances of
+ * classes, and would get its answer of the last time. It remembers only the
+ * outermost two that it was asked about, so it is asked about two of these.
  */
 class Afresh implements Equal.Equal {
   readonly value: unknown

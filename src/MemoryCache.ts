@@ -33,6 +33,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
@@ -93,6 +94,7 @@ export interface MemoryStore extends CacheService.CacheStore {
   readonly keys: () => ReadonlyArray<string>
   readonly peek: (key: string) => CacheService.Entry | undefined
   readonly corrupt: (key: string, payload: unknown) => boolean
+  readonly held: () => ReadonlyArray<CacheService.Token>
   readonly evict: (what: "entry" | "lease" | "journal", key?: string) => void
 }
 
@@ -158,10 +160,16 @@ class Journal {
   }
 
   quietSince(position: number, dependencies: Iterable<Dependency>): boolean {
-    if (position < this.floor) return false
-    for (const dependency of dependencies) if ((this.last.get(dependency) ?? 0) > position) return false
+    // What depends on nothing needs no journal.
+    for (const dependency of dependencies) {
+      if (position < this.floor || (this.last.get(dependency) ?? 0) > position) return false
+    }
     return true
   }
+}
+
+interface StandingFence extends CacheService.Fence {
+  readonly until: number
 }
 
 class HeldLease implements CacheService.Lease {
@@ -170,7 +178,7 @@ class HeldLease implements CacheService.Lease {
   /** The journal's position when the load began. */
   readonly position: number
   /** The fences that stood when the load began. */
-  readonly fences: ReadonlyArray<CacheService.Fence>
+  readonly fences: ReadonlyArray<StandingFence>
   readonly until: number
   readonly waiting = new Set<() => void>()
 
@@ -178,7 +186,7 @@ class HeldLease implements CacheService.Lease {
     token: CacheService.Token,
     known: ReadonlyArray<Dependency>,
     position: number,
-    fences: ReadonlyArray<CacheService.Fence>,
+    fences: ReadonlyArray<StandingFence>,
     until: number
   ) {
     this.token = token
@@ -197,6 +205,10 @@ interface Grave {
 }
 
 const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
+
+// One synchronous step, at the time at which it happens.
+const timed = <A>(step: (now: number) => A): Effect.Effect<A> =>
+  Effect.map(Clock.currentTimeMillis, step)
 
 const positive = (where: string, name: string, value: number): number => {
   if (!Number.isSafeInteger(value) || value <= 0) {
@@ -237,7 +249,7 @@ const makeStoreWith = (
 ): MemoryStore => {
   const index = new Map<Dependency, Set<Stored>>()
   const leases = new Map<string, HeldLease>()
-  const fences = new Map<CacheService.Token, CacheService.Fence>()
+  const fences = new Map<CacheService.Token, StandingFence>()
   const journal = new Journal(journalLimit)
   const graves = new LRUCache<string, Grave>({ max: Math.min(capacity, rememberedGraves) })
 
@@ -285,60 +297,62 @@ const makeStoreWith = (
     for (const wake of lease.waiting) wake()
   }
 
-  const standing = (fence: CacheService.Fence, now: number): boolean => fences.has(fence.id) && now < fence.until
+  const standing = (id: CacheService.Token, now: number): boolean => now < (fences.get(id)?.until ?? -Infinity)
 
-  const standingFences = (now: number): ReadonlyArray<CacheService.Fence> => {
+  const standingFences = (now: number): ReadonlyArray<StandingFence> => {
     for (const fence of fences.values()) if (now >= fence.until) fences.delete(fence.id)
     return [...fences.values()]
   }
 
-  const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): number => {
+  const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
     if (leases.size > 0) journal.note(dependency)
-    const affected = index.get(dependency)
-    if (affected === undefined) return 0
-    const count = affected.size
-    for (const entry of [...affected]) {
+    const affected = [...(index.get(dependency) ?? [])]
+    for (const entry of affected) {
       entry.mark(dependency, mode, now)
       if (mode === "hard" && entry.fatal.has(dependency)) remove(entry, "invalidated", now)
     }
-    return count
+    return affected
   }
 
-  const invalidateKey = (key: string, mode: Verdict.Mode, now: number): number => {
+  const invalidateKey = (key: string, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
     const lease = leases.get(key)
     if (lease !== undefined) release(key, lease)
     const entry = entries.peek(key)
-    if (entry === undefined) return 0
+    if (entry === undefined) return []
     if (mode === "hard") remove(entry, "the key was invalidated", now)
     else entry.softened = true
-    return 1
+    return [entry]
   }
 
   const invalidateBatch = (batch: Invalidation.Invalidation, now: number): number => {
-    let count = 0
-    for (const [key, mode] of batch.keys) count += invalidateKey(key, mode, now)
-    for (const [dependency, mode] of batch.dependencies) count += invalidateDependency(dependency, mode, now)
-    return count
+    const affected = [
+      ...[...batch.keys].map(([key, mode]) => invalidateKey(key, mode, now)),
+      ...[...batch.dependencies].map(([dependency, mode]) => invalidateDependency(dependency, mode, now))
+    ]
+    // An entry that several of them cover counts once.
+    return affected.length === 1 ? affected[0]!.length : new Set(affected.flat()).size
   }
 
   const sweepKeys = (which: Key.Pattern | "everything", mode: Verdict.Mode, now: number): number => {
     const covered = (key: string) => which === "everything" || Key.matches(which, key)
     let count = 0
     for (const key of new Set([...entries.keys(), ...leases.keys()])) {
-      if (covered(key)) count += invalidateKey(key, mode, now)
+      if (covered(key)) count += invalidateKey(key, mode, now).length
     }
     return count
   }
 
-  const begin = (address: CacheService.Address, request: CacheService.Begin): CacheService.Begun => {
+  const begin = (address: CacheService.Address, request: CacheService.Begin, now: number): CacheService.Begun => {
     const entry = entries.peek(address.key)
     if (entry !== undefined && !request.force && entry.token !== request.seen) return { _tag: "Found", entry }
-    if (entry !== undefined && request.drop) remove(entry, "found dead", request.now)
+    if (entry !== undefined && request.drop) remove(entry, "found dead", now)
     const { known } = address
     const held = leases.get(address.key)
-    if (held !== undefined && held.token !== request.token) {
+    // Asked again, it is the same lease: its load may have begun after the first time.
+    if (held?.token === request.token) return { _tag: "Leased", lease: held }
+    if (held !== undefined) {
       // A lease that was taken under other tokens is doomed, and is stolen rather than waited for.
-      const stands = request.now < held.until && journal.quietSince(held.position, held.known)
+      const stands = now < held.until && journal.quietSince(held.position, held.known)
       if (stands && !request.force) return { _tag: "Busy", token: held.token }
       release(address.key, held)
     }
@@ -346,8 +360,8 @@ const makeStoreWith = (
       request.token,
       known,
       journal.position,
-      standingFences(request.now),
-      request.now + request.leaseFor
+      standingFences(now),
+      now + request.leaseFor
     )
     leases.set(address.key, lease)
     return { _tag: "Leased", lease }
@@ -366,10 +380,14 @@ const makeStoreWith = (
     release(address.key, held)
     if (!quiet) return "invalidated"
     const over = held.fences.filter((fence) => Invalidation.covers(fence.over, address.key, dependencies))
-    if (over.length > 0) return over.every((fence) => standing(fence, now)) ? "fenced" : "invalidated"
-    if (draft.expiresAt <= now) return "unstored"
+    if (over.length > 0) return over.every((fence) => standing(fence.id, now)) ? "fenced" : "invalidated"
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
-    if (size !== undefined && size > maxBytes!) return "unstored"
+    if (draft.expiresAt <= now || (size !== undefined && size > maxBytes!)) {
+      // Whoever waited is given the new value, so the old one must not come after it.
+      const older = entries.peek(address.key)
+      if (older !== undefined) remove(older, "replaced by a value that is not stored", now)
+      return "unstored"
+    }
     const entry = new Stored(address.key, lease.token, draft, draft.memo)
     entries.set(address.key, entry, size === undefined ? {} : { size })
     enlist(entry)
@@ -397,8 +415,8 @@ const makeStoreWith = (
     payload: "value",
     offset: () => 0,
     read: ({ key }) => entries.get(key)?.answer ?? nothing,
-    begin: (address, request) => Effect.sync(() => begin(address, request)),
-    commit: (address, lease, draft, now) => Effect.sync(() => commit(address, lease, draft, now)),
+    begin: (address, request) => timed((now) => begin(address, request, now)),
+    commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),
     abandon: ({ key }, token) =>
       Effect.sync(() => {
         const held = leases.get(key)
@@ -412,35 +430,35 @@ const makeStoreWith = (
         held.waiting.add(wake)
         return Effect.sync(() => held.waiting.delete(wake))
       }),
-    invalidate: (batch, now) =>
-      Effect.sync(() => {
+    invalidate: (batch) =>
+      timed((now) => {
         const count = invalidateBatch(batch, now)
         announcements.publish(batch)
         return count
       }),
-    sweep: (which, mode, now) =>
-      Effect.sync(() => {
+    sweep: (which, mode) =>
+      timed((now) => {
         const count = sweepKeys(which, mode, now)
         const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
         announcements.publish(mode === "soft" ? Invalidation.soft(all) : all)
         return count
       }),
-    fence: (fence, now) =>
-      Effect.sync(() => {
-        fences.set(fence.id, fence)
+    fence: (fence) =>
+      timed((now) => {
+        fences.set(fence.id, { ...fence, until: now + fence.length })
         for (const key of fence.over.keys.keys()) invalidateKey(key, "hard", now)
         for (const dependency of fence.over.dependencies.keys()) invalidateDependency(dependency, "hard", now)
         for (const { pattern } of fence.over.patterns.values()) sweepKeys(pattern, "hard", now)
         if (fence.over.everything !== undefined) sweepKeys("everything", "hard", now)
         announcements.publish(fence.over)
       }),
-    lift: (fence, now) =>
-      Effect.sync(() => {
-        const stood = standing(fence, now)
-        fences.delete(fence.id)
+    lift: ({ id }) =>
+      timed((now) => {
+        const stood = standing(id, now)
+        fences.delete(id)
         return stood
       }),
-    inspect: (address, now) => Effect.sync(() => inspect(address, now)),
+    inspect: (address) => timed((now) => inspect(address, now)),
     invalidations: announcements.stream,
     sizes: () => ({
       entries: entries.size,
@@ -452,6 +470,7 @@ const makeStoreWith = (
     }),
     keys: () => [...entries.keys()],
     peek: (key) => entries.peek(key),
+    held: () => [...leases.values()].map(({ token }) => token),
     corrupt: (key, payload) => {
       const entry = entries.peek(key)
       if (entry === undefined) return false
@@ -460,7 +479,10 @@ const makeStoreWith = (
       return true
     },
     evict: (what, key) => {
-      if (what === "journal") journal.forgetTo(++journal.position)
+      if (what === "journal") {
+        journal.forgetTo(++journal.position)
+        fences.clear()
+      }
       else if (what === "entry") for (const one of key === undefined ? [...entries.keys()] : [key]) entries.delete(one)
       else for (const [one, lease] of [...leases]) if (key === undefined || one === key) release(one, lease)
     }

@@ -224,9 +224,9 @@ export const never: Policy<unknown, unknown> = make({ _tag: "Never", because: un
 const millis = (where: string, name: string, input: Duration.Input): number => {
   const bad = (value: unknown) =>
     InvalidInput.make(where, "InvalidNumber", `${name} must be a duration, and is ${JSON.stringify(value) ?? String(value)}`)
-  // `Duration` reads NaN as zero, which would cache nothing without a word.
+  // `Duration` reads NaN as zero, also where infinities cancel out, which would cache nothing without a word.
   const parts = Duration.isDuration(input) || typeof input !== "object" || input === null ? [input] : Object.values(input)
-  if (parts.some((part) => typeof part === "number" && Number.isNaN(part))) throw bad("NaN")
+  if (Number.isNaN(parts.reduce<number>((sum, part) => typeof part === "number" ? sum + part : sum, 0))) throw bad("NaN")
   const duration = Duration.fromInput(input)
   if (Option.isNone(duration)) throw bad(input)
   const value = Duration.toMillis(duration.value)
@@ -308,12 +308,16 @@ export const ttl = <K, V>(lifetime: Duration.Input, options: TtlOptions = {}): P
   )
 }
 
-const utc = DateTime.zoneMakeNamedUnsafe("UTC")
-
-const parseCron = (text: string, timeZone: string | undefined): Cron.Cron => {
-  const result = Cron.parse(text, timeZone)
+const parseCron = (text: string): Cron.Cron => {
+  const result = Cron.parse(text)
   if (Result.isSuccess(result)) return result.success
   throw InvalidInput.make("Policy.until", "InvalidCron", `"${text}": ${result.failure.message}`)
+}
+
+const zone = (name: string): DateTime.TimeZone => {
+  const found = DateTime.zoneFromString(name)
+  if (Option.isSome(found)) return found.value
+  throw InvalidInput.make("Policy.until", "InvalidCron", `there is no time zone "${name}"`)
 }
 
 /**
@@ -321,10 +325,11 @@ const parseCron = (text: string, timeZone: string | undefined): Cron.Cron => {
  * as `severity` says (`Dead` unless given). "Every hour", "at midnight in
  * Rome", with no worker to run.
  *
- * The expression is text (with an optional time zone) or a `Cron`. Without a
- * time zone it ticks in UTC, so that processes in different zones agree on what
- * they share. Everything that is stored under one expression ends at once: add `xfetch`, or a severity
- * of `Stale`, so that the hour does not begin with a stampede.
+ * The expression is text or a `Cron`. If it has no time zone, it ticks in
+ * `timeZone`, which is UTC unless given: processes in different zones must agree
+ * on what they share. Everything that is stored under one expression ends at
+ * once: add `xfetch`, or a severity of `Stale`, so that the hour does not begin
+ * with a stampede.
  *
  * Throws `InvalidInput` for an expression that does not parse or never ticks.
  *
@@ -343,8 +348,8 @@ export const until = <K, V>(
   cron: string | Cron.Cron,
   options: { readonly timeZone?: string; readonly severity?: Verdict.Severity } = {}
 ): Policy<K, V> => {
-  const given = typeof cron === "string" ? parseCron(cron, options.timeZone) : cron
-  const parsed = Option.isSome(given.tz) ? given : Text.remake(given, { tz: utc })
+  const given = typeof cron === "string" ? parseCron(cron) : cron
+  const parsed = Option.isSome(given.tz) ? given : Text.remake(given, { tz: zone(options.timeZone ?? "UTC") })
   if (Plan.nextTick(parsed, 0) === Infinity) {
     throw InvalidInput.make("Policy.until", "InvalidCron", `"${Text.cron(parsed)}" never ticks`)
   }
@@ -832,7 +837,7 @@ interface Inputs {
   readonly onKey: (key: never) => unknown
   readonly onValue: (value: never) => unknown
   /** What has been mapped already: one composition of a pair of functions is one function, or a policy would not equal itself when made twice. */
-  readonly done: WeakMap<object, Fn>
+  readonly done: { readonly key: WeakMap<object, Fn>; readonly both: WeakMap<object, Fn> }
 }
 
 const mappings = { key: new WeakMap<object, Inputs>(), value: new WeakMap<object, Inputs>() }
@@ -841,20 +846,21 @@ const inputsBy = (side: "key" | "value", f: (input: never) => unknown): Inputs =
   const same = (input: never): unknown => input
   let inputs = mappings[side].get(f)
   if (inputs === undefined) {
-    inputs = { onKey: side === "key" ? f : same, onValue: side === "value" ? f : same, done: new WeakMap() }
+    inputs = { onKey: side === "key" ? f : same, onValue: side === "value" ? f : same, done: { key: new WeakMap(), both: new WeakMap() } }
     mappings[side].set(f, inputs)
   }
   return inputs
 }
 
 const mapFunction = (f: Fn, { done, onKey, onValue }: Inputs, keyAlone = fromKeyAlone(f)): never => {
-  let mapped = done.get(f)
+  const known = keyAlone ? done.key : done.both
+  let mapped = known.get(f)
   if (mapped === undefined) {
     // Keeps the number of parameters, which says what the function looks at.
     mapped = keyAlone
       ? (key: never) => f(onKey(key) as never, undefined as never)
       : (key: never, value: never) => f(onKey(key) as never, onValue(value) as never)
-    done.set(f, mapped)
+    known.set(f, mapped)
   }
   return mapped as never
 }
@@ -1032,8 +1038,10 @@ const fromSyntax = (syntax: Text.Syntax): Any => {
       return ttl(syntax.fresh, { stale: syntax.stale, onError: syntax.onError, jitter: syntax.jitter })
     case "Until": {
       const { and, cron, overlap: onDstOverlap, severity, timeZone } = syntax
-      const read = parseCron(cron, timeZone ?? undefined)
-      return until(Text.remake(read, { onDstOverlap, ...(and ? { and } : {}) }), { severity })
+      return until(Text.remake(parseCron(cron), { onDstOverlap, ...(and ? { and } : {}) }), {
+        severity,
+        ...(timeZone === null ? {} : { timeZone })
+      })
     }
     case "Versioned":
       return versioned(syntax.current, { name: syntax.name, atLeast: syntax.atLeast })

@@ -225,16 +225,15 @@ export const instrument = (
           Effect.map(store.begin(address, request), (begun) =>
             begun._tag === "Found" ? { _tag: "Found" as const, entry: copied(begun.entry) } : begun)
         ),
-      commit: (address, lease, draft, now) =>
-        around("commit", address.key, undefined, store.commit(address, lease, draft, now)),
+      commit: (address, lease, draft) => around("commit", address.key, undefined, store.commit(address, lease, draft)),
       abandon: (address, token) => around("abandon", address.key, undefined, store.abandon(address, token)),
       released: (address, token) => around("released", address.key, undefined, store.released(address, token)),
-      invalidate: (batch, now) => around("invalidate", undefined, targets(batch), store.invalidate(batch, now)),
-      sweep: (keys, mode, now) =>
-        around("sweep", undefined, keys === "everything" ? keys : keys.name, store.sweep(keys, mode, now)),
-      fence: (fence, now) => around("fence", undefined, targets(fence.over), store.fence(fence, now)),
-      lift: (fence, now) => around("lift", undefined, targets(fence.over), store.lift(fence, now)),
-      inspect: (address, now) => around("inspect", address.key, undefined, store.inspect(address, now)),
+      invalidate: (batch) => around("invalidate", undefined, targets(batch), store.invalidate(batch)),
+      sweep: (keys, mode) =>
+        around("sweep", undefined, keys === "everything" ? keys : keys.name, store.sweep(keys, mode)),
+      fence: (fence) => around("fence", undefined, targets(fence.over), store.fence(fence)),
+      lift: (fence) => around("lift", undefined, targets(fence.over), store.lift(fence)),
+      inspect: (address) => around("inspect", address.key, undefined, store.inspect(address)),
       invalidations: store.invalidations
     }
   }

@@ -2,10 +2,21 @@
  * The rules of the house that no compiler knows: which module may import which,
  * what of Effect may be used, and where time and chance come from.
  */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import ts from "typescript-6"
 import { assert, describe, it } from "vitest"
-import { type Import, lineOf, type Module, packageOf, readModule, readModules, root, target, walk } from "./support/modules.ts"
+import {
+  type Import,
+  lineOf,
+  type Module,
+  packageOf,
+  readModule,
+  readModules,
+  root,
+  target,
+  walk
+} from "./support/modules.ts"
 import { complaint, usesOf } from "./support/stability.ts"
 
 /** Imports point down this list, never up. Floor 1 is the first row. */
@@ -51,7 +62,9 @@ const directionComplaint = (from: string, to: string, typeOnly: boolean): string
   if (isInternal(to)) return undefined
   const [low, high] = [floorOf(to), floorOf(from)]
   if (isInternal(from)) {
-    return typeOnly || low === 1 ? undefined : `an internal module may import values from floor 1 only, and ${to} is on ${low}`
+    return typeOnly || low === 1
+      ? undefined
+      : `an internal module may import values from floor 1 only, and ${to} is on ${low}`
   }
   if (low > high) return `${from} is on floor ${high} and may not look up to ${to} on floor ${low}`
   if (high === 5 && low === 4) return `${from} may not know a store, and ${to} is one`
@@ -181,6 +194,13 @@ describe("the house", () => {
     )
     assert.deepStrictEqual(wrong, [])
   })
+})
+
+// TypeScript 6 is installed beside it, for the type tests, and brings a `tsc` too.
+it("tsc is the compiler that package.json asks for", () => {
+  const modules = path.join(root, "node_modules")
+  const owner = path.relative(modules, fs.realpathSync(path.join(modules, ".bin/tsc"))).split(path.sep)[0]
+  assert.strictEqual(owner, "typescript", "remove node_modules and install again")
 })
 
 // A check that finds nothing proves little unless it finds what is there.

@@ -85,7 +85,12 @@ export class KeyAddress implements Address {
     this.definition = definition
     this.input = input
     const parts = definition.key.parts(input as never)
-    this.key = parts.length === 1 ? definition.prefix + parts[0] : parts.length === 0 ? definition.name : definition.prefix + parts.join(":")
+    // Without parts the prefix stands alone, without its colon: escaped like any other, so it is no other's key.
+    this.key = parts.length === 1
+      ? definition.prefix + parts[0]
+      : parts.length === 0
+      ? definition.prefix.slice(0, -1)
+      : definition.prefix + parts.join(":")
     this.names = definition.knownToAll
   }
 

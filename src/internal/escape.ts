@@ -7,7 +7,7 @@
  * U+FFFD, and two different strings one) is written as `%XX` or `%uXXXX`. `%`
  * itself is escaped too, which makes the encoding injective.
  */
-const unsafe = /[\u0000-\u0020!"#%*/:=?[\\\]^{|}\u007f]|\p{Cs}/gu
+const unsafe = /[\u0000-\u0020\s!"#%*/:=?[\\\]^{|}\u007f]|\p{Cs}/gu
 const plain = /^[A-Za-z0-9_.~-]*$/
 
 const escapeChar = (char: string): string => {

@@ -52,7 +52,8 @@ export class Load {
   readonly flights: ReadonlyArray<Flight>
   /** Kept alive though nobody waits: a refresh in the background. */
   held: boolean
-  waiters = 0
+  /** Whoever starts it holds it until it leaves, so that nobody else's leaving can end it before its starter waits. */
+  waiters = 1
   fiber: Fiber.Fiber<void> | undefined = undefined
 
   constructor(service: CacheService, flights: ReadonlyArray<Flight>, held: boolean) {
@@ -155,6 +156,10 @@ const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failure" | "d
     ? "interrupted"
     : "failure"
 
+/** Says that something is served but not cached. */
+export const warnUnwritable = (definition: Definition): Effect.Effect<void> =>
+  Effect.logWarning(`a value of "${definition.name}" cannot be encoded and is not cached`)
+
 /** Counts a load and tells of it. */
 export const reportLoad = (
   service: CacheService,
@@ -165,13 +170,14 @@ export const reportLoad = (
   outcome: Outcome | "unsaved"
 ): void => {
   counters.loads++
-  if (Exit.isFailure(exit)) counters.loadFailures++
+  const result = resultOf(exit)
+  if (result === "failure" || result === "defect") counters.loadFailures++
   const { definition: { name }, key } = address
   if (outcome === "invalidated" || outcome === "lost") {
     counters.refused++
     service.publish({ _tag: "Refused", name, key, outcome })
   }
-  service.publish({ _tag: "Load", name, key, millis, result: resultOf(exit), outcome })
+  service.publish({ _tag: "Load", name, key, millis, result, outcome })
 }
 
 /** Counts a failed operation of the store and tells of it. */
@@ -215,8 +221,9 @@ const land = (
     )
   const kind = isCacheable(address.definition, exit)
   // A failure has no value in which dependencies could be found, so what the store said of the lease when they
-  // joined holds for all who wait: a hundred callers make one call to a failing origin.
-  if (kind === undefined) return giveUp(exit, true)
+  // joined holds for all who wait: a hundred callers make one call to a failing origin. But a lookup that was
+  // interrupted from within its own caller's world is no answer for the others, who were not.
+  if (kind === undefined) return giveUp(exit, resultOf(exit) !== "interrupted")
   let prepared: Prepared | undefined
   try {
     prepared = prepare(service, flight, exit, kind === "failure", facts, counters)
@@ -225,17 +232,19 @@ const land = (
   }
   if (prepared === undefined) {
     return Effect.andThen(
-      Effect.logWarning(`a value of "${address.definition.name}" cannot be encoded and is not cached`),
+      warnUnwritable(address.definition),
       giveUp(exit, address.definition.value.plan.fromValue.length === 0)
     )
   }
   const { draft } = prepared
-  return Effect.matchEffect(service.store.commit(address, lease, draft, facts.now), {
+  return Effect.matchEffect(service.store.commit(address, lease, draft), {
     onSuccess: (outcome) => Effect.sync(() => settle({ exit, shared: mayBeShared(outcome) }, outcome)),
     onFailure: (error) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         reportStoreFailure(service, counters, error)
         settle({ exit, shared: draft.found.length === 0 }, "unsaved")
+        // The lease may still stand; whoever comes next would wait for it in vain.
+        return Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope)
       })
   })
 }
@@ -244,8 +253,9 @@ const land = (
 export type Lookup = (flights: ReadonlyArray<Flight>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
 
 /**
- * Starts a load. Must be called in one step with the answer of `begin`, and with
- * nothing that could be interrupted in between.
+ * Starts a load, which the caller then holds until it `leave`s it. Must be called
+ * in one step with the answer of `begin`, and with nothing that could be
+ * interrupted in between.
  */
 export const start = (
   service: CacheService,
@@ -254,8 +264,9 @@ export const start = (
   counters: Counters,
   held: boolean
 ): Effect.Effect<Load> =>
-  Effect.suspend(() => {
+  Effect.withFiber((starter) => {
     const load = new Load(service, flights, held)
+    const started = service.now(starter)
     for (const flight of flights) service.flights.set(flight.lease.token, flight)
     // Whatever ends a load early tells those who wait to look again. An observer sees even a fiber that never ran,
     // since the layer was released.
@@ -267,11 +278,16 @@ export const start = (
     }
     return fly(load, lookup, counters).pipe(
       Effect.onExit((exit) =>
-        Exit.isSuccess(exit) ? Effect.void : Effect.forEach(
-          flights.filter(({ landed }) => !Deferred.isDoneUnsafe(landed)),
-          ({ address, lease }) => Effect.ignore(service.store.abandon(address, lease.token)),
-          { discard: true }
-        )
+        Exit.isSuccess(exit) ? Effect.void : Effect.withFiber((fiber) => {
+          const millis = service.now(fiber) - started
+          const left = flights.filter(({ landed }) => !Deferred.isDoneUnsafe(landed))
+          for (const { address } of left) reportLoad(service, counters, address, exit, millis, "unsaved")
+          return Effect.forEach(
+            left,
+            ({ address, lease }) => Effect.ignore(service.store.abandon(address, lease.token)),
+            { discard: true, concurrency: "unbounded" }
+          )
+        })
       ),
       Effect.forkIn(service.scope, { startImmediately: true }),
       Effect.map((fiber) => {

@@ -41,7 +41,10 @@ const alternative = (verdict: Verdict.Verdict, freshUntil = Infinity, beta = 0):
 const ask = <A>(f: (key: never, value: never) => A, { key, value }: Read): A =>
   f.length === 1 ? (f as (key: unknown) => A)(key) : f(key as never, value as never)
 
-const ttl = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, { observation: { now }, stamp }: Read): Alternative => {
+const ttl = (
+  node: Extract<Policy.Node, { readonly _tag: "Ttl" }>,
+  { observation: { now }, stamp }: Read
+): Alternative => {
   const end = (age: number) => stamp.storedAt + age * (1 - node.jitter * stamp.jitter)
   return alternative(
     now < end(node.fresh) ? "Fresh" : now < end(node.stale) ? "Stale" : now < end(node.onError) ? "OnError" : "Dead",

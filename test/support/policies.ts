@@ -28,7 +28,7 @@ import type * as Verdict from "../../src/Verdict.ts"
 const { FC_PATH, FC_RUNS, FC_SEED } = process.env
 
 /** How often to run a property; see above for the environment. */
-export const runs = (count: number): fc.Parameters<never> => ({
+export const runs = (count: number) => ({
   numRuns: Math.ceil(count * Number(FC_RUNS ?? 1)),
   ...(FC_SEED === undefined ? {} : { seed: Number(FC_SEED) }),
   ...(FC_PATH === undefined ? {} : { path: FC_PATH })
@@ -36,7 +36,45 @@ export const runs = (count: number): fc.Parameters<never> => ({
 
 /** Checks a property; its failure names the smallest case found, the seed and the path. */
 export const holds = <T extends Array<unknown>>(count: number, property: fc.IProperty<T>): void =>
-  fc.assert(property, runs(count) as fc.Parameters<T>)
+  fc.assert(property, runs(count))
+
+/** The refusal of bad input, which is thrown. */
+export const refusal = (attempt: () => unknown): InvalidInput.InvalidInput => {
+  let result: unknown
+  try {
+    result = attempt()
+  } catch (error) {
+    if (InvalidInput.isInvalidInput(error)) return error
+    throw error
+  }
+  throw new Error(`not refused: ${String(result)}`)
+}
+
+// -----------------------------------------------------------------------------
+// texts
+// -----------------------------------------------------------------------------
+
+const meaning = [
+  ..."%:#?=!/*[]{}\\^\"|,;()<> \n\t",
+  "%3A",
+  "%25",
+  "%u",
+  "%uD800",
+  "\ud800",
+  "\udc00",
+  "\ufffd",
+  "😀",
+  "é",
+  "a",
+  "1"
+]
+
+/** Texts that try to be something else: short ones of characters that mean something, so that two often collide, and any. */
+export const nasty: fc.Arbitrary<string> = fc.oneof(
+  fc.array(fc.constantFrom(...meaning), { minLength: 1, maxLength: 4 }).map((parts) => parts.join("")),
+  fc.string({ minLength: 1, unit: fc.nat(0xffff).map((code) => String.fromCharCode(code)) }),
+  fc.string({ minLength: 1, unit: "grapheme" })
+)
 
 // -----------------------------------------------------------------------------
 // keys, values, functions
@@ -174,12 +212,21 @@ const computedTags = pairs(
 const fieldLists = [undefined, ["title"], ["title", "genre"], []] as const
 
 const conditionals = [
-  ...pairs([...fieldLists, ["actors"]] as const, severities, (fields, severity): Generated =>
-    Policy.conditional(Films, fields, undefined, { severity })),
-  ...pairs(fieldLists, severities, (fields, severity): Generated =>
-    Policy.conditionalIn(Films, "year", fields, undefined, { severity })),
-  ...pairs([undefined, ["title"], ["title", "actors"], []] as const, severities, (fields, severity): Generated =>
-    Policy.conditionalAll(Films, fields, { severity }))
+  ...pairs(
+    [...fieldLists, ["actors"]] as const,
+    severities,
+    (fields, severity): Generated => Policy.conditional(Films, fields, undefined, { severity })
+  ),
+  ...pairs(
+    fieldLists,
+    severities,
+    (fields, severity): Generated => Policy.conditionalIn(Films, "year", fields, undefined, { severity })
+  ),
+  ...pairs(
+    [undefined, ["title"], ["title", "actors"], []] as const,
+    severities,
+    (fields, severity): Generated => Policy.conditionalAll(Films, fields, { severity })
+  )
 ]
 
 const computedConditionals = [
@@ -286,12 +333,12 @@ export const policies = (kinds: Kinds = {}, maxDepth = 4): fc.Arbitrary<Generate
     policy: fc.oneof(
       { maxDepth, withCrossShrink: true },
       { arbitrary: leaf, weight: 2 },
-      { arbitrary: fc.tuple(tie("policy"), tie("policy")).map(both(Policy.and)), weight: 3 },
-      { arbitrary: fc.tuple(tie("policy"), tie("policy")).map(both(Policy.or)), weight: 2 },
+      { arbitrary: fc.tuple(tie("policy"), tie("policy")).map(both((a, b) => Policy.and(a, b))), weight: 3 },
+      { arbitrary: fc.tuple(tie("policy"), tie("policy")).map(both((a, b) => Policy.or(a, b))), weight: 2 },
       ...(kinds.xfetch === false
         ? []
         // Seldom does anything fire, so what could fire is made often.
-        : [{ arbitrary: fc.tuple(tie("policy"), pick(xfetches)).map(both(Policy.and)), weight: 1 }])
+        : [{ arbitrary: fc.tuple(tie("policy"), pick(xfetches)).map(both((a, b) => Policy.and(a, b))), weight: 1 }])
     )
   }))
   return policy.filter((p): p is Generated => p !== undefined).map(named)
@@ -358,7 +405,10 @@ const mostly = <A>(usual: A, unusual: fc.Arbitrary<A>, weight = 4): fc.Arbitrary
 const rowNumber = fc.constantFrom(1, 2, 3)
 
 const worlds: fc.Arbitrary<World> = fc.record({
-  rows: fc.array(mostly<number | undefined>(2, fc.option(rowNumber, { nil: undefined })), { minLength: 3, maxLength: 3 }),
+  rows: fc.array(mostly<number | undefined>(2, fc.option(rowNumber, { nil: undefined })), {
+    minLength: 3,
+    maxLength: 3
+  }),
   setting: mostly<string | number | undefined>("on", fc.constantFrom("off", "on", 1, 2, undefined)),
   updatedAt: mostly<number | undefined>(2_000, fc.constantFrom(1_000, 2_000, 3_000, undefined))
 })

@@ -137,7 +137,9 @@ const lineComments = (source: ts.SourceFile): ReadonlyArray<Comment> => {
       ...(ts.getLeadingCommentRanges(source.text, node.pos) ?? [])
     ]
     for (const { end, kind, pos } of ranges) {
-      if (kind === ts.SyntaxKind.SingleLineCommentTrivia) found.set(pos, { pos, end, text: source.text.slice(pos, end) })
+      if (kind === ts.SyntaxKind.SingleLineCommentTrivia) {
+        found.set(pos, { pos, end, text: source.text.slice(pos, end) })
+      }
     }
     for (const child of node.getChildren(source)) visit(child)
   }
@@ -170,17 +172,33 @@ const expected = (source: ts.SourceFile, comments: ReadonlyArray<Comment>) => {
   }
 }
 
+/** Where the check of a promise goes: its opening stands for one piece of text, its rest for another. */
+interface Subject {
+  readonly start: number
+  readonly opening: string
+  readonly openingEnd: number
+  readonly valueEnd: number
+}
+
 /** What a promise can be about: an expression's value, a constant's, or what `console.log` is given. */
-const subjectOf = (statement: ts.Statement): { readonly replaced: ts.Node; readonly code: string } | undefined => {
+const subjectOf = (statement: ts.Statement): Subject | undefined => {
   if (ts.isVariableStatement(statement)) {
     const [one, ...more] = statement.declarationList.declarations
-    return more.length === 0 && ts.isIdentifier(one!.name) ? { replaced: statement, code: one!.name.text } : undefined
+    if (more.length > 0 || !ts.isIdentifier(one!.name)) return undefined
+    const { end } = statement
+    return { start: end, opening: `; __check(${one!.name.text}`, openingEnd: end, valueEnd: end }
   }
   if (!ts.isExpressionStatement(statement)) return undefined
   const { expression } = statement
   const logged = ts.isCallExpression(expression) && expression.arguments.length === 1 &&
     expression.expression.getText() === "console.log"
-  return { replaced: expression, code: (logged ? expression.arguments[0]! : expression).getText() }
+  const value = logged ? expression.arguments[0]! : expression
+  return {
+    start: expression.getStart(),
+    opening: "__check(",
+    openingEnd: value.getStart(),
+    valueEnd: value.end
+  }
 }
 
 const statementsIn = (source: ts.SourceFile): ReadonlyArray<ts.Statement> => {
@@ -199,30 +217,22 @@ const promiseEdits = (snippet: Snippet, source: ts.SourceFile): ReadonlyArray<Ed
   return comments.flatMap((comment, i) => {
     if (!promise.test(comment.text)) return []
     const line = snippet.line + source.getLineAndCharacterOfPosition(comment.pos).line
-    const statement = statements.find(({ end }) => end <= comment.pos && source.text.slice(end, comment.pos).trim() === "")
+    const statement = statements.find(({ end }) =>
+      end <= comment.pos && source.text.slice(end, comment.pos).trim() === ""
+    )
     const subject = statement && subjectOf(statement)
     if (subject === undefined) throw new SnippetError(snippet.file, line, `"${comment.text}" follows no expression`)
     const promised = expected(source, comments.slice(i))
     if (promised === undefined) throw new SnippetError(snippet.file, line, `"${comment.text}" promises no expression`)
+    const { opening, openingEnd, start, valueEnd } = subject
     const where = JSON.stringify(`${snippet.file}:${line}`)
-    const { code, replaced } = subject
-    const keeps = ts.isVariableStatement(replaced)
-    const start = keeps ? replaced.end : replaced.getStart(source)
-    const before = keeps ? "; " : ""
     // The lines between the expression and its promise stay lines.
-    const gap = newlines(source.text.slice(replaced.end, comment.pos))
-    return [{ start, end: promised.end, text: `${before}__check(${code}${gap}, (${promised.expression}), ${where})` }]
+    const gap = newlines(source.text.slice(valueEnd, comment.pos))
+    const rest = `${gap}, (${promised.expression}), ${where})`
+    return start === valueEnd
+      ? [{ start, end: promised.end, text: opening + rest }]
+      : [{ start, end: openingEnd, text: opening }, { start: valueEnd, end: promised.end, text: rest }]
   })
-}
-
-/** Statements within statements that are replaced as a whole would be lost. */
-const refuseNested = (snippet: Snippet, edits: ReadonlyArray<Edit>): void => {
-  const sorted = edits.toSorted((a, b) => a.start - b.start)
-  for (let i = 1; i < sorted.length; i++) {
-    if (sorted[i]!.start < sorted[i - 1]!.end) {
-      throw new SnippetError(snippet.file, snippet.line, `a "// =>" stands within an expression that has its own`)
-    }
-  }
 }
 
 /** The program of a snippet, for a file from where `src` and `support` are reached by these paths. */
@@ -230,7 +240,6 @@ export const program = (snippet: Snippet, paths: { readonly src: string; readonl
   const source = ts.createSourceFile("snippet.ts", snippet.code, ts.ScriptTarget.Latest, true)
   const promises = snippet.runs ? promiseEdits(snippet, source) : []
   const edits = [...importEdits(source, paths.src), ...promises]
-  refuseNested(snippet, edits)
   const header = promises.length === 0
     ? "export {}; "
     : `import { check as __check } from "${paths.support}/expectation.ts"; `

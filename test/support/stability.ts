@@ -57,7 +57,13 @@ const declared = (node: ts.Node): ReadonlyArray<readonly [name: string, meaning:
 
 type Add = (name: string, declaration: Declaration) => void
 
-const addStatement = (source: ts.SourceFile, node: ts.Node, prefix: string, inherited: string | undefined, add: Add) => {
+const addStatement = (
+  source: ts.SourceFile,
+  node: ts.Node,
+  prefix: string,
+  inherited: string | undefined,
+  add: Add
+) => {
   const stability = stabilityOf(source, node) ?? inherited
   for (const [name, meaning] of declared(node)) add(prefix + name, { meaning, stability })
   if (ts.isModuleDeclaration(node) && node.body !== undefined && ts.isModuleBlock(node.body)) {
@@ -75,8 +81,7 @@ const exportsOf = (file: string): Exports => {
   const source = parse(file, fs.readFileSync(path.join(effect, file), "utf8"))
   const declarations = new Map<string, Array<Declaration>>()
   const namespaces = new Map<string, string>()
-  const add: Add = (name, declaration) =>
-    void declarations.set(name, [...(declarations.get(name) ?? []), declaration])
+  const add: Add = (name, declaration) => void declarations.set(name, [...(declarations.get(name) ?? []), declaration])
   const local = new Map<string, Array<Declaration>>()
   for (const node of source.statements) {
     for (const [name, meaning] of declared(node)) {
