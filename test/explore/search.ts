@@ -100,7 +100,10 @@ export const runSeed = (of: Case, seed: number, bug?: Bug): Violation | undefine
 /** Runs a case by a schedule; after its end, the first gate is taken. */
 export const replay = (of: Case, schedule: ReadonlyArray<string>, bug?: Bug): Violation | undefined => {
   let i = 0
-  return runOnce(of, bug, (gates) => gates.find((gate) => gate.id === schedule[i++]) ?? gates[0]).found
+  return runOnce(of, bug, (gates) => {
+    const next = schedule[i++]
+    return gates.find((gate) => gate.id === next) ?? gates[0]
+  }).found
 }
 
 export interface Found {
@@ -116,6 +119,19 @@ export const sample = (of: Case, count: number, bug?: Bug, from = 1): Found => {
     if (found !== undefined) return { schedules: n + 1, violation: found, complete: false }
   }
   return { schedules: count, violation: undefined, complete: false }
+}
+
+/** One schedule of each case, then another of each, until a mistake is found. */
+export const hunt = (cases: ReadonlyArray<Case>, bug: Bug, seeds: number): Found => {
+  let schedules = 0
+  for (let seed = 1; seed <= seeds; seed++) {
+    for (const of of cases) {
+      schedules++
+      const violation = runSeed(of, seed, bug)
+      if (violation !== undefined) return { schedules, violation, complete: false }
+    }
+  }
+  return { schedules, violation: undefined, complete: false }
 }
 
 interface Point {

@@ -41,7 +41,7 @@ export interface Settings {
 }
 
 /** Turns the good store into one with a deliberate mistake. One store for both processes. */
-export type Bug = (store: MemoryCache.MemoryStore) => CacheService.CacheStore
+export type Bug = (store: MemoryCache.MemoryStore, world: World) => CacheService.CacheStore
 
 export interface Process {
   readonly name: string
@@ -57,6 +57,8 @@ export class World {
   readonly definition: Cached.Cached<string, Row>
   readonly row: { v: number; tag: string } = { v: 0, tag: "T" }
   readonly starts = new Map<string, { readonly at: number; readonly time: number }>()
+  /** When the fences that were opened end. */
+  readonly fences = new Map<string, number>()
   loads = 0
 
   constructor(settings: Settings, bug: Bug | undefined) {
@@ -65,7 +67,7 @@ export class World {
     const scope = Effect.runSync(Scope.make())
     const inScope = <A>(effect: Effect.Effect<A, never, Scope.Scope>) => Effect.runSync(Scope.provide(effect, scope))
     this.memory = inScope(MemoryCache.makeStore({ capacity: 10 }))
-    const store = bug === undefined ? this.memory : bug(this.memory)
+    const store = bug === undefined ? this.memory : bug(this.memory, this)
     this.processes = ["P1", "P2"].map((name) => ({
       name,
       service: inScope(CacheService.make(this.gated(store, name)))
@@ -91,12 +93,14 @@ export class World {
           return Effect.map(store.read(address), (entry) => entry && { ...view(entry), memo: undefined })
         })),
       begin: (address, request) => around("begin", store.begin(address, request)),
-      commit: (address, lease, draft, now) => around("commit", store.commit(address, lease, draft, now)),
+      commit: (address, lease, draft) => around("commit", store.commit(address, lease, draft)),
       abandon: (address, token) => before("abandon", store.abandon(address, token)),
-      invalidate: (batch, now) => before("invalidate", store.invalidate(batch, now)),
-      sweep: (keys, mode, now) => before("sweep", store.sweep(keys, mode, now)),
-      fence: (fence, now) => around("fence", store.fence(fence, now)),
-      lift: (fence, now) => before("lift", store.lift(fence, now))
+      invalidate: (batch) => before("invalidate", store.invalidate(batch)),
+      sweep: (keys, mode) => before("sweep", store.sweep(keys, mode)),
+      fence: (fence) =>
+        around("fence", Effect.tap(store.fence(fence), () =>
+          Effect.sync(() => this.fences.set(fence.id, machine.time + fence.length)))),
+      lift: (fence) => before("lift", store.lift(fence))
     }
   }
 
@@ -228,19 +232,34 @@ export const mutator = (process: number): Actress =>
       })
     ))
 
+/** A mutation whose write cannot be interrupted, and so may outlast its fence; it is an error then, and yet done. */
+export const stubbornMutator = (process: number): Actress =>
+  actor("stubborn", (world, who) =>
+    Effect.suspend(() => {
+      let v = 0
+      const write = Effect.uninterruptible(Effect.tap(world.write(), (version) =>
+        Effect.sync(() => {
+          v = version
+        })))
+      return world.run(process, Cached.mutate(write, world.target(), { fence: world.settings.fence ?? 1_000_000 })).pipe(
+        Effect.exit,
+        Effect.map(() => world.record({ _tag: "Done", who, v, soft: false }))
+      )
+    }))
+
 /** Opens a fence, writes, and is never heard of again. */
 export const crasher = (process: number): Actress =>
   actor("crasher", (world, who) =>
     Effect.suspend(() => {
       const { service } = world.processes[process]!
       const length = world.settings.fence ?? 10
-      const now = world.machine.time
-      const fence: CacheService.Fence = { id: service.token(), over: world.target(), until: now + length }
-      return service.store.fence(fence, now).pipe(
+      const fence: CacheService.Fence = { id: service.token(), over: world.target(), length }
+      return service.store.fence(fence).pipe(
         Effect.andThen(world.write()),
         Effect.map((v) => {
+          const end = world.fences.get(fence.id)!
           // The premise: a write does not outlast its fence.
-          if (world.machine.time < fence.until) world.record({ _tag: "Crashed", who, v, end: fence.until })
+          if (world.machine.time < end) world.record({ _tag: "Crashed", who, v, end })
         })
       )
     }))
