@@ -129,6 +129,25 @@ export const partitionMembers = (entity: string, name: string, value: Id): Depen
   made(`${partition(entity, name, value)}!members`)
 
 /**
+ * Whether a dependency is a tag.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isTag = (self: Dependency): boolean => self.startsWith("tag/")
+
+/**
+ * Whether a dependency is a part of an entity: a row, a field, a membership.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isOf = (self: Dependency, entity: string): boolean => {
+  const prefix = `entity/${escapePart(entity)}`
+  return self.startsWith(prefix) && /^[:#?!]/.test(self.slice(prefix.length))
+}
+
+/**
  * Writes a dependency for people: `tag genre:drama`, `film:42#title`.
  *
  * @category encoding

@@ -1,6 +1,7 @@
 /**
  * Why an entry is served or not, and what a definition depends on: for people.
  */
+import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type { CacheStore, Inspection } from "../CacheService.ts"
 import * as Dependency from "../Dependency.ts"
@@ -43,8 +44,9 @@ export const ago = (millis: number): string => {
 interface Seen {
   readonly address: KeyAddress
   readonly plan: Plan.Plan
-  /** The value, or undefined when only the facts of a removed entry are left. */
   readonly content: unknown
+  /** Whether only the facts of a removed entry are left. */
+  readonly gone: boolean
   readonly stamp: Plan.Stamp
   readonly changed: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
   readonly changedAt: ReadonlyMap<Dependency.Dependency, number>
@@ -65,25 +67,40 @@ const slotsOf = (leaf: Plan.Plan, seen: Seen, from: Readonly<Record<string, Plan
 }
 
 const judgeLeaf = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
+  if (looksAtLostValue(policy, seen)) {
+    const { node } = policy
+    const severity = node._tag === "Tagged" || node._tag === "Conditional" ? node.severity : "Dead"
+    return recordedFor(policy, seen)
+      .flatMap((name): ReadonlyArray<Verdict.Verdict> => {
+        const mode = seen.changed.get(name)
+        return mode === undefined ? [] : [Verdict.ofChange(severity, mode)]
+      })
+      .reduce(Verdict.meet, "Fresh")
+  }
   const stamp = { ...seen.stamp, versions: slotsOf(policy.plan, seen, seen.stamp.versions) }
   const armed = Plan.arm(policy.plan, seen.address.input, seen.content, stamp)
   return Plan.judge(armed, seen.now, () => 1, seen.changed, slotsOf(policy.plan, seen, seen.versions))
 }
 
+// A function of the value cannot be asked about a value that is gone. What it named then is among what was recorded.
+const looksAtLostValue = ({ plan }: { readonly plan: Plan.Plan }, seen: Seen): boolean =>
+  seen.gone && plan.fromValue.length > 0
+
+const recordedFor = ({ node }: Policy.Any, seen: Seen): ReadonlyArray<Dependency.Dependency> =>
+  seen.stamp.dependencies.filter((name) =>
+    node._tag === "Tagged" ? Dependency.isTag(name) : node._tag === "Conditional" && Dependency.isOf(name, node.entity)
+  )
+
+const namesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<Dependency.Dependency> => {
+  if (looksAtLostValue(policy, seen)) return recordedFor(policy, seen)
+  const known = Plan.knownDependencies(policy.plan, seen.address.input)
+  return [...known, ...Plan.foundDependencies(policy.plan, seen.address.input, seen.content, known)]
+}
+
 const changesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<string> => {
-  const alternative = policy.plan.alternatives[0]
-  if (alternative === undefined) return []
-  let names: Iterable<Dependency.Dependency>
-  try {
-    names = [
-      ...alternative.constants.keys(),
-      ...alternative.sources.flatMap((source) => source.names(seen.address.input as never, seen.content as never))
-    ]
-  } catch { // the value is gone: all that was recorded may be meant
-    names = seen.changed.keys()
-  }
+  const names = namesOf(policy, seen)
   const recorded = new Set(seen.stamp.dependencies)
-  return [...new Set(names)].flatMap((name) => {
+  return names.flatMap((name) => {
     const mode = seen.changed.get(name)
     if (mode === undefined) {
       return recorded.has(name) ? [] : [`${Dependency.format(name)} was no dependency when it was loaded`]
@@ -124,16 +141,13 @@ const versionReason = (policy: Policy.Any, seen: Seen): string => {
 }
 
 const xfetchReason = (beta: number, seen: Seen): string => {
-  let armed: Plan.Armed
-  try {
-    armed = Plan.arm(seen.plan, seen.address.input, seen.content, seen.stamp)
-  } catch { // the value is gone
-    return ""
-  }
+  if (looksAtLostValue(seen, seen)) return ""
+  const armed = Plan.arm(seen.plan, seen.address.input, seen.content, seen.stamp)
   const end = Math.max(...armed.alternatives.map((a) => a.freshUntil))
   if (!Number.isFinite(end)) return "nothing ends freshness"
+  if (seen.now >= end) return "freshness has ended"
   const spread = beta * seen.stamp.duration
-  const chance = spread === 0 ? 0 : Math.min(1, Math.exp(-Math.max(0, end - seen.now) / spread))
+  const chance = spread === 0 ? 0 : Math.exp((seen.now - end) / spread)
   return `the load took ${ago(seen.stamp.duration)}; a read refreshes with chance ${chance.toPrecision(2)}`
 }
 
@@ -159,22 +173,13 @@ const reasonOf = (policy: Policy.Any, seen: Seen): string => {
 const partOf = (policy: Policy.Any, seen: Seen): Part => {
   const { node } = policy
   if (node._tag !== "And" && node._tag !== "Or") {
-    return { label: Text.print(node), verdict: judgeSafely(policy, seen), because: reasonOf(policy, seen), parts: [] }
+    return { label: Text.print(node), verdict: judgeLeaf(policy, seen), because: reasonOf(policy, seen), parts: [] }
   }
   const sides = [partOf(node.left, seen), partOf(node.right, seen)]
   const label = node._tag.toLowerCase()
   const parts = sides.flatMap((side) => side.label === label && side.parts.length > 0 ? side.parts : [side])
   const verdict = sides.map((side) => side.verdict).reduce(node._tag === "And" ? Verdict.meet : Verdict.join)
   return { label, verdict, because: "", parts }
-}
-
-// A tag function cannot be asked about a value that is gone; what was recorded and changed then speaks for it.
-const judgeSafely = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
-  try {
-    return judgeLeaf(policy, seen)
-  } catch {
-    return seen.changed.size > 0 ? "Dead" : "Fresh"
-  }
 }
 
 const decisive = (part: Part): string =>
@@ -222,13 +227,13 @@ export const make = (
   if (removed === undefined) {
     const view = open(address, { ...entry, token: "", memo: undefined }, store, counters)
     if (view === undefined) return none("what is stored cannot be read")
-    content = Exit.isSuccess(view.exit) ? view.exit.value : undefined
-    if (Exit.isFailure(view.exit) && store.payload === "value") content = entry.payload
+    content = Exit.isSuccess(view.exit) ? view.exit.value : Cause.squash(view.exit.cause)
   }
   const seen: Seen = {
     address,
     plan: kind.plan,
     content,
+    gone: removed !== undefined,
     stamp: entry.stamp,
     changed: entry.changed ?? new Map(),
     changedAt: inspection.changedAt,
@@ -323,7 +328,13 @@ export const describe = (definition: Definition): Description => {
     key: definition.key.fields,
     policy: Text.print(definition.value.policy.node),
     failures: definition.failures && Text.print(definition.failures.policy.node),
-    invalidatedBy: [...new Set(["its key", ...causes(definition.value.policy)])]
+    invalidatedBy: [
+      ...new Set([
+        "its key",
+        ...causes(definition.value.policy),
+        ...(definition.failures === undefined ? [] : causes(definition.failures.policy).map((cause) => `failures: ${cause}`))
+      ])
+    ]
   }
   return {
     ...description,

@@ -79,14 +79,16 @@ export class World {
     const { machine } = this
     const writes: Access = { writes: ["store"] }
     const gate = (name: string, access: Access = writes) => machine.gate(name, access)
-    // What an answer sets off happens within its process.
-    const answer = (name: string) => machine.gate(`${name} answered`, { writes: [process] })
+    // What an answer sets off happens within its process; a write-through is done with the answer to its commit, and
+    // whoever begins to read after that must see it.
+    const answer = (name: string) =>
+      machine.gate(`${name} answered`, { writes: name === "commit" ? [process, "history"] : [process] })
     const before = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.andThen(gate(name), effect)
     const around = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.tap(before(name, effect), () => answer(name))
     return {
       ...store,
       read: (address) =>
-        Effect.andThen(gate("read", { reads: ["store"] }), Effect.withFiber((fiber) => {
+        Effect.andThen(gate("read", { reads: ["store", "history"] }), Effect.withFiber((fiber) => {
           const who = fiber.getRef(Actor)
           // A read begins no later than its first look at the store; later is stricter.
           if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
