@@ -58,6 +58,7 @@ import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
@@ -100,7 +101,7 @@ export type TypeId = "~effect-cache-algebra/Cached"
  * @category models
  * @since 0.1.0
  */
-export interface Cached<in K, in out V, out E = never, out R = never> {
+export interface Cached<in K, in out V, out E = never, out R = never> extends Pipeable.Pipeable {
   readonly [TypeId]: {
     readonly _K: (_: K) => void
     readonly _V: (_: V) => V
@@ -210,11 +211,11 @@ export interface Options<
 
 type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
 
-class Definition implements Internal.Definition {
+class Definition extends Pipeable.Class implements Internal.Definition {
   readonly [TypeId] = {} as never
   readonly name: string
-  readonly prefix: string
   readonly key: Key.Key<never>
+  readonly written: Internal.WrittenKeys
   readonly policy: Policy.Any
   readonly value: Internal.Kind
   readonly failures: Internal.Kind | undefined
@@ -229,10 +230,11 @@ class Definition implements Internal.Definition {
   readonly failsWithStore: boolean
 
   constructor(name: string, options: AnyOptions, policy: Policy.Any) {
+    super()
     const where = `Cached.make("${name}")`
     this.name = name
-    this.prefix = `${Key.encodeName(name)}:`
     this.key = options.key
+    this.written = new Internal.WrittenKeys(name, options.key)
     this.policy = policy
     this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
     this.failures = options.failures && {
@@ -260,7 +262,7 @@ class Definition implements Internal.Definition {
       bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
   }
 
-  toString(): string {
+  override toString(): string {
     return `${this.name}(${this.key.fields.join(", ")}): ${this.policy}`
   }
 
@@ -602,17 +604,15 @@ const isAnswer = (definition: Definition, exit: Exit.Exit<unknown, unknown>): bo
   return Option.isSome(error) && definition.failures.codec.is(error.value)
 }
 
-const lookupFor = (definition: Definition): Loads.Lookup => (flights) =>
-  Effect.map(Effect.exit(definition.lookupOne(flights[0]!.address.input)), (exit) => [exit])
+const lookupFor = (definition: Definition): Loads.Lookup => (addresses) =>
+  Effect.map(Effect.exit(definition.lookupOne(addresses[0]!.input)), (exit) => [exit])
 
-const lookupBatch = (definition: Definition): Loads.Lookup => (flights) =>
-  Effect.map(Effect.exit(definition.lookupMany!(flights.map(({ address }) => address.input))), (exit) => {
-    if (Exit.isFailure(exit)) return flights.map(() => exit)
-    if (exit.value.length !== flights.length) {
-      const wrong = Exit.die(
-        new Error(`lookupMany of "${definition.name}" gave ${exit.value.length} results for ${flights.length} keys`)
-      )
-      return flights.map(() => wrong)
+const lookupBatch = (definition: Definition): Loads.Lookup => (addresses) =>
+  Effect.map(Effect.exit(definition.lookupMany!(addresses.map(({ input }) => input))), (exit) => {
+    if (Exit.isFailure(exit)) return addresses.map(() => exit)
+    if (exit.value.length !== addresses.length) {
+      // Thrown, not given: nobody can tell which result is whose, so those who joined look again for themselves.
+      throw new Error(`lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`)
     }
     return exit.value.map((result) => Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure))
   })
@@ -786,12 +786,17 @@ const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions)
   })
 }
 
-/** Waits until another process is done with the key, or for a while. */
-const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyEffect<void> =>
-  Effect.timeoutOrElse(Effect.catch(read.service.store.released(read.address, token), () => Effect.never), {
+/**
+ * Waits until another process is done with the key, or for a while: also when the store cannot tell, since asking again
+ * at once would not end. A store may tell in the middle of storing, so what it is at is let end first.
+ */
+const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyEffect<void> => {
+  const released = Effect.catch(read.service.store.released(read.address, token), () => Effect.never)
+  return Effect.timeoutOrElse(Effect.andThen(released, Effect.yieldNow), {
     duration: Math.max(1, Math.min(pollEvery, atMost)),
     orElse: () => Effect.void
   })
+}
 
 const resolve = Effect.fnUntraced(function*(
   definition: Definition,
@@ -934,9 +939,24 @@ export const getOption: {
         return Option.none()
       }
       const sight = answer.success && read.look(answer.success, versions)
+      if (sight?.verdict === "Dead") yield* drop(read, sight)
       if (sight === undefined || !Verdict.isServable(sight.verdict)) return Option.none()
       return Option.some(yield* sight.verdict === "Fresh" ? read.hit(sight) : read.serveStale(sight, sight.verdict))
     })))
+
+/** What a read has found dead stays dead, also if a version should come back: the next load would have dropped it. */
+const drop = (read: Read, sight: Sight): AnyEffect<void> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      beginSafely(read, { seen: sight.entry.token, drop: true, force: false }, restore),
+      (begun): AnyEffect<void> => {
+        if (begun._tag === "Failed") Loads.reportStoreFailure(read.service, read.counters, begun.error)
+        return begun._tag === "Leased"
+          ? Effect.ignore(read.service.store.abandon(read.address, begun.lease.token))
+          : Effect.void
+      }
+    )
+  )
 
 const withRead = (self: Any, key: unknown, use: (read: Read) => AnyEffect): AnyEffect =>
   Effect.withFiber((fiber) => {
@@ -1030,9 +1050,40 @@ const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): An
     ))
   })
 
+/** One key of several of which the store told nothing. */
+interface Untold {
+  readonly read: Read
+  readonly error: CacheService.StoreError
+}
+
+/** Loads several values by one lookup and stores none of them. */
+const loadTogetherAlone = (
+  definition: Definition,
+  untold: ReadonlyArray<Untold>,
+  answer: (read: Read, effect: AnyEffect) => AnyEffect<void>
+): AnyEffect<void> => {
+  for (const { error, read } of untold) Loads.reportStoreFailure(read.service, read.counters, error)
+  if (untold.length === 0 || definition.failsWithStore) {
+    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(Exit.fail(error), undefined)), { discard: true })
+  }
+  return Effect.suspend(() => {
+    const [{ read: { counters, service }, read: first }] = untold as [Untold]
+    const started = first.now()
+    const report = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>) => {
+      for (const [i, { read: { address } }] of untold.entries()) {
+        Loads.reportLoad(service, counters, address, exits[i]!, first.now() - started, "unsaved")
+      }
+    }
+    const load = Effect.onExit(lookupBatch(definition)(untold.map(({ read }) => read.address)), (exit) =>
+      Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit))))
+    return Effect.flatMap(Effect.exit(load), (exit) =>
+      Effect.forEach(untold, ({ read }, i) =>
+        answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined)), { discard: true }))
+  })
+}
+
 /** Answers one of several reads as a single one would be. */
-const finish = ({ attempt, read }: Want, filled: Filled): AnyEffect => {
-  const old = attempt.old
+const finish = ({ attempt: { join, old }, read }: Want, filled: Filled): AnyEffect => {
   const again = () => resolve(read.definition, read.service, read.address) as AnyEffect
   switch (filled._tag) {
     case "Landed":
@@ -1040,7 +1091,7 @@ const finish = ({ attempt, read }: Want, filled: Filled): AnyEffect => {
     case "Late":
       return read.fallback(old) ?? again()
     case "Busy": // only the caller who refreshes waits
-      return !attempt.join && old !== undefined ? read.serveStale(old, old.verdict) : again()
+      return !join && old !== undefined ? read.serveStale(old, old.verdict) : again()
     case "Found":
       return again()
     case "Failed":
@@ -1056,6 +1107,7 @@ const getTogether = Effect.fnUntraced(function*(
   const answers = new Map<Read, Exit.Exit<unknown, unknown>>()
   const missing: Array<Want> = []
   const stale: Array<Want> = []
+  const untold: Array<Untold> = []
   const answer = (read: Read, effect: AnyEffect): AnyEffect<void> =>
     Effect.map(Effect.exit(effect), (exit) => {
       answers.set(read, exit)
@@ -1064,7 +1116,8 @@ const getTogether = Effect.fnUntraced(function*(
     Effect.flatMap(Effect.result(read.service.store.read(read.address)), (result) => {
       if (Result.isFailure(result)) {
         read.miss("Nothing")
-        return answer(read, read.withoutStore(result.failure, undefined))
+        untold.push({ read, error: result.failure })
+        return Effect.void
       }
       const entry = result.success
       const sight = entry && read.look(entry, versions)
@@ -1084,7 +1137,12 @@ const getTogether = Effect.fnUntraced(function*(
       onSuccess: (versions) => lookAt(read, versions)
     }), { concurrency: "unbounded", discard: true })
   yield* refreshTogether(definition, stale)
-  yield* fillTogether(definition, missing, (want, filled) => answer(want.read, finish(want, filled)))
+  yield* fillTogether(definition, missing, (want, filled) => {
+    if (filled._tag !== "Failed" || want.attempt.old !== undefined) return answer(want.read, finish(want, filled))
+    untold.push({ read: want.read, error: filled.error })
+    return Effect.void
+  })
+  yield* loadTogetherAlone(definition, untold, answer)
   return reads.map((read) => answers.get(read)!)
 })
 
@@ -1186,8 +1244,9 @@ export const refresh: {
  * or the key is empty. If the write fails the key is emptied, since it may have
  * happened.
  *
- * Fails with `InvalidationError` if the store does not answer: before the write,
- * when nothing is written; after it, with `mayHaveHappened`.
+ * Fails with `InvalidationError` if the store does not answer. `mayHaveHappened`
+ * then tells of the write: false when the store failed before it, and nothing is
+ * written; true when the write is done and the key may hold what was before.
  *
  * @category writing
  * @since 0.1.0
@@ -1212,15 +1271,12 @@ export const set: {
         const removal = Invalidation.keys(address.key)
         const versions = yield* restore(currentVersions(definition, key))
         const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
+        const failed = (mayHaveHappened: boolean, reason: CacheService.Reason, cause: unknown) =>
+          new CacheService.InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
         if (begun._tag !== "Leased") {
           const error = begun._tag === "Failed" ? begun.error : undefined
           if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
-          return yield* new CacheService.InvalidationError({
-            invalidation: removal.toString(),
-            reason: error?.reason ?? "Malformed",
-            mayHaveHappened: true,
-            cause: error
-          })
+          return yield* failed(false, error?.reason ?? "Malformed", error)
         }
         const started = read.now()
         const exit = yield* Effect.exit(restore(write))
@@ -1229,7 +1285,7 @@ export const set: {
         const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
           const flight = { address, versions, usually: 0 }
           const prepared = Loads.prepare(service, flight, exit, false, { now, millis: now - started, jitter }, counters)
-          if (prepared === undefined) return Effect.succeed(false)
+          if (prepared === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
           return Effect.map(
             service.store.commit(address, begun.lease, prepared.draft),
             (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
@@ -1242,7 +1298,10 @@ export const set: {
         // Whoever took the lease meanwhile may have read before this write.
         if (!stored) {
           const removed = CacheService.invalidate(removal)
-          yield* Exit.isSuccess(exit) ? removed : Effect.ignore(removed)
+          // Whatever the store did: the write has happened, and who is told of this must know.
+          yield* Exit.isSuccess(exit)
+            ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
+            : Effect.ignore(removed)
         }
         return yield* exit
       })

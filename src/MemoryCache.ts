@@ -51,7 +51,8 @@ import type * as Verdict from "./Verdict.ts"
 /**
  * Options of a cache in memory.
  *
- * - `capacity`: the most entries; the least recently used goes first.
+ * - `capacity`: the most entries; the least recently used goes first. (Of the uses
+ *   of an entry between two insertions, the first counts.)
  * - `maxBytes`: the most bytes of encoded values. A single value above it is
  *   served but not stored.
  * - `journalLimit`: the most invalidated dependencies that are remembered for
@@ -108,6 +109,8 @@ class Stored implements CacheService.Entry {
   changedAt: Map<Dependency, number> | undefined = undefined
   softened = false
   memo: unknown
+  /** In which interval between two insertions it was last used. */
+  used = -1
   /** What a read answers: made once, so that a hit makes nothing. */
   readonly answer: Exit.Exit<CacheService.Entry>
 
@@ -268,10 +271,26 @@ const makeStoreWith = (
     }
   }
 
+  // Recency is kept apart from finding: telling it of each hit would cost as much as the rest of the hit. Nothing is
+  // evicted between two insertions, so of all uses of an entry between them the first is told.
+  const byKey = new Map<string, Stored>()
+  let interval = 0
+
+  const find = (key: string): Exit.Exit<CacheService.Entry | undefined> => {
+    const entry = byKey.get(key)
+    if (entry === undefined) return nothing
+    if (entry.used !== interval) {
+      entry.used = interval
+      entries.get(key)
+    }
+    return entry.answer
+  }
+
   const entries = new LRUCache<string, Stored>({
     max: capacity,
     ...(maxBytes === undefined ? {} : { maxSize: maxBytes }),
-    dispose: (entry, _key, reason) => {
+    dispose: (entry, key, reason) => {
+      if (byKey.get(key) === entry) byKey.delete(key)
       delist(entry)
       if (reason === "evict") bury(entry, "evicted to make room", Number.NaN)
     }
@@ -390,6 +409,8 @@ const makeStoreWith = (
     }
     const entry = new Stored(address.key, lease.token, draft, draft.memo)
     entries.set(address.key, entry, size === undefined ? {} : { size })
+    byKey.set(address.key, entry)
+    interval++
     enlist(entry)
     graves.delete(address.key)
     return "stored"
@@ -414,7 +435,7 @@ const makeStoreWith = (
     name: "memory",
     payload: "value",
     offset: () => 0,
-    read: ({ key }) => entries.get(key)?.answer ?? nothing,
+    read: ({ key }) => find(key),
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),
     abandon: ({ key }, token) =>

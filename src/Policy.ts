@@ -229,7 +229,8 @@ const millis = (where: string, name: string, input: Duration.Input): number => {
   if (Number.isNaN(parts.reduce<number>((sum, part) => typeof part === "number" ? sum + part : sum, 0))) throw bad("NaN")
   const duration = Duration.fromInput(input)
   if (Option.isNone(duration)) throw bad(input)
-  const value = Duration.toMillis(duration.value)
+  // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
+  const value = typeof input === "number" ? input : Duration.toMillis(duration.value)
   if (Number.isNaN(value)) throw bad(input)
   if (value < 0) throw InvalidInput.make(where, "NegativeDuration", `${name} is negative: ${Text.duration(value)}`)
   return value

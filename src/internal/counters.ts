@@ -41,21 +41,53 @@ const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `
 export const metric = (name: string, counter: keyof Counters): Metric.Counter<number> =>
   Metric.withAttributes(Metric.counter(`effect_cache_${snakeCase(counter)}`, { incremental: true }), { cache: name })
 
+/** What counts under one name in one registry: those that still do, and the sum of those that have ended. */
+interface Sources {
+  readonly live: Set<Counters>
+  readonly ended: Counters
+}
+
+const sources = new WeakMap<Metric.MetricRegistry, Map<string, Sources>>()
+
+const sourcesOf = (registry: Metric.MetricRegistry, name: string): Sources => {
+  let byName = sources.get(registry)
+  if (byName === undefined) sources.set(registry, byName = new Map())
+  let mine = byName.get(name)
+  if (mine === undefined) byName.set(name, mine = { live: new Set(), ended: make() })
+  return mine
+}
+
+const total = ({ ended, live }: Sources, counter: keyof Counters): number => {
+  let sum = ended[counter]
+  for (const one of live) sum += one[counter]
+  return sum
+}
+
 /**
  * Lets the registry read the counters. Asking a metric for its value makes its
- * series; the series' hooks are then replaced by ones that look here.
+ * series; the series' hooks are then replaced by ones that look here. Several
+ * services that count under one name are told as their sum.
+ *
+ * Gives what is to be called when the counters have ended: their counts stay,
+ * they do not.
  */
-export const register = (name: string, counters: Counters, context: Context.Context<never>): void => {
-  const registry = Context.get(context, Metric.MetricRegistry)
+export const register = (name: string, counters: Counters, context: Context.Context<never>): () => void => {
+  // Whoever comes first must not lend its attributes to what all count.
+  const plain = Context.add(context, Metric.CurrentMetricAttributes, {})
+  const registry = Context.get(plain, Metric.MetricRegistry)
+  const mine = sourcesOf(registry, name)
+  mine.live.add(counters)
   for (const counter of names) {
     const series = metric(name, counter)
-    series.valueUnsafe(context)
+    series.valueUnsafe(plain)
+    const get = () => ({ count: total(mine, counter), incremental: true })
     for (const [key, metadata] of registry) {
-      if (metadata.id !== series.id || metadata.attributes?.["cache"] !== name) continue
-      registry.set(key, {
-        ...metadata,
-        hooks: { get: () => ({ count: counters[counter], incremental: true }), update: () => {}, modify: () => {} }
-      })
+      const { attributes = {}, id } = metadata
+      if (id !== series.id || attributes["cache"] !== name || Object.keys(attributes).length > 1) continue
+      registry.set(key, { ...metadata, hooks: { get, update: () => {}, modify: () => {} } })
     }
+  }
+  return () => {
+    if (mine.live.delete(counters)) for (const counter of names) mine.ended[counter] += counters[counter]
   }
 }

@@ -30,8 +30,8 @@ export interface Kind {
 
 export interface Definition {
   readonly name: string
-  readonly prefix: string
   readonly key: Key.Key<never>
+  readonly written: WrittenKeys
   readonly value: Kind
   readonly failures: Kind | undefined
   /** Dependencies that no key is needed for; undefined when some function must be asked. */
@@ -74,6 +74,37 @@ const fingerprint = (schema: Schema.Top): string => {
 
 const noNames: ReadonlyArray<Dependency> = []
 
+// So many keys of a definition are remembered as they are written, if they are not longer than that.
+const maxWritten = 4096
+const maxWrittenLength = 128
+
+/**
+ * The stored keys of inputs. Those of strings and numbers are remembered: writing
+ * one costs more than the rest of a hit, and a string that is looked up again
+ * has been hashed already. When there are too many, all are forgotten.
+ */
+export class WrittenKeys {
+  private readonly prefix: string
+  private readonly parts: (input: never) => ReadonlyArray<string>
+  private readonly keys = new Map<unknown, string>()
+
+  constructor(name: string, key: Key.Key<never>) {
+    this.prefix = Key.encodeName(name)
+    this.parts = key.parts
+  }
+
+  get(input: unknown): string {
+    const known = this.keys.get(input)
+    if (known !== undefined) return known
+    const key = [this.prefix, ...this.parts(input as never)].join(":")
+    if (typeof input === "number" || (typeof input === "string" && key.length <= maxWrittenLength)) {
+      if (this.keys.size >= maxWritten) this.keys.clear()
+      this.keys.set(input, key)
+    }
+    return key
+  }
+}
+
 /** Where one key's entry lives. What the key tells is computed when it is asked for, once. */
 export class KeyAddress implements Address {
   readonly definition: Definition
@@ -84,13 +115,7 @@ export class KeyAddress implements Address {
   constructor(definition: Definition, input: unknown) {
     this.definition = definition
     this.input = input
-    const parts = definition.key.parts(input as never)
-    // Without parts the prefix stands alone, without its colon: escaped like any other, so it is no other's key.
-    this.key = parts.length === 1
-      ? definition.prefix + parts[0]
-      : parts.length === 0
-      ? definition.prefix.slice(0, -1)
-      : definition.prefix + parts.join(":")
+    this.key = definition.written.get(input)
     this.names = definition.knownToAll
   }
 

@@ -190,7 +190,7 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
   Effect.withFiber((fiber) => {
     const { service } = load
     const started = service.now(fiber)
-    return Effect.flatMap(lookup(load.flights), (exits) =>
+    return Effect.flatMap(lookup(load.flights.map(({ address }) => address)), (exits) =>
       Effect.forEach(load.flights, (flight, i) => {
         const now = service.now(fiber)
         return land(service, flight, exits[i]!, {
@@ -240,17 +240,19 @@ const land = (
   return Effect.matchEffect(service.store.commit(address, lease, draft), {
     onSuccess: (outcome) => Effect.sync(() => settle({ exit, shared: mayBeShared(outcome) }, outcome)),
     onFailure: (error) =>
-      Effect.suspend(() => {
+      // The lease may still stand, and whoever comes next would wait for it in vain. It is given up beside this: a store
+      // that does not answer must not be waited for again.
+      Effect.map(Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope), () => {
         reportStoreFailure(service, counters, error)
         settle({ exit, shared: draft.found.length === 0 }, "unsaved")
-        // The lease may still stand; whoever comes next would wait for it in vain.
-        return Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope)
       })
   })
 }
 
 /** Runs the user's lookup for some keys: an exit for each, in order. */
-export type Lookup = (flights: ReadonlyArray<Flight>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
+export type Lookup = (
+  addresses: ReadonlyArray<KeyAddress>
+) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
 
 /**
  * Starts a load, which the caller then holds until it `leave`s it. Must be called
@@ -276,24 +278,30 @@ export const start = (
         if (Exit.isFailure(exit)) Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: false }))
       }
     }
-    return fly(load, lookup, counters).pipe(
+    const abandon = (given: ReadonlyArray<Flight>) =>
+      Effect.forEach(given, ({ address, lease }) => Effect.ignore(service.store.abandon(address, lease.token)), {
+        discard: true,
+        concurrency: "unbounded"
+      })
+    let began = false
+    const flying = Effect.suspend(() => {
+      began = true
+      return fly(load, lookup, counters)
+    })
+    return flying.pipe(
       Effect.onExit((exit) =>
         Exit.isSuccess(exit) ? Effect.void : Effect.withFiber((fiber) => {
           const millis = service.now(fiber) - started
           const left = flights.filter(({ landed }) => !Deferred.isDoneUnsafe(landed))
           for (const { address } of left) reportLoad(service, counters, address, exit, millis, "unsaved")
-          return Effect.forEach(
-            left,
-            ({ address, lease }) => Effect.ignore(service.store.abandon(address, lease.token)),
-            { discard: true, concurrency: "unbounded" }
-          )
+          return abandon(left)
         })
       ),
       Effect.forkIn(service.scope, { startImmediately: true }),
-      Effect.map((fiber) => {
+      Effect.flatMap((fiber) => {
         load.fiber = fiber
         fiber.addObserver(settleRest)
-        return load
+        return began ? Effect.succeed(load) : Effect.as(abandon(flights), load)
       })
     )
   })
