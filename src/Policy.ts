@@ -420,6 +420,10 @@ const asDeclared = <A>(f: (key: never, value: never) => A): (key: never, value: 
  * known before the load. Any other is given key and value; its tags are found
  * after the load, and what was invalidated during the load is not stored.
  *
+ * What a function of the value looks at must itself be covered by the policy:
+ * if the tag is the film's genre, a change of the genre has to end the entry
+ * too (`conditional(Films, [..., "genre"])`), or it keeps the old tag.
+ *
  * Throws `InvalidInput` for an empty tag: at once for constants, from the read
  * that met it for functions.
  *

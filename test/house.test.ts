@@ -141,6 +141,13 @@ const ambientUses = (module: Module): ReadonlyArray<{ readonly what: string; rea
 }
 
 describe("the house", () => {
+  it("the map in the README has a row for every public module, and for no other", () => {
+    const readme = fs.readFileSync(path.join(import.meta.dirname, "../README.md"), "utf8")
+    const map = readme.slice(readme.indexOf("## Map of the modules"))
+    const rows = [...map.slice(0, map.indexOf("\n## ", 1)).matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name!)
+    assert.deepStrictEqual([...rows].sort(), [...publicNames].sort())
+  })
+
   it("every public module has a floor", () => {
     const homeless = publicNames.filter((name) => floorOf(name) === 0)
     assert.deepStrictEqual(homeless, [], "add these modules to the table `floors` in test/house.test.ts")
