@@ -42,8 +42,8 @@ import { LRUCache } from "lru-cache"
 import * as CacheService from "./CacheService.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -210,8 +210,7 @@ interface Grave {
 const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 
 // One synchronous step, at the time at which it happens.
-const timed = <A>(step: (now: number) => A): Effect.Effect<A> =>
-  Effect.map(Clock.currentTimeMillis, step)
+const timed = <A>(step: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, step)
 
 const positive = (where: string, name: string, value: number): number => {
   if (!Number.isSafeInteger(value) || value <= 0) {
@@ -503,9 +502,9 @@ const makeStoreWith = (
       if (what === "journal") {
         journal.forgetTo(++journal.position)
         fences.clear()
-      }
-      else if (what === "entry") for (const one of key === undefined ? [...entries.keys()] : [key]) entries.delete(one)
-      else for (const [one, lease] of [...leases]) if (key === undefined || one === key) release(one, lease)
+      } else if (what === "entry") {
+        for (const one of key === undefined ? [...entries.keys()] : [key]) entries.delete(one)
+      } else for (const [one, lease] of [...leases]) if (key === undefined || one === key) release(one, lease)
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Cron, Equal, Hash, Result, Schema } from "effect"
+import { Cron, Equal, Hash, Option, Result, Schema } from "effect"
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import * as Dependency from "../src/Dependency.ts"
@@ -67,7 +67,7 @@ describe("1. Policies are a bounded distributive lattice, as values and in what 
   for (const [law, sides] of Object.entries(laws)) {
     test(law, () =>
       holds(
-        600,
+        300,
         fc.property(small, small, small, situations, (p, q, r, situation) => {
           const [left, right] = composed(() => sides(p, q, r))
           same(left, right, situation)
@@ -91,7 +91,7 @@ describe("1. Policies are a bounded distributive lattice, as values and in what 
 describe("2. What a composition says follows from what its parts say", () => {
   test("without XFetch, and says the worse of two verdicts, exactly", () =>
     holds(
-      2000,
+      1000,
       fc.property(plain, plain, situations, (p, q, situation) => {
         const whole = composed(() => and(p, q))
         assert.strictEqual(judge(whole, situation), Verdict.meet(judge(p, situation), judge(q, situation)))
@@ -100,7 +100,7 @@ describe("2. What a composition says follows from what its parts say", () => {
 
   test("or says the better of two verdicts, exactly, with XFetch and without", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), policies(), situations, (p, q, situation) => {
         const whole = composed(() => or(p, q))
         assert.strictEqual(judge(whole, situation), Verdict.join(judge(p, situation), judge(q, situation)))
@@ -110,7 +110,7 @@ describe("2. What a composition says follows from what its parts say", () => {
   test("with XFetch, and refreshes where the worse of two verdicts is Fresh, and does nothing else", () => {
     let earlier = 0
     holds(
-      4000,
+      2000,
       fc.property(policies(), policies(), situations, (p, q, situation) => {
         const verdict = judge(composed(() => and(p, q)), situation)
         const meet = Verdict.meet(judge(p, situation), judge(q, situation))
@@ -126,7 +126,7 @@ describe("2. What a composition says follows from what its parts say", () => {
 describe("3. A further condition never does an entry good", () => {
   test("and is never fresher than either side, or never less fresh", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), policies(), situations, (p, q, situation) => {
         assert.isTrue(notBetter(judge(composed(() => and(p, q)), situation), judge(p, situation)))
         assert.isTrue(notBetter(judge(p, situation), judge(composed(() => or(p, q)), situation)))
@@ -138,7 +138,7 @@ describe("3. A further condition never does an entry good", () => {
 
   test("and never lives longer than either side, and or as long as the longer one", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), policies(), situations, (p, q, situation) => {
         const [lastP, lastQ] = [lastUse(p, situation), lastUse(q, situation)]
         assert.isAtMost(lastUse(composed(() => and(p, q)), situation), Math.min(lastP, lastQ))
@@ -148,7 +148,7 @@ describe("3. A further condition never does an entry good", () => {
 
   test("from its last use on an entry is dead, so a store may forget it", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), situations, fc.constantFrom(0, 1, 1e6), (p, situation, later) => {
         const last = lastUse(p, situation)
         fc.pre(last < Infinity)
@@ -160,7 +160,7 @@ describe("3. A further condition never does an entry good", () => {
 describe("4. Nothing that happens does an entry good", () => {
   test("as time passes a verdict never improves, for one draw", () =>
     holds(
-      3000,
+      1500,
       fc.property(policies(), situations, situations, (p, situation, { now, storedAt }) => {
         const later = { ...situation, now: situation.now + Math.abs(now - storedAt) }
         assert.isTrue(notBetter(judge(p, later), judge(p, situation)))
@@ -169,7 +169,7 @@ describe("4. Nothing that happens does an entry good", () => {
 
   test("with more changes a verdict never improves", () =>
     holds(
-      3000,
+      1500,
       fc.property(
         policies(),
         situations,
@@ -184,7 +184,7 @@ describe("4. Nothing that happens does an entry good", () => {
 
   test("a hard change is never better than a soft one, and a soft one never worse than Stale by itself", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), situations, (p, situation) => {
         const changedBy = (mode: Verdict.Mode) =>
           judge(p, { ...situation, changed: new Map(universe.map((name) => [name, mode])) })
@@ -196,7 +196,7 @@ describe("4. Nothing that happens does an entry good", () => {
 
   test("with more dependencies missing from its stamp an entry is never better off", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), situations, fc.subarray([...universe], { maxLength: 6 }), (p, situation, further) => {
         const missing = new Set([...situation.missing, ...further])
         assert.isTrue(notBetter(judge(p, { ...situation, missing }), judge(p, situation)))
@@ -215,7 +215,7 @@ describe("4. Nothing that happens does an entry good", () => {
 
   test("as versions grow a verdict never improves", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), situations, growing, (p, situation, [before, after, later]) => {
         const then = { ...situation, before: before!, after: after! }
         assert.isTrue(notBetter(judge(p, { ...then, after: later! }), judge(p, then)))
@@ -262,7 +262,7 @@ describe("5. What is alike becomes one", () => {
         stamp: { storedAt: 0, duration: 0, jitter, versions: {}, dependencies: [], shape: "", failure: false }
       }, { now, draw: () => 1, changed: undefined, versions: {} })
     assert.deepStrictEqual([at(both, 0, 79), at(both, 0, 80)], ["Fresh", "Dead"])
-    assert.deepStrictEqual([at(both, 0.9, 54), at(both, 0.9, 55)], ["Fresh", "Dead"])
+    assert.deepStrictEqual([at(both, 0.75, 62), at(both, 0.75, 63)], ["Fresh", "Dead"])
     assert.isTrue(Equal.equals(and(Policy.ttl(50), jittered), Policy.ttl(50)))
     assert.isTrue(Equal.equals(and(Policy.ttl(100), jittered), jittered))
   })
@@ -322,6 +322,9 @@ describe("5. What is alike becomes one", () => {
     assert.isTrue(Equal.equals(and(atLeast(1), atLeast(2)), atLeast(2)))
     assert.isTrue(Equal.equals(or(atLeast(1), atLeast(2)), atLeast(1)))
     assert.isTrue(Equal.equals(and(atLeast(1), Policy.versioned(2)), Policy.versioned(2)))
+    const row = () => 1
+    const exact = Policy.versioned(row)
+    assert.isTrue(Equal.equals(and(exact, Policy.versioned(row, { atLeast: true })), exact))
     assert.strictEqual(and(Policy.versioned(1), atLeast(2)).toString(), "never(version cannot be both 1 and >= 2)")
   })
 
@@ -342,7 +345,7 @@ describe("6. A policy for one key is a policy for whatever the key is made from"
 
   test("contramapKey asks the policy about the key that its function makes", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), text, situations, (p, key, situation) => {
         assert.strictEqual(
           judgeFor(Policy.contramapKey(p, length), key, situation.value, situation),
@@ -353,7 +356,7 @@ describe("6. A policy for one key is a policy for whatever the key is made from"
 
   test("contramapValue asks the policy about the value that its function makes", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), situations, (p, situation) => {
         assert.strictEqual(
           judgeFor(Policy.contramapValue(p, inner), situation.key, { value: situation.value }, situation),
@@ -476,7 +479,7 @@ describe("8. What is printed reads back", () => {
 
   test("a policy without functions equals what is read from its text, which prints as before", () =>
     holds(
-      2000,
+      1000,
       fc.property(text, (p) => {
         const back = Result.getOrThrow(Policy.parse(p.toString()))
         assert.isTrue(Equal.equals(p, back), p.toString())
@@ -497,7 +500,22 @@ describe("8. What is printed reads back", () => {
     const nasty = fc.oneof(
       fc.string({ minLength: 1, unit: "binary" }),
       fc.string({ minLength: 1, unit: fc.nat(0xffff).map((code) => String.fromCharCode(code)) }),
-      fc.constantFrom("and", "or", "never", "<key>", "a b", "\"", "\\", ")", "(", "; Stale", ", ", "]", "a\nb", "\u2028")
+      fc.constantFrom(
+        "and",
+        "or",
+        "never",
+        "<key>",
+        "a b",
+        "\"",
+        "\\",
+        ")",
+        "(",
+        "; Stale",
+        ", ",
+        "]",
+        "a\nb",
+        "\u2028"
+      )
     )
     const positive = fc.double({ min: 5e-324, noNaN: true, noDefaultInfinity: true })
     const version = fc.oneof(nasty, fc.constant(""), fc.double({ noNaN: true, noDefaultInfinity: true }))
@@ -507,7 +525,10 @@ describe("8. What is printed reads back", () => {
       fc.tuple(version, fc.boolean(), fc.stringMatching(/^[\w.-]+$/)).map(([current, atLeast, name]) =>
         Policy.versioned<unknown, unknown>(current, { atLeast, name })
       ),
-      fc.tuple(fc.double({ min: 0, noNaN: true }), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map((
+      fc.tuple(
+        fc.oneof(fc.double({ min: 0, noNaN: true }), fc.double({ min: 0, max: 1e12, noNaN: true })),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+      ).map((
         [lifetime, jitter]
       ) => Policy.ttl<unknown, unknown>(lifetime, { jitter })),
       fc.tuple(fc.nat(Number.MAX_SAFE_INTEGER), fc.nat(), fc.nat()).map(([lifetime, staleFor, onErrorFor]) =>
@@ -515,7 +536,7 @@ describe("8. What is printed reads back", () => {
       )
     )
     holds(
-      2000,
+      1000,
       fc.property(leaf, leaf, (p, q) => {
         const whole = and(p, q)
         const back = Result.getOrThrow(Policy.parse(whole.toString()))
@@ -544,7 +565,7 @@ describe("8. What is printed reads back", () => {
 
   test("a policy with a function has no text: it is not read back, and refuses to be encoded", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies(), (p) => {
         const texts = !holdsFunctions(p)
         assert.strictEqual(Result.isSuccess(Policy.parse(p.toString())), texts, p.toString())
@@ -569,7 +590,7 @@ describe("Equality is equality of what is meant", () => {
       case "Ttl":
         return Policy.ttl(node.fresh, { stale: node.stale, onError: node.onError, jitter: node.jitter })
       case "Until":
-        return Policy.until(Cron.make(node.cron as never), node)
+        return Policy.until(Cron.make({ ...node.cron, tz: Option.getOrUndefined(node.cron.tz) }), node)
       case "Versioned":
         return Policy.versioned(node.current as never, node)
       case "Tagged":
@@ -617,7 +638,7 @@ describe("Equality is equality of what is meant", () => {
 
   test("a policy equals itself made anew, in any spelling; equal ones hash alike and say the same", () =>
     holds(
-      2000,
+      1000,
       fc.property(small, small, rewriting, rewriting, situations, (p, q, one, two, situation) => {
         const other = composed(() => two(one(p, q), q))
         same(p, other, situation)
@@ -629,7 +650,7 @@ describe("Equality is equality of what is meant", () => {
     let equal = 0
     const tiny = policies({ functions: false }, 1)
     holds(
-      4000,
+      2000,
       fc.property(tiny, tiny, tiny, situations, (p, q, r, situation) => {
         assert.isTrue(Equal.equals(p, p))
         assert.strictEqual(Equal.equals(p, q), Equal.equals(q, p))
@@ -644,7 +665,7 @@ describe("Equality is equality of what is meant", () => {
 
   test("policies that say different things are not equal", () =>
     holds(
-      3000,
+      1500,
       fc.property(small, small, situations, (p, q, situation) => {
         if (judge(p, situation) !== judge(q, situation)) assert.isFalse(Equal.equals(p, q))
       })
@@ -693,7 +714,7 @@ describe("An entry and a policy that have met", () => {
   test("before it is surely fresh no longer, an entry of which nothing changed is fresh for every draw", () => {
     let sure = 0
     holds(
-      4000,
+      2000,
       fc.property(policies(), situations, draws, (p, situation, draw) => {
         const armed = Plan.arm(p.plan, situation.key, situation.value, stampOf(p, situation))
         if (situation.now >= armed.surelyFreshUntil) return
@@ -732,7 +753,7 @@ describe("An entry and a policy that have met", () => {
 
   test("what has just been loaded is fresh by the policy it was loaded under", () =>
     holds(
-      2000,
+      1000,
       fc.property(policies({ loadable: true }), situations, (p, { after: _, before, ...situation }) => {
         const { key, value } = situation
         const world: World = { rows: [1, 1, 1], setting: "on", updatedAt: 1, ...defined(before) }
@@ -847,7 +868,10 @@ describe("XFetch fires when age - delta * beta * ln(u) reaches the end of freshn
 
   test("where nothing ends freshness it does nothing", () => {
     assert.deepStrictEqual(at(Policy.xfetch(), 1e12, smallest), ["Fresh", 0])
-    assert.deepStrictEqual(at(and(Policy.xfetch({ beta: 1e300 }), Policy.ttl("Infinity")), 1e12, smallest), ["Fresh", 0])
+    assert.deepStrictEqual(at(and(Policy.xfetch({ beta: 1e300 }), Policy.ttl("Infinity")), 1e12, smallest), [
+      "Fresh",
+      0
+    ])
   })
 
   test("it never makes worse what is not fresh", () => {
@@ -861,7 +885,10 @@ describe("XFetch fires when age - delta * beta * ln(u) reaches the end of freshn
   test("one read asks for one draw, however many alternatives there are", () => {
     const policy = or(
       and(early(1), Policy.tagged([])),
-      or(and(Policy.ttl(lifetime - 1), Policy.xfetch({ beta: 0.5 })), and(Policy.ttl(lifetime - 2), Policy.xfetch({ beta: 0.1 })))
+      or(
+        and(Policy.ttl(lifetime - 1), Policy.xfetch({ beta: 0.5 })),
+        and(Policy.ttl(lifetime - 2), Policy.xfetch({ beta: 0.1 }))
+      )
     )
     assert.strictEqual(policy.plan.alternatives.length, 3)
     assert.deepStrictEqual(at(policy, lifetime - 10, 1e-8), ["Refresh", 1])

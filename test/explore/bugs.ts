@@ -5,7 +5,7 @@
  * Each wraps the good store, so nothing of this is in the product.
  */
 import { Effect } from "effect"
-import { CacheService, Invalidation } from "../../src/index.ts"
+import { type CacheService, Invalidation } from "../../src/index.ts"
 import type { MemoryCache } from "../../src/index.ts"
 import type { Bug, World } from "./world.ts"
 
