@@ -1,0 +1,341 @@
+/**
+ * A store as a remote one would be: each dependency has a marker, each entry the
+ * vector of those that it was loaded under, and a journal answers what markers
+ * cannot. The protocol of `docs/consistency.md` to the letter, and mistakes in
+ * it that can be made on purpose. It shows that the contract can be kept in
+ * another way than `MemoryCache` keeps it, and with steps that come apart.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import * as Stream from "effect/Stream"
+import type {
+  Address,
+  Begin,
+  Begun,
+  CacheStore,
+  Draft,
+  Entry,
+  Fence,
+  Lease,
+  Outcome,
+  Token
+} from "../../src/CacheService.ts"
+import type { Dependency } from "../../src/Dependency.ts"
+import * as Invalidation from "../../src/Invalidation.ts"
+import * as Key from "../../src/Key.ts"
+import type { Stamp } from "../../src/Plan.ts"
+import type { Mode } from "../../src/Verdict.ts"
+
+/** What can be done wrong. */
+export type Mistake =
+  | "commit asks for no lease"
+  | "invalidating a key leaves its lease"
+  | "tokens are captured after the load"
+  | "what the value tells is not looked up in the journal"
+  | "soft invalidations are not noted"
+  | "the last mode wins"
+  | "a missing marker means that nothing happened"
+  | "markers are counters"
+  | "a lost journal begins where it was"
+  | "the journal forgets in silence"
+  | "loads under a fence are stored"
+  | "fences stop only what the key tells"
+  | "a fence that has ended is forgotten by its loads"
+  | "what a lifted fence was over may be shared"
+  | "lifting one fence lifts all"
+  | "a fence leaves what was stored"
+  | "a fence leaves loads that are under way"
+  | "doomed leases are waited for"
+
+interface Marker {
+  hard: number
+  soft: number
+}
+
+interface Stored {
+  readonly token: Token
+  readonly payload: unknown
+  readonly stamp: Stamp
+  readonly vector: ReadonlyMap<Dependency, Marker>
+  softened: boolean
+}
+
+interface StandingFence extends Fence {
+  readonly until: number
+}
+
+interface Journal {
+  epoch: number
+  sequence: number
+  floor: number
+  records: Array<{ readonly dependency: Dependency; readonly sequence: number }>
+  readonly fences: Map<Token, StandingFence>
+}
+
+/** What was captured when a load began: it travels with the lease. */
+interface Captured extends Lease {
+  readonly vector: ReadonlyMap<Dependency, Marker>
+  readonly epoch: number
+  readonly sequence: number
+  readonly fences: ReadonlyArray<StandingFence>
+}
+
+interface Held {
+  readonly token: Token
+  readonly until: number
+  readonly vector: ReadonlyMap<Dependency, Marker>
+  readonly over: Deferred.Deferred<void>
+}
+
+export interface MarkerStore extends CacheStore {
+  readonly lose: (
+    what: "entry" | "lease" | "journal" | "markers",
+    key: string,
+    names: ReadonlyArray<Dependency>
+  ) => void
+}
+
+export const makeMarkerStore = Effect.fnUntraced(function*(options: {
+  /** So many invalidations are remembered. */
+  readonly journal?: number
+  /** Whether the steps of an operation come apart, as in a cluster. */
+  readonly split?: boolean
+  readonly mistake?: Mistake
+}) {
+  const { journal: limit = 1000, mistake, split = false } = options
+  const hub = yield* PubSub.unbounded<Invalidation.Invalidation>()
+  const entries = new Map<string, Stored>()
+  const leases = new Map<string, Held>()
+  const markers = new Map<Dependency, Marker>()
+  let unique = 0
+  const newJournal = (): Journal => ({ epoch: ++unique, sequence: 0, floor: 0, records: [], fences: new Map() })
+  let journal = newJournal()
+  const step = split ? Effect.yieldNow : Effect.void
+
+  const marker = (name: Dependency): Marker => {
+    let one = markers.get(name)
+    // One that is missing is made anew, so nothing older can match it.
+    if (one === undefined) {
+      markers.set(
+        name,
+        one = mistake === "markers are counters" ? { hard: 0, soft: 0 } : { hard: ++unique, soft: ++unique }
+      )
+    }
+    return one
+  }
+
+  const capture = (names: ReadonlyArray<Dependency>): Map<Dependency, Marker> =>
+    new Map(names.map((name) => [name, { ...marker(name) }]))
+
+  const changes = (vector: ReadonlyMap<Dependency, Marker>): Map<Dependency, Mode> => {
+    const changed = new Map<Dependency, Mode>()
+    for (const [name, then] of vector) {
+      const now = markers.get(name)
+      if (now === undefined) {
+        if (mistake !== "a missing marker means that nothing happened") changed.set(name, "hard")
+      } else if (mistake === "the last mode wins" && now.soft > now.hard && now.soft !== then.soft) {
+        changed.set(name, "soft")
+      } else if (now.hard !== then.hard) changed.set(name, "hard")
+      else if (now.soft !== then.soft) changed.set(name, "soft")
+    }
+    return changed
+  }
+
+  const note = (dependency: Dependency): void => {
+    journal.records.push({ dependency, sequence: ++journal.sequence })
+    const forgotten = journal.records.length > limit ? journal.records.shift() : undefined
+    if (forgotten !== undefined && mistake !== "the journal forgets in silence") journal.floor = forgotten.sequence
+  }
+
+  const quietSince = ({ epoch, sequence }: Captured, names: ReadonlyArray<Dependency>): boolean =>
+    names.length === 0 || (epoch === journal.epoch && journal.floor <= sequence &&
+      !journal.records.some((record) => record.sequence > sequence && names.includes(record.dependency)))
+
+  const replace = (name: Dependency, mode: Mode): void => {
+    const one = marker(name)
+    const next = mistake === "markers are counters" ? one[mode] + 1 : ++unique
+    markers.set(name, { ...one, [mode]: next })
+  }
+
+  const release = (key: string): void => {
+    const held = leases.get(key)
+    if (held === undefined) return
+    leases.delete(key)
+    Deferred.doneUnsafe(held.over, Effect.void)
+  }
+
+  const removeKey = (key: string, mode: Mode): number => {
+    if (mistake !== "invalidating a key leaves its lease") release(key)
+    const entry = entries.get(key)
+    if (entry === undefined) return 0
+    if (mode === "hard") entries.delete(key)
+    else entry.softened = true
+    return 1
+  }
+
+  const invalidate = Effect.fnUntraced(function*(batch: Invalidation.Invalidation) {
+    for (const [key, mode] of batch.keys) removeKey(key, mode)
+    for (const [name, mode] of batch.dependencies) {
+      if (mode === "hard" || mistake !== "soft invalidations are not noted") note(name)
+      yield* step
+      replace(name, mode)
+      yield* step
+    }
+    return undefined
+  })
+
+  const sweepKeys = (which: Key.Pattern | "everything", mode: Mode): number => {
+    let count = 0
+    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
+      if (which === "everything" || Key.matches(which, key)) count += removeKey(key, mode)
+    }
+    return count
+  }
+
+  const view = (entry: Stored): Entry => {
+    const changed = changes(entry.vector)
+    const { payload, softened, stamp, token } = entry
+    return { token, payload, stamp, changed: changed.size === 0 ? undefined : changed, softened, memo: undefined }
+  }
+
+  const standing = (now: number): ReadonlyArray<StandingFence> =>
+    [...journal.fences.values()].filter(({ until }) => now < until)
+
+  const begin = Effect.fnUntraced(function*({ key, known }: Address, request: Begin): Effect.fn.Return<Begun> {
+    const vector = capture(known)
+    yield* step
+    const now = yield* Clock.currentTimeMillis
+    const { epoch, sequence } = journal
+    const lease: Captured = { token: request.token, vector, epoch, sequence, fences: standing(now) }
+    yield* step
+    const entry = entries.get(key)
+    if (entry !== undefined && !request.force && entry.token !== request.seen) {
+      return { _tag: "Found", entry: view(entry) }
+    }
+    if (request.drop) entries.delete(key)
+    const held = leases.get(key)
+    if (held !== undefined && held.token !== request.token && now < held.until && !request.force) {
+      const doomed = [...vector].some(([name, { hard, soft }]) =>
+        held.vector.get(name)?.hard !== hard || held.vector.get(name)?.soft !== soft
+      )
+      if (!doomed || mistake === "doomed leases are waited for") return { _tag: "Busy", token: held.token }
+    }
+    if (held?.token !== request.token) {
+      release(key)
+      leases.set(key, { token: request.token, until: now + request.leaseFor, vector, over: Deferred.makeUnsafe() })
+    }
+    return { _tag: "Leased", lease }
+  })
+
+  const commit = Effect.fnUntraced(function*({ key }: Address, given: Lease, draft: Draft): Effect.fn.Return<Outcome> {
+    const lease = given as Captured
+    const known = mistake === "tokens are captured after the load" ? capture([...lease.vector.keys()]) : lease.vector
+    const vector = new Map([...known, ...capture(draft.found)])
+    yield* step
+    const quiet = mistake === "what the value tells is not looked up in the journal" || quietSince(lease, draft.found)
+    yield* step
+    const mine = leases.get(key)?.token === lease.token
+    if (mine) release(key)
+    else if (mistake !== "commit asks for no lease") return "lost"
+    if (!quiet || (!split && changes(known).size > 0)) return "invalidated"
+    const now = yield* Clock.currentTimeMillis
+    const over = lease.fences.filter((fence) => {
+      const names = mistake === "fences stop only what the key tells" ? [...known.keys()] : draft.stamp.dependencies
+      if (mistake === "a fence that has ended is forgotten by its loads" && now >= fence.until) return false
+      return mistake !== "loads under a fence are stored" && Invalidation.covers(fence.over, key, names)
+    })
+    const outcome = (): Outcome => {
+      if (over.length > 0) {
+        const stand = over.every(({ id, until }) => journal.fences.has(id) && now < until)
+        return stand || mistake === "what a lifted fence was over may be shared" ? "fenced" : "invalidated"
+      }
+      if (draft.expiresAt <= now) {
+        entries.delete(key)
+        return "unstored"
+      }
+      entries.set(key, { token: lease.token, payload: draft.payload, stamp: draft.stamp, vector, softened: false })
+      return "stored"
+    }
+    const done = outcome()
+    yield* step
+    // The last look decides what those who joined are told.
+    return changes(vector).size > 0 ? "invalidated" : done
+  })
+
+  const fence = Effect.fnUntraced(function*(one: Fence) {
+    journal.fences.set(one.id, { ...one, until: (yield* Clock.currentTimeMillis) + one.length })
+    for (const name of one.over.dependencies.keys()) {
+      if (mistake !== "a fence leaves loads that are under way") note(name)
+      yield* step
+      if (mistake !== "a fence leaves what was stored") replace(name, "hard")
+    }
+    if (mistake === "a fence leaves what was stored") return
+    for (const key of one.over.keys.keys()) removeKey(key, "hard")
+    for (const { pattern } of one.over.patterns.values()) sweepKeys(pattern, "hard")
+    if (one.over.everything !== undefined) sweepKeys("everything", "hard")
+  })
+
+  const tell = (batch: Invalidation.Invalidation) => PubSub.publish(hub, batch)
+
+  const store: MarkerStore = {
+    name: "markers",
+    payload: "text",
+    offset: () => 0,
+    read: ({ key }) =>
+      Effect.suspend(() => {
+        const entry = entries.get(key)
+        return Effect.as(step, entry && view(entry))
+      }),
+    begin,
+    commit,
+    abandon: ({ key }, token) =>
+      Effect.sync(() => {
+        if (leases.get(key)?.token === token) release(key)
+      }),
+    released: ({ key }, token) =>
+      Effect.suspend(() => {
+        const held = leases.get(key)
+        return held?.token === token ? Deferred.await(held.over) : Effect.void
+      }),
+    invalidate: (batch) => Effect.tap(invalidate(batch), tell(batch)),
+    sweep: (which, mode) =>
+      Effect.suspend(() => {
+        const over = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
+        const count = sweepKeys(which, mode)
+        return Effect.as(tell(mode === "soft" ? Invalidation.soft(over) : over), count)
+      }),
+    fence: (one) => Effect.andThen(fence(one), Effect.asVoid(tell(one.over))),
+    lift: ({ id }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const stood = standing(now).some((one) => one.id === id)
+        if (mistake === "lifting one fence lifts all") journal.fences.clear()
+        journal.fences.delete(id)
+        return stood
+      }),
+    inspect: ({ key, known }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const entry = entries.get(key)
+        return {
+          entry: entry && view(entry),
+          changedAt: new Map(),
+          removed: undefined,
+          leased: leases.get(key)?.token,
+          fenced: standing(now).some(({ over }) => Invalidation.covers(over, key, entry?.stamp.dependencies ?? known))
+        }
+      }),
+    invalidations: Stream.fromPubSub(hub),
+    lose: (what, key, names) => {
+      if (what === "entry") entries.delete(key)
+      if (what === "lease") release(key)
+      if (what === "markers") { for (const name of names) markers.delete(name) }
+      if (what === "journal") {
+        const { epoch } = journal
+        journal = newJournal()
+        if (mistake === "a lost journal begins where it was") journal.epoch = epoch
+      }
+    }
+  }
+  return store
+})
