@@ -19,10 +19,10 @@ const within = ({ samples }: Measured, name: string, to: string): Spread | undef
 }
 
 const hitPairs = [
-  { name: noDependency, to: effectCache, what: "no dependency / Cache.get" },
-  { name: "Cached.get, TTL, 3 tags", to: noDependency, what: "3 tags / no dependency" },
-  { name: "Cached.get, TTL, 10 tags", to: noDependency, what: "10 tags / no dependency" },
-  { name: "Cached.get, TTL, conditional, 2 fields", to: noDependency, what: "conditional / no dependency" }
+  { name: noDependency, to: effectCache, what: "none / Cache.get" },
+  { name: "Cached.get, TTL, 3 tags", to: noDependency, what: "3 tags / none" },
+  { name: "Cached.get, TTL, 10 tags", to: noDependency, what: "10 tags / none" },
+  { name: "Cached.get, TTL, conditional, 2 fields", to: noDependency, what: "conditional / none" }
 ]
 
 const hits = (all: ReadonlyArray<Measured>): ReadonlyArray<Aim> => {

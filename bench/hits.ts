@@ -14,6 +14,8 @@ import {
   lifetime,
   loopAlone,
   newStrings,
+  pageKey,
+  pages,
   type Services,
   strings,
   type Subject,
@@ -73,7 +75,7 @@ const rawLru = <K extends number | string>({ all, next }: Keys<K>): Contender =>
 
 type Way = <K>(services: Services, keys: Keys<K>, get: Get<K>) => Run
 
-const table = <K extends number | string>(
+const table = <K>(
   services: Services,
   title: string,
   way: Way,
@@ -94,6 +96,7 @@ export const hitTables = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Table>, never, CacheService.CacheService> {
   const byInt = yield* subjects(Key.int("id"), ints(1000).all)
   const byString = yield* subjects(Key.string("name"), strings(1000).all)
+  const byPage = yield* subjects(pageKey, pages().all)
   const fiber = "inside a fiber"
   return [
     table(services, fiber, inFiber, byInt, ints(1), [rawLru(ints(1))]),
@@ -101,6 +104,7 @@ export const hitTables = Effect.fnUntraced(function*(
     table(services, fiber, inFiber, byString, strings(1), [rawLru(strings(1))]),
     table(services, fiber, inFiber, byString, strings(1000), [rawLru(strings(1000))]),
     table(services, fiber, inFiber, byString, newStrings(), [rawLru(newStrings())]),
+    table(services, fiber, inFiber, byPage, pages()),
     table(services, "Effect.gen", inGenerator, byString, strings(1000)),
     table(services, "runSync for each", throughRunSync, byString, strings(1000)),
     table(services, "runPromise for each", throughRunPromise, byString, strings(1000)),

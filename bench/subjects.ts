@@ -7,7 +7,7 @@ import { memoryDriver } from "bentocache/drivers/memory"
 import { Cacheable, createKeyv } from "cacheable"
 import { Cache, Context, Effect, Layer, Scheduler, Schema } from "effect"
 import { LRUCache } from "lru-cache"
-import { Cached, type CacheService, Entity, type Key, MemoryCache, Policy } from "../src/index.ts"
+import { Cached, type CacheService, Entity, Key, MemoryCache, Policy } from "../src/index.ts"
 import { random, shuffled } from "./harness.ts"
 
 export const User = Schema.Struct({
@@ -81,6 +81,24 @@ export const newStrings = (): Keys<string> => {
   }
 }
 
+/** A list in pages, asked for with an object that is made anew each time. */
+export interface Page {
+  readonly list: string
+  readonly page: number
+}
+
+export const pageKey: Key.Key<Page> = Key.struct({ list: Key.string("list"), page: Key.int("page") })
+
+export const pages = (): Keys<Page> => {
+  const all = ids.map((id): Page => ({ list: nameOf(id % 10), page: id }))
+  const next = inTurn(all)
+  return { describe: `struct keys made anew, ${keyCount}`, all, next: () => ({ ...next() }) }
+}
+
+/** How lru-cache is asked for a key that it cannot compare. */
+const plain = (key: number | string | Page): number | string =>
+  typeof key === "object" ? `${key.list}:${key.page}` : key
+
 /** A way to read by key as an effect. */
 export interface Subject<K> {
   readonly name: string
@@ -95,7 +113,7 @@ const someone = userOf(1)
 const nothingToDo = () => Effect.sync(() => someone)
 
 /** Our definitions: from no dependency to ten, and of each kind. */
-const definitions = <K extends number | string>(key: Key.Key<K>, userFor: (key: K) => User) => {
+const definitions = <K>(key: Key.Key<K>, userFor: (key: K) => User) => {
   const define = (name: string, policy: Policy.Policy<K, User>) =>
     Cached.make(name, { key, value: User, lookup: (key: K) => Effect.succeed(userFor(key)) }, policy)
   const ttl = Policy.ttl<K, User>("1 hour")
@@ -118,19 +136,19 @@ const definitions = <K extends number | string>(key: Key.Key<K>, userFor: (key: 
 export const noDependency = "Cached.get, TTL, no dependency"
 
 /** What is read through an effect. They keep their entries until the scope closes. */
-export const subjects = Effect.fnUntraced(function*<K extends number | string>(
+export const subjects = Effect.fnUntraced(function*<K extends number | string | Page>(
   key: Key.Key<K>,
   keys: ReadonlyArray<K>
 ): Effect.fn.Return<ReadonlyArray<Subject<K>>, never, CacheService.CacheService> {
-  const users = new Map(keys.map((key, i) => [key, userOf(i + 1)]))
-  const userFor = (key: K): User => users.get(key) ?? someone
+  const users = new Map(keys.map((key, i) => [plain(key), userOf(i + 1)]))
+  const userFor = (key: K): User => users.get(plain(key)) ?? someone
   const theirs = yield* Cache.make({
     capacity,
     timeToLive: "1 hour",
     lookup: (key: K) => Effect.succeed(userFor(key))
   })
-  const lru = new LRUCache<K, User>({ max: capacity, ttl: lifetime })
-  for (const key of keys) lru.set(key, userFor(key))
+  const lru = new LRUCache<number | string, User>({ max: capacity, ttl: lifetime })
+  for (const key of keys) lru.set(plain(key), userFor(key))
   const ours = Object.entries(definitions(key, userFor)).map(([name, definition]): Subject<K> => ({
     name,
     get: (key) => Cached.get(definition, key)
@@ -139,10 +157,11 @@ export const subjects = Effect.fnUntraced(function*<K extends number | string>(
     { name: loopAlone, get: nothingToDo },
     { name: effectCache, get: (key) => Cache.get(theirs, key) },
     ...ours,
-    { name: "lru-cache get, TTL, in Effect.sync", get: (key) => Effect.sync(() => lru.get(key)!) }
+    { name: "lru-cache get, TTL, in Effect.sync", get: (key) => Effect.sync(() => lru.get(plain(key))!) }
   ]
-  // Key by key through all of them: in a `Map` what was added last is found first, and they share one.
-  for (const key of keys) yield* Effect.forEach(all, ({ get }) => get(key), { discard: true })
+  // All mixed: in a `Map` what was added last is found first, and they share one.
+  const fills = shuffled(keys.flatMap((key) => all.map(({ get }) => get(key))), random())
+  yield* Effect.all(fills, { discard: true })
   return all
 })
 

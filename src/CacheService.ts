@@ -359,7 +359,11 @@ export type CacheEvent =
   | { readonly _tag: "Coalesced"; readonly name: string; readonly key: string }
   | { readonly _tag: "Refused"; readonly name: string; readonly key: string; readonly outcome: Outcome }
   | { readonly _tag: "Unreadable"; readonly name: string; readonly key: string }
-  | { readonly _tag: "Invalidated"; readonly invalidation: Invalidation.Invalidation; readonly entries: number | undefined }
+  | {
+    readonly _tag: "Invalidated"
+    readonly invalidation: Invalidation.Invalidation
+    readonly entries: number | undefined
+  }
   | { readonly _tag: "StoreFailed"; readonly error: StoreError }
 
 // -----------------------------------------------------------------------------
@@ -627,7 +631,12 @@ export const mutate = <A, E, R>(
       const lifted = yield* Effect.exit(store.lift(fence))
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
-        return yield* Exit.isFailure(exit) ? exit : Effect.andThen(Effect.mapError(lifted, fail), exit)
+        // What it is over was invalidated when it was opened, so it cannot be said that nothing happened.
+        const happened = ({ cause, operation, reason }: StoreError) =>
+          new StoreError({ operation, reason, mayHaveHappened: true, cause })
+        return yield* Exit.isFailure(exit)
+          ? exit
+          : Effect.andThen(Effect.mapError(lifted, (e) => fail(happened(e))), exit)
       }
       // A fence that ran out or was lost protected nothing since: what was loaded then has to go.
       if (!lifted.value) {
@@ -678,7 +687,7 @@ export const guard = (
       orElse: () => Effect.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
     }).pipe(Effect.onExit((exit) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (Exit.isSuccess(exit)) failures = 0
+        if (Exit.isSuccess(exit)) [failures, openUntil] = [0, -Infinity]
         else if (!Cause.hasInterruptsOnly(exit.cause) && ++failures >= limit) openUntil = now + openFor
       })
     ))

@@ -147,7 +147,7 @@ export interface Instruments<out R = never> {
  * - `exact`: whether the store must answer as the model does. A store that
  *   forgets, as one with a short journal, sets `false`: it may then miss and
  *   refuse more than the model, and never less. With things to lose it may too.
- * - `prefix`: see `Options`.
+ * - `prefix`: with which all keys and dependencies begin (`contract`).
  *
  * @category models
  * @since 0.1.0
@@ -162,13 +162,15 @@ export interface RandomOptions<out R = never> {
 }
 
 /**
- * Options of the laws: those of the random ones, and a `prefix` of all keys and
- * dependencies (`contract` unless given).
+ * Options of the laws: those of the random ones, and `patience`: for so many
+ * milliseconds of real time a law waits for what a store is to tell (5000).
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<out R = never> extends RandomOptions<R> {}
+export interface Options<out R = never> extends RandomOptions<R> {
+  readonly patience?: number
+}
 
 // -----------------------------------------------------------------------------
 // the scene of a law
@@ -502,14 +504,19 @@ const realClock = Clock.Clock.defaultValue()
 const pause = (millis: number): Effect.Effect<void> =>
   Effect.provideService(Effect.sleep(millis), Clock.Clock, realClock)
 
-/** So long a law waits for what a store is to tell. */
-const patience = 5000
+/** Waits for what a store is to tell. A store that polls by the provided clock needs it to move meanwhile. */
+interface Waiting<R> {
+  readonly advance: Instruments<R>["advance"] | undefined
+  readonly patience: number
+}
 
-/** Waits for what must come soon. A store that polls by the provided clock needs it to move. */
-const soon = <A, R>(what: string, awaited: Step<A>, advance: Instruments<R>["advance"]): Step<A, R> => {
-  const turn = advance === undefined ? pause(patience) : Effect.andThen(advance(1000), pause(patience / 100))
+const turns = 10
+
+const soon = <A, R>(what: string, awaited: Step<A>, { advance, patience }: Waiting<R>): Step<A, R> => {
+  const rest = pause(patience / turns)
+  const turn = advance === undefined ? rest : Effect.andThen(advance(1000), rest)
   const late = Effect.andThen(
-    Effect.forEach(Array.from({ length: advance === undefined ? 1 : 10 }), () => turn, { discard: true }),
+    Effect.forEach(Array.from({ length: turns }), () => turn, { discard: true }),
     broken(`${what} should have been told, and was not`)
   )
   return Effect.raceFirst(awaited, late)
@@ -663,7 +670,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
 
   law("G4", "what is past its time is not stored, and leaves nothing older", function*(s) {
     const address = s.at("a")
-    const past = { expiresAt: (yield* s.now) - 1 }
+    const past = { expiresAt: (yield* s.now) - 1000 }
     yield* s.outcome(yield* s.commit(yield* s.load(address), past), "unstored")
     yield* s.isMissing(address)
     yield* s.put(address)
@@ -913,7 +920,7 @@ const leaseLaws: ReadonlyArray<Draft<never>> = [
   })
 ]
 
-const releaseLaw = <R>({ advance }: Instruments<R>): Draft<R> =>
+const releaseLaw = <R>(waiting: Waiting<R>): Draft<R> =>
   law("G5", "who waits for a lease is told when it is over", function*(s) {
     const ways: Record<string, (holder: Loading) => Step<unknown>> = {
       "stored": (holder) => s.finish(holder),
@@ -930,17 +937,17 @@ const releaseLaw = <R>({ advance }: Instruments<R>): Draft<R> =>
     for (const [name, way] of Object.entries(ways)) {
       const holder = yield* s.load(s.at(name))
       const { address, lease: { token } } = holder
-      const waiting = yield* Effect.forkChild(s.store.released(address, token), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(s.store.released(address, token), { startImmediately: true })
       yield* way(holder)
-      yield* soon(`the end of a lease that was ${name}`, Fiber.join(waiting), advance)
-      yield* soon(`the end of a lease that was ${name} before`, s.store.released(address, token), advance)
+      yield* soon(`the end of a lease that was ${name}`, Fiber.join(fiber), waiting)
+      yield* soon(`the end of a lease that was ${name} before`, s.store.released(address, token), waiting)
     }
     const address = s.at("repeated")
     const token = s.service.token()
     const first = yield* s.load(address, { token })
-    const waiting = yield* Effect.forkChild(s.store.released(address, token), { startImmediately: true })
+    const fiber = yield* Effect.forkChild(s.store.released(address, token), { startImmediately: true })
     yield* s.finish(yield* s.load(address, { token: first.lease.token }))
-    yield* soon("the end of a lease that was asked for twice", Fiber.join(waiting), advance)
+    yield* soon("the end of a lease that was asked for twice", Fiber.join(fiber), waiting)
   })
 
 // -----------------------------------------------------------------------------
@@ -1273,7 +1280,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
   }, true)
 ]
 
-const toldLaw = <R>({ advance }: Instruments<R>): Draft<R> =>
+const toldLaw = <R>(waiting: Waiting<R>): Draft<R> =>
   law("port", "whoever listens is told what was invalidated", function*(s) {
     const told: Array<Invalidation.Invalidation> = []
     const key = s.key(["a", "b"])
@@ -1309,7 +1316,7 @@ const toldLaw = <R>({ advance }: Instruments<R>): Draft<R> =>
       const listener = yield* Effect.forkChild(listen, { startImmediately: true })
       // When the listener is heard of is the store's affair, so it is told until it listens.
       const repeat = Effect.forever(Effect.andThen(way, pause(20)))
-      yield* soon(`the invalidation of ${name}`, Effect.raceFirst(Deferred.await(heard), repeat), advance)
+      yield* soon(`the invalidation of ${name}`, Effect.raceFirst(Deferred.await(heard), repeat), waiting)
       yield* Fiber.interrupt(listener)
     }
   })
@@ -1742,7 +1749,7 @@ class Model {
     this.facts.push(...facts)
   }
 
-  /** The load whose lease is the key's, unless its time is over. */
+  /** The load whose lease is the key's, though its time may be over. */
   holder(key: number): Flight | undefined {
     let holder: Flight | undefined
     for (const fact of this.facts) {
@@ -2057,7 +2064,7 @@ class Play {
     const draft = this.scene.draft(flight.loading.address, now, {
       found: operation.found.map((i) => this.tag(i)),
       fatal: operation.fatal.map((i) => this.tag(i)),
-      ...(operation.late ? { expiresAt: now - 1 } : {})
+      ...(operation.late ? { expiresAt: now - 1000 } : {})
     })
     // A second commit of a load must be refused, so what it would have stored does not matter.
     if (flight.stamp === undefined) Object.assign(flight, { payload: draft.payload, stamp: draft.stamp })
@@ -2348,21 +2355,22 @@ export const random = <R = never>(options: RandomOptions<R> = {}): Law<R> => {
  */
 export const make = <R = never>(options: Options<R> = {}): ReadonlyArray<Law<R>> => {
   const { advance, lose = {} } = options.instruments ?? {}
-  const drafts: Array<Draft<R>> = [
+  const waiting: Waiting<R> = { advance, patience: options.patience ?? 5000 }
+  const undisturbed = { ...options, instruments: advance === undefined ? {} : { advance } }
+  const drafts: ReadonlyArray<Draft<R>> = [
     ...entryLaws,
     ...leaseLaws,
-    releaseLaw<R>({ ...(advance && { advance }) }),
+    releaseLaw(waiting),
     ...targetLaws,
     ...invalidationLaws,
-    toldLaw<R>({ ...(advance && { advance }) }),
-    ...fenceLaws
+    toldLaw(waiting),
+    ...fenceLaws,
+    ...(advance === undefined ? [] : clockLaws(advance)),
+    ...lossLaws(lose),
+    ...(lose.lease === undefined ? [] : [leaseLossLaw(lose.lease)]),
+    randomDraft(agreement, "G1", undisturbed),
+    ...(losses(lose).length === 0 ? [] : [randomDraft(disturbed, "G9", options)])
   ]
-  if (advance !== undefined) drafts.push(...clockLaws(advance))
-  drafts.push(...lossLaws(lose))
-  if (lose.lease !== undefined) drafts.push(leaseLossLaw(lose.lease))
-  const undisturbed = { ...options, instruments: { ...(advance && { advance }) } }
-  drafts.push(randomDraft(agreement, "G1", undisturbed))
-  if (losses(lose).length > 0) drafts.push(randomDraft(disturbed, "G9", options))
   return settle(drafts, options.prefix)
 }
 

@@ -51,13 +51,15 @@ import type * as Verdict from "./Verdict.ts"
 /**
  * Options of a cache in memory.
  *
- * - `capacity`: the most entries; the least recently used goes first. (Of the uses
- *   of an entry between two insertions, the first counts.)
+ * - `capacity`: the most entries, up to 2^24; the least recently used goes first.
+ *   (Of the uses of an entry between two insertions, the first counts.) Room for
+ *   them, some 12 bytes each, is taken from the start.
  * - `maxBytes`: the most bytes of encoded values. A single value above it is
  *   served but not stored.
  * - `journalLimit`: the most invalidated dependencies that are remembered for
- *   loads in flight (65 536). A load during which more are invalidated is
- *   served but not stored.
+ *   loads in flight (65 536); of more, the oldest eighth is forgotten. A load that
+ *   began before what was forgotten, and has dependencies, is served but not
+ *   stored.
  *
  * @category models
  * @since 0.1.0
@@ -151,7 +153,16 @@ class Journal {
     // Deleting first keeps the map in order of position.
     this.last.delete(dependency)
     this.last.set(dependency, ++this.position)
-    if (this.last.size > this.limit) this.forgetTo(this.last.values().next().value!)
+    if (this.last.size > this.limit) this.forgetOldest(Math.ceil(this.limit / 8))
+  }
+
+  // Several at once: finding the first of a map again after each deletion would take longer and longer.
+  private forgetOldest(count: number): void {
+    for (const [dependency, at] of this.last) {
+      if (count-- <= 0) break
+      this.last.delete(dependency)
+      this.floor = at
+    }
   }
 
   forgetTo(position: number): void {
@@ -212,10 +223,14 @@ const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 // One synchronous step, at the time at which it happens.
 const timed = <A>(step: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, step)
 
-const positive = (where: string, name: string, value: number): number => {
+// A `Map` of V8 holds no more; and the list of what was used last is made in its full length at once.
+const mostEntries = 2 ** 24
+
+const positive = (where: string, name: string, value: number, most = Number.MAX_SAFE_INTEGER): number => {
   if (!Number.isSafeInteger(value) || value <= 0) {
     throw InvalidInput.make(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
   }
+  if (value > most) throw InvalidInput.make(where, "InvalidNumber", `${name} must be at most ${most}, and is ${value}`)
   return value
 }
 
@@ -228,15 +243,15 @@ const rememberedGraves = 1024
 /**
  * A store in memory, for `CacheService.make` and for tests.
  *
- * Throws `InvalidInput` for a capacity that is not a positive integer.
+ * Throws `InvalidInput` for an option that is no positive integer, or too large.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, Scope.Scope> => {
-  const capacity = positive("MemoryCache", "capacity", options.capacity)
+  const capacity = positive("MemoryCache", "capacity", options.capacity, mostEntries)
   const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
-  const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536)
+  const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, mostEntries)
   return Effect.map(
     Broadcast.make<Invalidation.Invalidation>(announcementBuffer),
     (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, announcements)
@@ -325,9 +340,16 @@ const makeStoreWith = (
   const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
     if (leases.size > 0) journal.note(dependency)
     const affected = [...(index.get(dependency) ?? [])]
-    for (const entry of affected) {
+    // Only so many removed entries are remembered, and only what is kept or remembered needs to know why.
+    const forgettable = affected.length - rememberedGraves
+    for (const [i, entry] of affected.entries()) {
+      const removed = mode === "hard" && entry.fatal.has(dependency)
+      if (removed && i < forgettable) {
+        entries.delete(entry.key)
+        continue
+      }
       entry.mark(dependency, mode, now)
-      if (mode === "hard" && entry.fatal.has(dependency)) remove(entry, "invalidated", now)
+      if (removed) remove(entry, "invalidated", now)
     }
     return affected
   }
@@ -512,7 +534,7 @@ const makeStoreWith = (
 /**
  * A cache in this process. Entries and loads in flight end with the layer.
  *
- * Throws `InvalidInput` for a capacity that is not a positive integer.
+ * Throws `InvalidInput` for an option that is no positive integer, or too large.
  *
  * @category layers
  * @since 0.1.0

@@ -58,7 +58,7 @@ const obeys = <R>(
   options: Contract.Options<R | CacheService.CacheService>
 ) => {
   describe(name, () => {
-    for (const law of Contract.make({ runs: 150, ...options })) {
+    for (const law of Contract.make({ runs: 80, ...options })) {
       it.effect(`${law.name} (${law.guarantee})`, () => Effect.provide(law.check, Layer.fresh(layer())))
     }
   })
@@ -659,7 +659,7 @@ describe("the contract has teeth", () => {
   ) =>
     it.effect(name, () =>
       Effect.gen(function*() {
-        const small = Contract.make({ instruments, runs: 0 })
+        const small = Contract.make({ instruments, runs: 0, patience: 300 })
         const law = yield* firstBroken(layer, small)
         assert.isDefined(law, "no law is broken")
         const options = { instruments, steps: 60 }

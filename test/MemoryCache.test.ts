@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import fc from "fast-check"
 import * as Cached from "../src/Cached.ts"
 import * as CacheService from "../src/CacheService.ts"
 import * as Invalidation from "../src/Invalidation.ts"
@@ -26,6 +27,31 @@ describe("room", () => {
       yield* load(store, at("e"))
       assert.sameMembers([...store.keys()], ["a", "d", "e"])
     }))
+
+  it("goes by use: of the uses of an entry between two insertions, the first counts", () => {
+    const key = fc.constantFrom("a", "b", "c", "d", "e")
+    const uses = fc.array(fc.tuple(fc.constantFrom("read", "load"), key), { maxLength: 60, size: "max" })
+    const play = (all: ReadonlyArray<readonly [string, string]>) =>
+      Effect.gen(function*() {
+        const store = yield* MemoryCache.makeStore({ capacity: 3 })
+        // The least recently used first, and those that were read since the last insertion.
+        let [order, read]: [Array<string>, Set<string>] = [[], new Set()]
+        for (const [use, key] of all) {
+          const there = order.includes(key)
+          if (use === "load") {
+            yield* load(store, at(key))
+            order = [...order.filter((one) => one !== key), key].slice(-3)
+            read = new Set()
+          } else {
+            assert.strictEqual((yield* store.read(at(key))) !== undefined, there)
+            if (there && !read.has(key)) order = [...order.filter((one) => one !== key), key]
+            read.add(key)
+          }
+          assert.sameMembers([...store.keys()], order)
+        }
+      })
+    fc.assert(fc.property(uses, (all) => Effect.runSync(Effect.scoped(play(all)))), { numRuns: 300, seed: 1 })
+  })
 
   it.effect("looking is not using", () =>
     Effect.gen(function*() {
@@ -159,6 +185,23 @@ describe("the journal", () => {
       assert.strictEqual(yield* store.commit(at("k"), lease, draft(at("k"))), "stored")
     }))
 
+  it.effect("forgets the oldest eighth when it is full, and knows the rest", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 10, journalLimit: 80 })
+      const name = (i: number) => `tag ${i}`
+      const leases = yield* Effect.forEach(Array.from({ length: 100 }, (_, i) => i), (i) =>
+        Effect.tap(begin(store, at(`k${i}`)), () => store.invalidate(tags(name(i)))))
+      // Ten were forgotten at the 81st, and ten more at the 91st.
+      assert.strictEqual(store.sizes().journal, 80)
+      const commit = (i: number, found: string) =>
+        store.commit(at(`k${i}`), leases[i]!, draft(at(`k${i}`), { found: [found] }))
+      assert.strictEqual(yield* commit(19, "unlike"), "invalidated")
+      assert.strictEqual(yield* commit(20, "unlike"), "stored")
+      assert.strictEqual(yield* commit(21, name(21)), "invalidated")
+      assert.strictEqual(yield* commit(50, name(49)), "stored")
+      assert.strictEqual(yield* commit(51, name(99)), "invalidated")
+    }))
+
   it.effect("counts a dependency once, however often it was invalidated", () =>
     Effect.gen(function*() {
       const store = yield* MemoryCache.makeStore({ capacity: 10, journalLimit: 2 })
@@ -261,6 +304,14 @@ describe("options", () => {
       }
     }
     assert.isUndefined(refused(() => MemoryCache.layer({ capacity: 1, maxBytes: 1, journalLimit: 1 })))
+  })
+
+  it("that no machine can meet are refused, too", () => {
+    const most = 2 ** 24
+    assert.strictEqual(refused(() => MemoryCache.layer({ capacity: most + 1 })), "InvalidNumber")
+    assert.strictEqual(refused(() => MemoryCache.layer({ capacity: Number.MAX_SAFE_INTEGER })), "InvalidNumber")
+    assert.strictEqual(refused(() => MemoryCache.layer({ capacity: 1, journalLimit: most + 1 })), "InvalidNumber")
+    assert.isUndefined(refused(() => MemoryCache.layer({ capacity: most, maxBytes: Number.MAX_SAFE_INTEGER })))
   })
 
   it("that are wrong are named", () => {

@@ -34,7 +34,10 @@ export const make = <A>(capacity: number): Effect.Effect<Broadcast<A>, never, Sc
     const broadcast: Broadcast<A> = {
       watched: () => listeners > 0,
       publish: (message) => {
-        if (listeners > 0 && hub !== undefined) PubSub.publishUnsafe(hub, message)
+        // Publishing unsafely does not slide: while one listener is behind, all would lose what is new.
+        if (listeners > 0 && hub !== undefined && !PubSub.publishUnsafe(hub, message)) {
+          Effect.runSyncExit(PubSub.publish(hub, message))
+        }
       },
       stream: Stream.unwrap(Effect.map(Effect.flatMap(listen, PubSub.subscribe), (own) => Stream.fromSubscription(own)))
     }

@@ -88,6 +88,6 @@ export const register = (name: string, counters: Counters, context: Context.Cont
     }
   }
   return () => {
-    if (mine.live.delete(counters)) for (const counter of names) mine.ended[counter] += counters[counter]
+    if (mine.live.delete(counters)) { for (const counter of names) mine.ended[counter] += counters[counter] }
   }
 }

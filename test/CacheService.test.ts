@@ -1,0 +1,867 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Metric,
+  Random,
+  References,
+  Schema,
+  Stream
+} from "effect"
+import { TestClock } from "effect/testing"
+import * as Cached from "../src/Cached.ts"
+import * as CacheService from "../src/CacheService.ts"
+import * as Invalidation from "../src/Invalidation.ts"
+import * as Key from "../src/Key.ts"
+import * as MemoryCache from "../src/MemoryCache.ts"
+import * as Policy from "../src/Policy.ts"
+import * as TestCache from "../src/TestCache.ts"
+import { asks, at, begin, draft, load } from "./support/port.ts"
+
+const service = CacheService.CacheService
+
+const store = Effect.map(service, ({ store }) => store)
+
+const text = (options: TestCache.Options = {}) => Layer.fresh(TestCache.layer({ payload: "value", ...options }))
+
+const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
+
+const reasonOf = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
+  Effect.map(Effect.result(effect), (result) => result._tag === "Failure" ? result.failure.reason : "fine")
+
+const asked = (name: TestCache.OperationName) =>
+  Effect.map(TestCache.operations, (all) => all.filter((one) => one.name === name).length)
+
+const opened = Effect.map(TestCache.operations, (all) => all.map(({ name }) => name))
+
+describe("guard", () => {
+  const read = Effect.flatMap(store, ({ read }) => reasonOf(read(at("a"))))
+
+  it.effect("an operation that takes too long fails, and may have happened", () =>
+    Effect.gen(function*() {
+      const { commit } = yield* store
+      const lease = yield* begin(yield* store, at("a"))
+      yield* TestCache.delay("commit", "2 seconds")
+      const fiber = yield* forked(Effect.flip(commit(at("a"), lease, draft(at("a")))))
+      yield* TestClock.adjust(999)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(1)
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error.operation, error.reason, error.mayHaveHappened], ["commit", "Timeout", true])
+    }).pipe(Effect.provide(text({ timeLimit: "1 second" }))))
+
+  it.effect("an operation that is frozen fails where nothing can be interrupted, too", () =>
+    Effect.gen(function*() {
+      const { read } = yield* store
+      yield* TestCache.delay("read", Infinity)
+      const fiber = yield* forked(Effect.uninterruptible(reasonOf(read(at("a")))))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(fiber), "Timeout")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("after some failures in a row, the store is left alone for a while", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("read")
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* read, "Unavailable")
+      for (let i = 0; i < 5; i++) assert.strictEqual(yield* read, "CircuitOpen")
+      assert.strictEqual(yield* asked("read"), 3)
+      yield* TestClock.adjust(4999)
+      assert.strictEqual(yield* read, "CircuitOpen")
+      const lease = { token: "none" }
+      const { abandon, begin, commit, inspect } = yield* store
+      assert.strictEqual(yield* reasonOf(begin(at("a"), asks())), "CircuitOpen")
+      assert.strictEqual(yield* reasonOf(commit(at("a"), lease, draft(at("a")))), "CircuitOpen")
+      assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "CircuitOpen")
+      assert.strictEqual(yield* reasonOf(inspect(at("a"))), "CircuitOpen")
+      const error = yield* Effect.flip(begin(at("a"), asks()))
+      assert.isFalse(error.mayHaveHappened)
+    }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
+
+  it.effect("a success in between begins the count anew", () =>
+    Effect.gen(function*() {
+      for (let i = 0; i < 5; i++) {
+        yield* TestCache.fail("read", 2)
+        assert.deepStrictEqual([yield* read, yield* read, yield* read], ["Unavailable", "Unavailable", "fine"])
+      }
+    }).pipe(Effect.provide(text({ failures: 3 }))))
+
+  it.effect("then one tries, and the others wait for what it finds", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("read", 3)
+      for (let i = 0; i < 3; i++) yield* read
+      yield* TestClock.adjust("5 seconds")
+      yield* TestCache.delay("read", 500)
+      const probe = yield* forked(read)
+      assert.deepStrictEqual([yield* read, yield* read], ["CircuitOpen", "CircuitOpen"])
+      yield* TestClock.adjust(500)
+      assert.strictEqual(yield* Fiber.join(probe), "fine")
+      assert.strictEqual(yield* asked("read"), 4)
+    }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
+
+  it.effect("when it succeeds, all may ask again at once", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("read", 3)
+      for (let i = 0; i < 3; i++) yield* read
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* read, "fine")
+      assert.deepStrictEqual([yield* read, yield* read, yield* read], ["fine", "fine", "fine"])
+      // And it takes as many failures as before to open it again.
+      yield* TestCache.fail("read", 3)
+      assert.deepStrictEqual([yield* read, yield* read], ["Unavailable", "Unavailable"])
+      assert.deepStrictEqual([yield* read, yield* read], ["Unavailable", "CircuitOpen"])
+    }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
+
+  it.effect("when it fails, the store is left alone for as long again", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("read", 4)
+      for (let i = 0; i < 3; i++) yield* read
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([yield* read, yield* read], ["Unavailable", "CircuitOpen"])
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* read, "fine")
+    }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
+
+  it.effect("who is interrupted says nothing about the store", () =>
+    Effect.gen(function*() {
+      yield* TestCache.delay("read", Infinity, 10)
+      for (let i = 0; i < 10; i++) yield* Fiber.interrupt(yield* forked(read))
+      assert.strictEqual(yield* read, "fine")
+    }).pipe(Effect.provide(text({ failures: 3 }))))
+
+  it.effect("invalidations, sweeps and fences are tried all the same", () =>
+    Effect.gen(function*() {
+      const { fence, invalidate, lift, read, sweep } = yield* store
+      yield* load(yield* store, at("a", "x"))
+      yield* TestCache.fail("read", 3)
+      for (let i = 0; i < 3; i++) yield* reasonOf(read(at("a")))
+      assert.strictEqual(yield* reasonOf(read(at("a"))), "CircuitOpen")
+      yield* TestCache.forget
+      const one = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
+      assert.strictEqual(yield* invalidate(Invalidation.tags("x")), 1)
+      assert.strictEqual(yield* sweep("everything", "soft"), 1)
+      yield* fence(one)
+      assert.isTrue(yield* lift(one))
+      assert.deepStrictEqual(yield* opened, ["invalidate", "sweep", "fence", "lift"])
+    }).pipe(Effect.provide(text({ failures: 3 }))))
+
+  it.effect("they are bounded in time, and their failures count", () =>
+    Effect.gen(function*() {
+      const { fence, invalidate, lift, sweep } = yield* store
+      const one = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
+      for (const name of ["invalidate", "sweep", "fence", "lift"] as const) yield* TestCache.delay(name, Infinity)
+      for (const operation of [invalidate(one.over), sweep("everything", "hard"), fence(one), lift(one)]) {
+        const fiber = yield* forked(Effect.flip(operation))
+        yield* TestClock.adjust("1 second")
+        const { mayHaveHappened, reason } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual([reason, mayHaveHappened], ["Timeout", true])
+      }
+      assert.strictEqual(yield* read, "CircuitOpen")
+    }).pipe(Effect.provide(text({ failures: 4 }))))
+
+  it.effect("a store that answers at once goes through as it is", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      const guarded = CacheService.guard(memory)
+      assert.isTrue(Exit.isExit(guarded.read(at("a"))))
+      yield* load(guarded, at("a"))
+      assert.strictEqual(guarded.read(at("a")), memory.read(at("a")))
+    }))
+})
+
+describe("time", () => {
+  const now = Effect.flatMap(service, ({ now }) => Effect.withFiber((fiber) => Effect.succeed(now(fiber))))
+
+  it.effect("goes on from where it was when a clock is set back", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(10_000)
+      assert.strictEqual(yield* now, 10_000)
+      yield* TestClock.setTime(4000)
+      assert.strictEqual(yield* now, 10_000)
+      yield* TestClock.adjust(500)
+      assert.strictEqual(yield* now, 10_500)
+      yield* TestClock.setTime(1000)
+      yield* TestClock.adjust(250)
+      assert.isAtLeast(yield* now, 10_500)
+      yield* TestClock.adjust(100)
+      assert.isAtLeast(yield* now, 10_600)
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("a clock that is set back makes no entry younger", () =>
+    Effect.gen(function*() {
+      let loads = 0
+      const counted = Cached.make("counted", {
+        key: Key.unit,
+        value: Schema.Finite,
+        lookup: () => Effect.sync(() => ++loads)
+      }, Policy.ttl("1 minute"))
+      const get = Cached.get(counted, undefined)
+      yield* TestClock.setTime(1_000_000)
+      assert.strictEqual(yield* get, 1)
+      yield* TestClock.adjust("50 seconds")
+      assert.strictEqual(yield* get, 1)
+      yield* TestClock.setTime(0)
+      assert.strictEqual(yield* get, 1)
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(yield* get, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* get, 2)
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("is the store's, not the process's", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      let offset = 5000
+      const made = yield* CacheService.make({ ...memory, offset: () => offset })
+      const time = Effect.withFiber((fiber) => Effect.succeed(made.now(fiber)))
+      assert.strictEqual(yield* time, 5000)
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* time, 5100)
+      // A better estimate of the offset does not lead back either.
+      offset = 4000
+      assert.strictEqual(yield* time, 5100)
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* time, 5200)
+    }))
+})
+
+describe("tokens", () => {
+  it.effect("are never given twice, in one process or in two that draw from one seed", () =>
+    Effect.gen(function*() {
+      const tokens = Effect.flatMap(MemoryCache.makeStore({ capacity: 10 }), CacheService.make).pipe(
+        Effect.map(({ token }) => Array.from({ length: 10_000 }, token)),
+        Random.withSeed("one seed")
+      )
+      const all = [...yield* tokens, ...yield* tokens]
+      assert.strictEqual(new Set(all).size, all.length)
+    }))
+})
+
+describe("events", () => {
+  const event = (n: number): CacheService.CacheEvent => ({ _tag: "Hit", name: "events", key: String(n) })
+
+  const listening = (gate: Effect.Effect<unknown> = Effect.void) =>
+    Effect.gen(function*() {
+      const heard: Array<CacheService.CacheEvent> = []
+      const listen = Stream.runForEach(CacheService.events, (one) => Effect.map(gate, () => heard.push(one)))
+      const fiber = yield* forked(listen)
+      const { watched } = yield* service
+      while (!watched()) yield* Effect.yieldNow
+      yield* Effect.yieldNow
+      return { fiber, heard }
+    })
+
+  const settled = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, { discard: true })
+
+  it.effect("are told in the order in which things happened", () =>
+    Effect.gen(function*() {
+      const one = Cached.make("one", {
+        key: Key.int("n"),
+        value: Schema.Finite,
+        lookup: (n) => Effect.succeed(n)
+      }, Policy.tagged("ones"))
+      const { heard } = yield* listening()
+      yield* Cached.get(one, 1)
+      yield* Cached.get(one, 1)
+      yield* Cached.apply(Invalidation.tags("ones"))
+      yield* Cached.get(one, 1)
+      yield* settled
+      assert.deepStrictEqual(heard.map(({ _tag }) => _tag), ["Miss", "Load", "Hit", "Invalidated", "Miss", "Load"])
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("a failure of the store is told", () =>
+    Effect.gen(function*() {
+      const { heard } = yield* listening()
+      yield* TestCache.fail("invalidate")
+      yield* Effect.flip(CacheService.invalidate(Invalidation.tags("x")))
+      yield* settled
+      assert.deepStrictEqual(heard.map((one) => one._tag === "StoreFailed" ? one.error.reason : one._tag), [
+        "Unavailable"
+      ])
+    }).pipe(Effect.provide(text())))
+
+  it.effect("a listener that falls behind loses the oldest, and holds nobody up", () =>
+    Effect.gen(function*() {
+      const { publish } = yield* service
+      const gate = yield* Deferred.make<void>()
+      const { heard } = yield* listening(Deferred.await(gate))
+      const all = 100_000
+      for (let n = 0; n < all; n++) publish(event(n))
+      yield* settled
+      yield* Deferred.succeed(gate, undefined)
+      yield* settled
+      const keys = heard.map((one) => Number((one as { readonly key: string }).key))
+      assert.isAtMost(keys.length, 4096 + 4096)
+      assert.isAtLeast(keys.length, 4096)
+      assert.strictEqual(keys.at(-1), all - 1)
+      assert.deepStrictEqual(keys, [...keys].sort((a, b) => a - b))
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("a slow listener costs another nothing", () =>
+    Effect.gen(function*() {
+      const { publish } = yield* service
+      yield* listening(Effect.never)
+      const { heard } = yield* listening()
+      for (let n = 0; n < 20_000; n++) {
+        publish(event(n))
+        if (n % 1000 === 0) yield* settled
+      }
+      yield* settled
+      assert.strictEqual(heard.length, 20_000)
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("cost nothing while nobody listens, also when somebody did", () =>
+    Effect.gen(function*() {
+      const { publish, watched } = yield* service
+      assert.isFalse(watched())
+      publish(event(1))
+      const first = yield* listening()
+      const second = yield* listening()
+      assert.isTrue(watched())
+      yield* Fiber.interrupt(first.fiber)
+      assert.isTrue(watched())
+      yield* Fiber.interrupt(second.fiber)
+      assert.isFalse(watched())
+      publish(event(2))
+      const third = yield* listening()
+      publish(event(3))
+      yield* settled
+      assert.deepStrictEqual(first.heard.length + second.heard.length, 0)
+      assert.deepStrictEqual(third.heard, [event(3)])
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("end when the layer is released", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.provide(
+        Effect.flatMap(service, ({ events, watched }) =>
+          Effect.gen(function*() {
+            const listener = yield* Effect.forkDetach(Stream.runDrain(events), { startImmediately: true })
+            while (!watched()) yield* Effect.yieldNow
+            return listener
+          })),
+        Layer.fresh(MemoryCache.layer({ capacity: 10 }))
+      )
+      yield* Fiber.await(fiber)
+    }))
+})
+
+describe("metrics", () => {
+  const counted = (name: string) =>
+    Cached.make(name, { key: Key.int("n"), value: Schema.Finite, lookup: (n) => Effect.succeed(n) }, Policy.forever)
+
+  const counts = [
+    "hits",
+    "misses",
+    "loads",
+    "staleServed",
+    "refreshes",
+    "coalesced",
+    "refused",
+    "loadFailures"
+  ] as const
+
+  const count = (definition: Cached.Any, counter: typeof counts[number]) =>
+    Effect.map(Metric.value(Cached.metric(definition, counter)), ({ count }) => count)
+
+  const registry = Effect.provideServiceEffect(Metric.MetricRegistry, Effect.sync(() => new Map()))
+
+  const series = (name: string, id = "effect_cache_hits") =>
+    Effect.map(Metric.snapshot, (all) => all.filter((one) => one.id === id && one.attributes?.["cache"] === name))
+
+  const memory = () => Layer.fresh(MemoryCache.layer({ capacity: 10 }))
+
+  it.effect("tell what stats tells", () =>
+    Effect.gen(function*() {
+      const one = counted("one")
+      const hits = Cached.metric(one, "hits")
+      assert.strictEqual((yield* Metric.value(hits)).count, 0)
+      for (const n of [1, 1, 1, 2, 3]) yield* Cached.get(one, n)
+      const stats = yield* Cached.stats(one)
+      for (const counter of counts) assert.strictEqual(yield* count(one, counter), stats[counter], counter)
+      assert.deepStrictEqual([stats.hits, stats.misses, stats.loads], [2, 3, 3])
+      // One that was made and asked before the first read tells the same.
+      assert.strictEqual((yield* Metric.value(hits)).count, 2)
+    }).pipe(Effect.provide(memory()), registry))
+
+  it.effect("stand in a snapshot once for each definition", () =>
+    Effect.gen(function*() {
+      const [one, two] = [counted("one"), counted("two")]
+      for (const n of [1, 1, 1]) yield* Cached.get(one, n)
+      for (const n of [1, 1]) yield* Cached.get(two, n)
+      yield* Cached.get(one, 1)
+      for (const [name, hits] of [["one", 3], ["two", 1]] as const) {
+        const [only, ...others] = yield* series(name)
+        assert.strictEqual(others.length, 0)
+        assert.deepStrictEqual(only?.state, { count: hits, incremental: true })
+      }
+    }).pipe(Effect.provide(memory()), registry))
+
+  it.effect("are the sum of all services that count under one name", () =>
+    Effect.gen(function*() {
+      const one = counted("one")
+      const thrice = Effect.forEach([1, 1, 1], (n) => Cached.get(one, n), { discard: true })
+      const first = yield* Layer.build(memory())
+      const second = yield* Layer.build(memory())
+      yield* Effect.provideContext(thrice, first)
+      assert.strictEqual(yield* count(one, "hits"), 2)
+      yield* Effect.provideContext(thrice, second)
+      assert.strictEqual(yield* count(one, "hits"), 4)
+      yield* Effect.provideContext(thrice, first)
+      assert.strictEqual(yield* count(one, "hits"), 7)
+      assert.strictEqual((yield* series("one")).length, 1)
+    }).pipe(registry))
+
+  it.effect("do not go down when a service has ended", () =>
+    Effect.gen(function*() {
+      const one = counted("one")
+      for (let i = 1; i <= 3; i++) {
+        yield* Effect.provide(Effect.andThen(Cached.get(one, 1), Cached.get(one, 1)), memory())
+        assert.strictEqual(yield* count(one, "hits"), i)
+        assert.strictEqual(yield* count(one, "loads"), i)
+      }
+    }).pipe(registry))
+
+  it.effect("of two registries know nothing of each other", () =>
+    Effect.gen(function*() {
+      const one = counted("one")
+      const hits = Effect.andThen(Effect.andThen(Cached.get(one, 1), Cached.get(one, 1)), count(one, "hits"))
+      assert.strictEqual(yield* hits.pipe(Effect.provide(memory()), registry), 1)
+      assert.strictEqual(yield* hits.pipe(Effect.provide(memory()), registry), 1)
+    }))
+
+  it.effect("bear no attributes of whoever read first", () =>
+    Effect.gen(function*() {
+      const one = counted("one")
+      const here = Effect.provideService(Metric.CurrentMetricAttributes, { route: "/films" })
+      yield* here(Cached.get(one, 1))
+      yield* Cached.get(one, 1)
+      assert.strictEqual(yield* count(one, "hits"), 1)
+      assert.deepStrictEqual((yield* series("one")).map(({ attributes }) => attributes), [{ cache: "one" }])
+    }).pipe(Effect.provide(memory()), registry))
+})
+
+describe("the log", () => {
+  interface Line {
+    readonly level: string
+    readonly message: unknown
+    readonly annotations: Readonly<Record<string, unknown>>
+  }
+
+  const lines = (program: Effect.Effect<unknown, unknown, CacheService.CacheService>) =>
+    Effect.gen(function*() {
+      const heard: Array<Line> = []
+      const logger = Logger.make((options) => {
+        heard.push({
+          level: options.logLevel,
+          message: options.message,
+          annotations: options.fiber.getRef(References.CurrentLogAnnotations)
+        })
+      })
+      yield* program.pipe(
+        Effect.provide(MemoryCache.layer({ capacity: 10 })),
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "All")
+      )
+      return heard
+    })
+
+  const invalidating = Effect.gen(function*() {
+    yield* load(yield* store, at("a", "x"))
+    yield* CacheService.invalidate(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("film:1")))
+  })
+
+  it.effect("has invalidations at Debug, with what and how many", () =>
+    Effect.gen(function*() {
+      const [line, ...others] = yield* lines(invalidating)
+      assert.strictEqual(others.length, 0)
+      assert.strictEqual(line?.level, "Debug")
+      assert.deepStrictEqual(line?.annotations, { invalidation: "key film:1, tag x", entries: 1 })
+    }))
+
+  it.effect("has them at the level that is given", () =>
+    Effect.gen(function*() {
+      const [line] = yield* lines(Effect.provideService(invalidating, CacheService.InvalidationLogLevel, "Info"))
+      assert.strictEqual(line?.level, "Info")
+    }))
+
+  it.effect("has none of them if no level is given", () =>
+    Effect.gen(function*() {
+      const quiet = Effect.provideService(invalidating, CacheService.InvalidationLogLevel, undefined)
+      assert.deepStrictEqual(yield* lines(quiet), [])
+    }))
+
+  it.effect("has nothing of an invalidation of nothing", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* lines(CacheService.invalidate(Invalidation.empty)), [])
+    }))
+})
+
+describe("an invalidation that was not acknowledged", () => {
+  const batch = Invalidation.tags("x")
+
+  const failing = (invalidation: Invalidation.Invalidation = batch) =>
+    Effect.gen(function*() {
+      const fiber = yield* forked(Effect.flip(CacheService.invalidate(invalidation)))
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "InvalidationError")
+      return error
+    })
+
+  const stands = Effect.map(
+    Effect.flatMap(store, ({ read }) => read(at("a", "x"))),
+    (entry) => entry !== undefined && entry.changed === undefined && !entry.softened
+  )
+
+  const loaded = Effect.flatMap(store, (store) => load(store, at("a", "x")))
+
+  it.effect("that the store refused did not happen", () =>
+    Effect.gen(function*() {
+      yield* loaded
+      yield* TestCache.fail("invalidate")
+      const { cause, invalidation, mayHaveHappened, reason } = yield* failing()
+      assert.deepStrictEqual([invalidation, reason, mayHaveHappened], ["tag x", "Unavailable", false])
+      assert.strictEqual((cause as CacheService.StoreError).operation, "invalidate")
+      assert.isTrue(yield* stands)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("whose request was lost may have happened, and did not", () =>
+    Effect.gen(function*() {
+      yield* loaded
+      yield* TestCache.lose("invalidate", "request")
+      const { mayHaveHappened, message, reason } = yield* failing()
+      assert.deepStrictEqual([reason, mayHaveHappened], ["Timeout", true])
+      assert.strictEqual(message, "not invalidated: tag x (Timeout; may have happened)")
+      assert.isTrue(yield* stands)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("whose answer was lost may have happened, and did", () =>
+    Effect.gen(function*() {
+      yield* loaded
+      yield* TestCache.lose("invalidate", "answer")
+      const { mayHaveHappened, reason } = yield* failing()
+      assert.deepStrictEqual([reason, mayHaveHappened], ["Timeout", true])
+      assert.isFalse(yield* stands)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("that took too long may have happened, and repeating it is safe", () =>
+    Effect.gen(function*() {
+      yield* loaded
+      yield* TestCache.delay("invalidate", "10 seconds", 1)
+      assert.isTrue((yield* failing()).mayHaveHappened)
+      assert.strictEqual(yield* CacheService.invalidate(batch), 1)
+      assert.isFalse(yield* stands)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("is tried although the store is left alone", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("read", 5)
+      for (let i = 0; i < 5; i++) yield* reasonOf((yield* store).read(at("a")))
+      assert.strictEqual(yield* CacheService.invalidate(batch), 0)
+    }).pipe(Effect.provide(text())))
+
+  it.effect.fails("of several parts may have happened when a later part failed", () =>
+    Effect.gen(function*() {
+      yield* loaded
+      yield* TestCache.fail("sweep")
+      const pattern = Invalidation.pattern({ name: "a", parts: [] })
+      // Nothing came before the part that failed.
+      assert.isFalse((yield* failing(pattern)).mayHaveHappened)
+      assert.isTrue(yield* stands)
+      assert.isTrue((yield* failing(Invalidation.combine(batch, pattern))).mayHaveHappened)
+      assert.isFalse(yield* stands)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("is applied part by part, and counts all parts", () =>
+    Effect.gen(function*() {
+      const { read } = yield* store
+      for (const key of ["a:1", "a:2", "b:1"]) yield* load(yield* store, at(key, "x"))
+      yield* load(yield* store, at("c", "y"))
+      const parts = Invalidation.combineAll([
+        Invalidation.tags("y"),
+        Invalidation.pattern({ name: "a", parts: [undefined] }),
+        Invalidation.pattern({ name: "b", parts: [undefined] })
+      ])
+      assert.strictEqual(yield* CacheService.invalidate(parts), 4)
+      assert.isUndefined(yield* read(at("b:1")))
+      assert.deepStrictEqual((yield* TestCache.operations).filter(({ name }) => name === "sweep").length, 2)
+      assert.strictEqual(yield* CacheService.invalidate(Invalidation.everything), 1)
+      assert.strictEqual(yield* CacheService.invalidate(Invalidation.empty), 0)
+    }).pipe(Effect.provide(text())))
+})
+
+describe("mutate", () => {
+  const over = Invalidation.tags("x")
+  const address = at("a", "x")
+
+  const loads = Effect.flatMap(store, (store) => load(store, address))
+
+  const stored = Effect.map(
+    Effect.flatMap(store, ({ read }) => read(address)),
+    (entry) => entry !== undefined && entry.changed === undefined
+  )
+
+  /** A write that says when it has begun, and ends when it is told. */
+  const makeWrite = Effect.gen(function*() {
+    const [begun, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+    const state = { value: "not begun" }
+    const write = Effect.gen(function*() {
+      state.value = "begun"
+      yield* Deferred.succeed(begun, undefined)
+      yield* Deferred.await(go)
+      state.value = "done"
+      return "written"
+    }).pipe(Effect.onInterrupt(() =>
+      Effect.sync(() => {
+        state.value = "interrupted"
+      })
+    ))
+    return { write, state, begun: Deferred.await(begun), go: Deferred.succeed(go, undefined) }
+  })
+
+  const mutating = (options?: { readonly fence?: number }) =>
+    Effect.gen(function*() {
+      const write = yield* makeWrite
+      const fiber = yield* forked(CacheService.mutate(write.write, over, options))
+      return { ...write, fiber }
+    })
+
+  const names = Effect.map(
+    TestCache.operations,
+    (all) => all.map(({ name }) => name).filter((name) => name === "fence" || name === "lift" || name === "invalidate")
+  )
+
+  const standing = Effect.map(TestCache.sizes, ({ fences }) => fences)
+
+  it.effect("opens the fence, writes, and lifts it; nothing else is needed", () =>
+    Effect.gen(function*() {
+      yield* loads
+      const during = Effect.all([names, stored, loads, stored])
+      assert.deepStrictEqual(yield* CacheService.mutate(during, over), [["fence"], false, "fenced", false])
+      assert.deepStrictEqual(yield* names, ["fence", "lift"])
+      assert.strictEqual(yield* loads, "stored")
+      assert.isTrue(yield* stored)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("what was in flight before it, and what began during it, is not stored after it", () =>
+    Effect.gen(function*() {
+      const port = yield* store
+      const before = yield* begin(port, address)
+      const mutation = yield* mutating()
+      yield* mutation.begun
+      assert.strictEqual(yield* port.commit(address, before, draft(address)), "invalidated")
+      const during = yield* begin(port, address)
+      yield* mutation.go
+      assert.strictEqual(yield* Fiber.join(mutation.fiber), "written")
+      assert.strictEqual(yield* port.commit(address, during, draft(address)), "invalidated")
+      assert.isFalse(yield* stored)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("a write that outlasts its fence is interrupted, and the invalidation is repeated", () =>
+    Effect.gen(function*() {
+      const { begun, fiber, state } = yield* mutating({ fence: 10_000 })
+      yield* begun
+      yield* TestClock.adjust(9999)
+      assert.strictEqual(state.value, "begun")
+      yield* TestClock.adjust(1)
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.strictEqual(state.value, "interrupted")
+      assert.strictEqual(error._tag, "InvalidationError")
+      assert.deepStrictEqual([error.reason, error.mayHaveHappened], ["Timeout", true])
+      assert.deepStrictEqual(yield* names, ["fence", "lift", "invalidate"])
+    }).pipe(Effect.provide(text())))
+
+  it.effect("a write that cannot be interrupted is waited for, and what was loaded after its fence goes", () =>
+    Effect.gen(function*() {
+      let written = false
+      const write = Effect.uninterruptible(Effect.andThen(Effect.sleep(3000), Effect.sync(() => written = true)))
+      const fiber = yield* forked(Effect.flip(CacheService.mutate(write, over, { fence: 1000 })))
+      yield* TestClock.adjust(2000)
+      // The fence has run out, and the write has not happened yet.
+      assert.deepStrictEqual([written, yield* loads, yield* stored], [false, "stored", true])
+      const inFlight = yield* begin(yield* store, address, { force: true })
+      yield* TestClock.adjust(1000)
+      yield* Fiber.join(fiber)
+      assert.isTrue(written)
+      assert.isFalse(yield* stored)
+      assert.strictEqual(yield* (yield* store).commit(address, inFlight, draft(address)), "invalidated")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("the time that opening the fence took is not given to the write", () =>
+    Effect.gen(function*() {
+      yield* TestCache.delay("fence", 600)
+      const { fiber, state } = yield* mutating({ fence: 1000 })
+      yield* TestClock.adjust(999)
+      assert.strictEqual(state.value, "begun")
+      yield* TestClock.adjust(1)
+      assert.strictEqual(state.value, "interrupted")
+      yield* Fiber.await(fiber)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("a write that fails gives its error, and the fence is lifted", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
+      const died = yield* Effect.exit(CacheService.mutate(Effect.die("broken"), over))
+      assert.isTrue(Exit.isFailure(died) && Cause.squash(died.cause) === "broken")
+      assert.deepStrictEqual(yield* names, ["fence", "lift", "fence", "lift"])
+      assert.strictEqual(yield* standing, 0)
+      assert.strictEqual(yield* loads, "stored")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("when the fence cannot be opened, nothing is written", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("fence")
+      const { fiber, state } = yield* mutating()
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.strictEqual(error._tag, "InvalidationError")
+      assert.deepStrictEqual([error.reason, error.mayHaveHappened, state.value], ["Unavailable", false, "not begun"])
+      assert.deepStrictEqual(yield* names, ["fence"])
+    }).pipe(Effect.provide(text())))
+
+  it.effect("when nobody knows whether the fence was opened, nothing is written, and it runs out by itself", () =>
+    Effect.gen(function*() {
+      yield* TestCache.lose("fence", "answer")
+      const { fiber, state } = yield* mutating({ fence: 10_000 })
+      yield* TestClock.adjust("1 second")
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.deepStrictEqual([error.reason, error.mayHaveHappened, state.value], ["Timeout", true, "not begun"])
+      assert.strictEqual(yield* loads, "fenced")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* loads, "stored")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("when the fence cannot be lifted, the write is done, and that is said", () =>
+    Effect.gen(function*() {
+      for (const disturb of [TestCache.fail("lift", 1), TestCache.lose("lift", "request", 1)]) {
+        yield* disturb
+        const { fiber, go, state } = yield* mutating({ fence: 10_000 })
+        yield* go
+        yield* TestClock.adjust("1 second")
+        const error = yield* Effect.flip(Fiber.join(fiber))
+        assert.strictEqual(error._tag, "InvalidationError")
+        // The fence was opened, which is an invalidation, so it cannot be said that nothing happened.
+        assert.deepStrictEqual([error.mayHaveHappened, state.value], [true, "done"])
+        assert.strictEqual(yield* loads, "fenced")
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* loads, "stored")
+      }
+    }).pipe(Effect.provide(text())))
+
+  it.effect("when the write failed and the fence cannot be lifted, the write's error is given", () =>
+    Effect.gen(function*() {
+      yield* TestCache.fail("lift")
+      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("interrupting it interrupts the write and lifts the fence", () =>
+    Effect.gen(function*() {
+      const { begun, fiber, state } = yield* mutating()
+      yield* begun
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(state.value, "interrupted")
+      assert.strictEqual(yield* standing, 0)
+      assert.deepStrictEqual(yield* names, ["fence", "lift"])
+    }).pipe(Effect.provide(text())))
+
+  it.effect("interrupting it while the fence is being opened writes nothing", () =>
+    Effect.gen(function*() {
+      yield* TestCache.delay("fence", 500)
+      const { fiber, state } = yield* mutating()
+      yield* TestClock.adjust(100)
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(state.value, "not begun")
+      assert.strictEqual(yield* standing, 0)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("of two that overlap, the end of one leaves the fence of the other", () =>
+    Effect.gen(function*() {
+      const [first, second] = [yield* mutating(), yield* mutating()]
+      yield* first.begun
+      yield* second.begun
+      const under = yield* begin(yield* store, address)
+      yield* first.go
+      yield* Fiber.join(first.fiber)
+      // It may have read before the first write: nobody who comes now may share it.
+      assert.strictEqual(yield* (yield* store).commit(address, under, draft(address)), "invalidated")
+      assert.strictEqual(yield* loads, "fenced")
+      yield* second.go
+      yield* Fiber.join(second.fiber)
+      assert.strictEqual(yield* loads, "stored")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("a fence that the store lost protected nothing: the invalidation is repeated", () =>
+    Effect.gen(function*() {
+      const { begun, fiber, go } = yield* mutating()
+      yield* begun
+      yield* TestCache.evict("journal")
+      assert.strictEqual(yield* loads, "stored")
+      yield* go
+      assert.strictEqual(yield* Fiber.join(fiber), "written")
+      assert.deepStrictEqual(yield* names, ["fence", "lift", "invalidate"])
+      assert.isFalse(yield* stored)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("when that fails, it is said, and the write is done", () =>
+    Effect.gen(function*() {
+      const { begun, fiber, go, state } = yield* mutating()
+      yield* begun
+      yield* TestCache.evict("journal")
+      yield* TestCache.fail("invalidate")
+      yield* go
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.deepStrictEqual([error._tag, state.value], ["InvalidationError", "done"])
+    }).pipe(Effect.provide(text())))
+
+  it.effect("keys, patterns and everything can be fenced, too", () =>
+    Effect.gen(function*() {
+      const all = [
+        Invalidation.keys("a"),
+        Invalidation.pattern({ name: "a", parts: [] }),
+        Invalidation.everything,
+        Invalidation.soft(Invalidation.keys("a"))
+      ]
+      for (const one of all) {
+        yield* loads
+        const during = Effect.all([stored, loads])
+        assert.deepStrictEqual(yield* CacheService.mutate(during, one), [false, "fenced"], one.toString())
+        assert.strictEqual(yield* loads, "stored")
+      }
+    }).pipe(Effect.provide(text())))
+
+  it.effect("has its thirty seconds unless told otherwise", () =>
+    Effect.gen(function*() {
+      const { begun, fiber, state } = yield* mutating()
+      yield* begun
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(state.value, "begun")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(state.value, "interrupted")
+      yield* Fiber.await(fiber)
+    }).pipe(Effect.provide(text())))
+
+  it.effect("the clock is asked when the fence opens, so a long write ends with it", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(1_000_000)
+      const { fiber } = yield* mutating({ fence: 5000 })
+      yield* TestClock.adjust(5000)
+      yield* Fiber.await(fiber)
+      assert.strictEqual(yield* Clock.currentTimeMillis, 1_005_000)
+    }).pipe(Effect.provide(text())))
+})
+
+describe("layers", () => {
+  it.effect("a service is made for each", () =>
+    Effect.gen(function*() {
+      const make = () => Layer.build(Layer.fresh(CacheService.layer(MemoryCache.makeStore({ capacity: 10 }))))
+      const [first, second] = [yield* make(), yield* make()]
+      assert.notStrictEqual(Context.get(first, service), Context.get(second, service))
+      assert.notStrictEqual(Context.get(first, service).store, Context.get(second, service).store)
+    }))
+})

@@ -1,0 +1,298 @@
+import { Context, Data, Effect, type Option, pipe, Result, Schema } from "effect"
+import { describe, expect, test } from "tstyche"
+import * as Cached from "../../src/Cached.ts"
+import type * as CacheService from "../../src/CacheService.ts"
+import * as Entity from "../../src/Entity.ts"
+import type * as Invalidation from "../../src/Invalidation.ts"
+import * as Key from "../../src/Key.ts"
+import * as Policy from "../../src/Policy.ts"
+
+const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, rating: Schema.Finite, genre: Schema.String })
+type Film = typeof Film.Type
+
+class FilmNotFound extends Schema.TaggedError<FilmNotFound>()("FilmNotFound", { id: Schema.Int }) {}
+class Down extends Data.TaggedError("Down") {}
+class Stuck extends Data.TaggedError("Stuck") {}
+class Repository extends Context.Service<Repository, { readonly name: string }>()("test/Repository") {}
+class Settings extends Context.Service<Settings, { readonly version: number }>()("test/Settings") {}
+class Batches extends Context.Service<Batches, { readonly size: number }>()("test/Batches") {}
+
+const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
+
+declare const repo: (id: number) => Effect.Effect<Film, FilmNotFound, Repository>
+declare const list: (genre: string) => Effect.Effect<ReadonlyArray<Film>>
+
+const film = Cached.make(
+  "film",
+  { key: Key.int("id"), value: Film, lookup: (id) => repo(id) },
+  Policy.all(
+    Policy.ttl("5 minutes", { staleFor: "1 minute" }),
+    Policy.xfetch({ beta: 1 }),
+    Policy.tagged((_id, film) => [`genre:${film.genre}`]),
+    Policy.conditional(Films, ["title", "rating"])
+  )
+)
+
+const options = { key: Key.int("id"), value: Film, lookup: repo }
+const bySetting = Policy.versioned((_: number) => Effect.fail(new Down()) as Effect.Effect<number, Down, Settings>)
+
+type Service = CacheService.CacheService
+
+describe("A definition infers without annotations", () => {
+  test("its value, errors and requirements from the lookup", () => {
+    expect(film).type.toBe<Cached.Cached<number, Film, FilmNotFound, Repository>>()
+    expect(Cached.get(film, 7)).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
+  })
+
+  test("a lookup that cannot fail and needs nothing", () => {
+    const films = Cached.make("films", { key: Key.string("genre"), value: Schema.Array(Film), lookup: list }, Policy.forever)
+    expect(Cached.get(films, "drama")).type.toBe<Effect.Effect<ReadonlyArray<Film>, never, Service>>()
+  })
+
+  test("struct keys: the lookup and the policy's functions see their fields", () => {
+    const pages = Cached.make("pages", {
+      key: Key.struct({ genre: Key.literals("genre", ["drama", "noir"]), page: Key.int("page") }),
+      value: Schema.Array(Film),
+      lookup: ({ genre, page }) => {
+        expect(genre).type.toBe<"drama" | "noir">()
+        expect(page).type.toBe<number>()
+        return list(genre)
+      }
+    }, Policy.all(
+      Policy.tagged(({ genre }) => [genre]),
+      Policy.tagged((key, films) => {
+        expect(key).type.toBe<{ readonly genre: "drama" | "noir"; readonly page: number }>()
+        expect(films).type.toBe<ReadonlyArray<Film>>()
+        return films.map(({ genre }) => genre)
+      }),
+      Policy.conditionalIn(Films, "genre", ["title"], ({ genre }) => genre)
+    ))
+    expect(Cached.get).type.toBeCallableWith(pages, { genre: "drama" as const, page: 1 })
+    expect(Cached.get).type.not.toBeCallableWith(pages, { genre: "comedy", page: 1 })
+  })
+
+  test("a key of nothing is asked for by undefined", () => {
+    const popular = Cached.make("popular", { key: Key.unit, value: Film, lookup: () => repo(1) }, Policy.forever)
+    expect(Cached.get(popular, undefined)).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
+  })
+})
+
+describe("Errors are added only by what makes them", () => {
+  test("hardTimeout adds LoadTimeout", () => {
+    const timed = Cached.make("film", { ...options, hardTimeout: "3 seconds" }, Policy.forever)
+    expect(timed).type.toBe<Cached.Cached<number, Film, FilmNotFound | Cached.LoadTimeout, Repository>>()
+    const soft = Cached.make("film", { ...options, softTimeout: "3 seconds" }, Policy.forever)
+    expect(soft).type.toBe<Cached.Cached<number, Film, FilmNotFound, Repository>>()
+  })
+
+  test("storeFailure adds StoreError when it is fail, and only then", () => {
+    const strict = Cached.make("film", { ...options, storeFailure: "fail" }, Policy.forever)
+    expect(strict).type.toBe<Cached.Cached<number, Film, FilmNotFound | CacheService.StoreError, Repository>>()
+    const open = Cached.make("film", { ...options, storeFailure: "load" }, Policy.forever)
+    expect(open).type.toBe<Cached.Cached<number, Film, FilmNotFound, Repository>>()
+  })
+
+  test("versions add theirs, and what they require", () => {
+    const versioned = Cached.make("film", options, bySetting)
+    expect(versioned).type.toBe<Cached.Cached<number, Film, FilmNotFound | Down, Repository | Settings>>()
+    expect(Cached.get(versioned, 1)).type.toBe<Effect.Effect<Film, FilmNotFound | Down, Service | Repository | Settings>>()
+  })
+
+  test("versions among others in a list do too", () => {
+    const versioned = Cached.make("film", options, Policy.all(Policy.ttl("1 minute"), bySetting, Policy.tagged((id) => [`${id}`])))
+    expect(versioned).type.toBe<Cached.Cached<number, Film, FilmNotFound | Down, Repository | Settings>>()
+  })
+
+  test("lookupMany adds its own, beside those of each result", () => {
+    const many = Cached.make("film", {
+      ...options,
+      lookupMany: (ids) => {
+        expect(ids).type.toBe<ReadonlyArray<number>>()
+        return Effect.fail(new Stuck()) as Effect.Effect<ReadonlyArray<Result.Result<Film, FilmNotFound>>, Stuck, Batches>
+      }
+    }, Policy.forever)
+    expect(many).type.toBe<Cached.Cached<number, Film, FilmNotFound | Stuck, Repository | Batches>>()
+  })
+
+  test("failures add those of their policy", () => {
+    const negative = Cached.make("film", {
+      ...options,
+      failures: { error: FilmNotFound, policy: bySetting }
+    }, Policy.forever)
+    expect(negative).type.toBe<Cached.Cached<number, Film, FilmNotFound | Down, Repository | Settings>>()
+  })
+
+  test("all at once", () => {
+    const everything = Cached.make("film", {
+      ...options,
+      failures: { error: FilmNotFound, policy: Policy.ttl("10 seconds") },
+      hardTimeout: 500,
+      storeFailure: "fail"
+    }, bySetting)
+    expect(Cached.get(everything, 1)).type.toBe<
+      Effect.Effect<
+        Film,
+        FilmNotFound | Down | Cached.LoadTimeout | CacheService.StoreError,
+        Service | Repository | Settings
+      >
+    >()
+  })
+})
+
+describe("What does not fit does not compile", () => {
+  test("a key of another type", () => {
+    expect(Cached.get).type.not.toBeCallableWith(film, "7")
+    expect(Cached.get("7")).type.not.toBeCallableWith(film)
+    expect(Cached.getMany).type.not.toBeCallableWith(film, ["7"])
+    expect(Cached.invalidate).type.not.toBeCallableWith(film, "7")
+    expect(Cached.keys).type.not.toBeCallableWith(film, "7")
+    expect(Cached.explain).type.not.toBeCallableWith(film, "7")
+  })
+
+  test("a lookup that gives something else, or takes another key", () => {
+    expect(Cached.make).type.not.toBeCallableWith(
+      "film",
+      { key: Key.int("id"), value: Film, lookup: () => Effect.succeed("Alien") },
+      Policy.forever
+    )
+    expect(Cached.make).type.not.toBeCallableWith(
+      "film",
+      { key: Key.int("id"), value: Film, lookup: (_id: string) => repo(1) },
+      Policy.forever
+    )
+  })
+
+  test("a policy for other keys or values", () => {
+    expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.tagged((id: string) => [id]))
+    expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.tagged((_id: number, page: { links: Array<string> }) => page.links))
+    expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.conditionalIn(Films, "genre"))
+    expect(Cached.make).type.toBeCallableWith("film", options, Policy.tagged((_: unknown, film: { genre: string }) => [film.genre]))
+  })
+
+  test("a field that the entity has not", () => {
+    expect(Policy.conditional).type.not.toBeCallableWith(Films, ["titel"])
+    expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "rating")
+  })
+
+  test("a policy for failures that looks at another error", () => {
+    expect(Cached.make).type.not.toBeCallableWith(
+      "film",
+      {
+        ...options,
+        failures: { error: FilmNotFound, policy: Policy.tagged((_id: number, error: { reason: string }) => [error.reason]) }
+      },
+      Policy.forever
+    )
+    expect(Cached.make).type.toBeCallableWith(
+      "film",
+      {
+        ...options,
+        failures: { error: FilmNotFound, policy: Policy.tagged((_id: number, error: FilmNotFound) => [`film:${error.id}`]) }
+      },
+      Policy.forever
+    )
+  })
+
+  test("a schema that needs services to encode", () => {
+    expect(Cached.make).type.not.toBeCallableWith(
+      "film",
+      {
+        key: Key.int("id"),
+        value: Schema.String as unknown as Schema.Codec<string, string, Repository>,
+        lookup: () => Effect.succeed("")
+      },
+      Policy.forever
+    )
+  })
+
+  test("an option of another value", () => {
+    expect(Cached.make).type.not.toBeCallableWith("film", { ...options, refresh: "nobody" }, Policy.forever)
+    expect(Cached.make).type.not.toBeCallableWith("film", { ...options, storeFailure: "ignore" }, Policy.forever)
+  })
+})
+
+describe("Operations", () => {
+  test("read data-first and data-last", () => {
+    expect(film.pipe(Cached.get(7))).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
+    expect(pipe(film, Cached.getOption(7))).type.toBe<
+      Effect.Effect<Option.Option<Film>, FilmNotFound, Service | Repository>
+    >()
+    expect(Cached.getOption(film, 7)).type.toBe<Effect.Effect<Option.Option<Film>, FilmNotFound, Service | Repository>>()
+    expect(pipe(film, Cached.refresh(7))).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
+    expect(pipe(film, Cached.explain(7))).type.toBe<
+      Effect.Effect<Cached.Explanation, FilmNotFound | CacheService.StoreError, Service | Repository>
+    >()
+  })
+
+  test("getMany gives values, or a result for each and no failure", () => {
+    expect(Cached.getMany(film, [1, 2])).type.toBe<Effect.Effect<Array<Film>, FilmNotFound, Service | Repository>>()
+    expect(Cached.getMany(film, [1, 2], { mode: "result" })).type.toBe<
+      Effect.Effect<Array<Result.Result<Film, FilmNotFound>>, never, Service | Repository>
+    >()
+  })
+
+  test("set adds the errors and requirements of the write, and InvalidationError", () => {
+    const write = Effect.fail(new Down()) as Effect.Effect<Film, Down, Settings>
+    type Written = Effect.Effect<
+      Film,
+      FilmNotFound | Down | CacheService.InvalidationError,
+      Service | Repository | Settings
+    >
+    expect(Cached.set(film, 7, write)).type.toBe<Written>()
+    expect(pipe(film, Cached.set(7, write))).type.toBe<Written>()
+    expect(Cached.set).type.not.toBeCallableWith(film, 7, Effect.succeed("Alien"))
+  })
+
+  test("mutate keeps what the write is, and adds InvalidationError", () => {
+    const write = Effect.fail(new Down()) as Effect.Effect<"done", Down, Settings>
+    const over = {} as Invalidation.Invalidation
+    type Written = Effect.Effect<"done", Down | CacheService.InvalidationError, Service | Settings>
+    expect(Cached.mutate(write, over)).type.toBe<Written>()
+    expect(Cached.mutate(write, over, { fence: "1 minute" })).type.toBe<Written>()
+    expect(write.pipe(Cached.mutate(over))).type.toBe<Written>()
+    expect(write.pipe(Cached.mutate(over, { fence: "1 minute" }))).type.toBe<Written>()
+  })
+
+  test("invalidations need the service and nothing of the lookup", () => {
+    type Invalidated = Effect.Effect<void, CacheService.InvalidationError, Service>
+    expect(Cached.invalidate(film, 7)).type.toBe<Invalidated>()
+    expect(Cached.invalidate(film, 7, { soft: true })).type.toBe<Invalidated>()
+    expect(Cached.invalidateMany(film, [7, 8])).type.toBe<Invalidated>()
+    expect(Cached.apply(Cached.keys(film, 7, 8))).type.toBe<
+      Effect.Effect<number | undefined, CacheService.InvalidationError, Service>
+    >()
+  })
+
+  test("patterns fix fields of struct keys, and nothing of plain ones", () => {
+    const pages = Cached.make("pages", {
+      key: Key.struct({ genre: Key.string("genre"), page: Key.int("page") }),
+      value: Schema.Array(Film),
+      lookup: ({ genre }) => list(genre)
+    }, Policy.forever)
+    expect(Cached.pattern(pages, { genre: "drama" })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.pattern).type.toBeCallableWith(pages)
+    expect(Cached.pattern).type.not.toBeCallableWith(pages, { genre: 1 })
+    expect(Cached.pattern).type.not.toBeCallableWith(pages, { gender: "drama" })
+  })
+
+  test("what observes needs no type of the definition", () => {
+    expect(Cached.stats(film)).type.toBe<Effect.Effect<Cached.Stats, never, Service>>()
+    expect(Cached.describe(film)).type.toBe<Cached.Description>()
+    expect(Cached.isCached).type.toBeCallableWith(1)
+    expect<Cached.Any>().type.toBeAssignableFrom(film)
+  })
+})
+
+describe("Variance", () => {
+  test("a definition for more keys, fewer errors and requirements is one for fewer keys, more errors and requirements", () => {
+    expect<Cached.Cached<1 | 2, Film, FilmNotFound | Down, Repository | Settings>>().type.toBeAssignableFrom(film)
+    expect<Cached.Cached<number | string, Film, FilmNotFound, Repository>>().type.not.toBeAssignableFrom(film)
+    expect<Cached.Cached<number, Film, never, Repository>>().type.not.toBeAssignableFrom(film)
+    expect<Cached.Cached<number, Film, FilmNotFound, never>>().type.not.toBeAssignableFrom(film)
+  })
+
+  test("values neither widen nor narrow, since they are read and written", () => {
+    expect<Cached.Cached<number, Film | undefined, FilmNotFound, Repository>>().type.not.toBeAssignableFrom(film)
+    expect<Cached.Cached<number, Film & { year: number }, FilmNotFound, Repository>>().type.not.toBeAssignableFrom(film)
+  })
+})
