@@ -47,18 +47,18 @@ describe("memory stays bounded", () => {
       const store = yield* MemoryCache.makeStore({ capacity: 1000 })
       const pass = (from: number, to: number) => {
         for (let i = from; i < to; i++) {
-          load(store, `k:${i}`, Array.from({ length: 8 }, (_, j) => tag(`${i}-${j}`)))
+          load(store, `k:${i}`, Array.from({ length: 16 }, (_, j) => tag(`${i}-${j}`)))
           if (i % 10 === 0) run(store.invalidate(Invalidation.dependencies(tag(`${i - 5}-0`), tag(`other ${i}`))))
         }
       }
-      pass(0, 20_000)
+      pass(0, 10_000)
       const before = heap()
-      pass(20_000, 270_000)
+      pass(10_000, 135_000)
       const grown = heap() - before
       assert.isBelow(grown, 5, `it grew by ${grown} MB`)
       const sizes = store.sizes()
       assert.strictEqual(sizes.entries, 1000)
-      assert.strictEqual(sizes.dependencies, 8000)
+      assert.strictEqual(sizes.dependencies, 16_000)
       assert.strictEqual(sizes.leases + sizes.journal + sizes.fences, 0)
     }))
 

@@ -49,18 +49,34 @@ interface Sources {
 
 const sources = new WeakMap<Metric.MetricRegistry, Map<string, Sources>>()
 
-const sourcesOf = (registry: Metric.MetricRegistry, name: string): Sources => {
+const sourcesIn = (registry: Metric.MetricRegistry): Map<string, Sources> => {
   let byName = sources.get(registry)
   if (byName === undefined) sources.set(registry, byName = new Map())
-  let mine = byName.get(name)
-  if (mine === undefined) byName.set(name, mine = { live: new Set(), ended: make() })
-  return mine
+  return byName
 }
 
 const total = ({ ended, live }: Sources, counter: keyof Counters): number => {
   let sum = ended[counter]
   for (const one of live) sum += one[counter]
   return sum
+}
+
+/** Puts hooks that look at the counters in the place of a series' own. */
+const tell = (
+  mine: Sources,
+  series: Metric.Counter<number>,
+  name: string,
+  counter: keyof Counters,
+  context: Context.Context<never>
+): void => {
+  const registry = Context.get(context, Metric.MetricRegistry)
+  series.valueUnsafe(context)
+  const get = () => ({ count: total(mine, counter), incremental: true })
+  for (const [key, metadata] of registry) {
+    const { attributes = {}, id } = metadata
+    if (id !== series.id || attributes["cache"] !== name || Object.keys(attributes).length > 1) continue
+    registry.set(key, { ...metadata, hooks: { get, update: () => {}, modify: () => {} } })
+  }
 }
 
 /**
@@ -75,19 +91,16 @@ export const register = (name: string, counters: Counters, context: Context.Cont
   // Whoever comes first must not lend its attributes to what all count.
   const plain = Context.add(context, Metric.CurrentMetricAttributes, {})
   const registry = Context.get(plain, Metric.MetricRegistry)
-  const mine = sourcesOf(registry, name)
-  mine.live.add(counters)
-  for (const counter of names) {
-    const series = metric(name, counter)
-    series.valueUnsafe(plain)
-    const get = () => ({ count: total(mine, counter), incremental: true })
-    for (const [key, metadata] of registry) {
-      const { attributes = {}, id } = metadata
-      if (id !== series.id || attributes["cache"] !== name || Object.keys(attributes).length > 1) continue
-      registry.set(key, { ...metadata, hooks: { get, update: () => {}, modify: () => {} } })
-    }
+  const byName = sourcesIn(registry)
+  let mine = byName.get(name)
+  if (mine === undefined) {
+    byName.set(name, mine = { live: new Set(), ended: make() })
+    for (const counter of names) tell(mine, metric(name, counter), name, counter, plain)
   }
+  mine.live.add(counters)
+  const counted = mine
   return () => {
-    if (mine.live.delete(counters)) { for (const counter of names) mine.ended[counter] += counters[counter] }
+    if (!counted.live.delete(counters)) return
+    for (const counter of names) counted.ended[counter] += counters[counter]
   }
 }
