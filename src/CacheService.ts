@@ -42,6 +42,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -49,6 +50,7 @@ import type * as Dependency from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import * as Counters from "./internal/counters.ts"
 import * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import type * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -530,16 +532,39 @@ export const reportFailure = (service: CacheService, error: StoreError): void =>
 const sum = (counts: ReadonlyArray<number | undefined>): number | undefined =>
   counts.reduce((total, count) => total === undefined || count === undefined ? undefined : total + count, 0)
 
+const happened = ({ cause, operation, reason }: StoreError): StoreError =>
+  new StoreError({ operation, reason, mayHaveHappened: true, cause })
+
 const applyTo = Effect.fnUntraced(function*(
   service: CacheService,
   batch: Invalidation.Invalidation
 ): Effect.fn.Return<number | undefined, StoreError> {
   const { store } = service
   const counts: Array<number | undefined> = []
-  if (batch.keys.size > 0 || batch.dependencies.size > 0) counts.push(yield* store.invalidate(batch))
-  for (const { mode, pattern } of batch.patterns.values()) counts.push(yield* store.sweep(pattern, mode))
-  if (batch.everything !== undefined) counts.push(yield* store.sweep("everything", batch.everything))
+  const parts = [
+    ...(batch.keys.size > 0 || batch.dependencies.size > 0 ? [store.invalidate(batch)] : []),
+    ...[...batch.patterns.values()].map(({ mode, pattern }) => store.sweep(pattern, mode)),
+    ...(batch.everything === undefined ? [] : [store.sweep("everything", batch.everything)])
+  ]
+  for (const part of parts) {
+    // What failed is the batch, and the parts before this one have happened.
+    counts.push(yield* counts.length === 0 ? part : Effect.mapError(part, happened))
+  }
   return sum(counts)
+})
+
+/** Tells of an invalidation that was acknowledged: an event, and a line in the log. */
+const report = Effect.fnUntraced(function*(
+  service: CacheService,
+  batch: Invalidation.Invalidation,
+  entries: number | undefined
+): Effect.fn.Return<void> {
+  service.publish({ _tag: "Invalidated", invalidation: batch, entries })
+  const level = yield* InvalidationLogLevel
+  if (level === undefined) return
+  yield* Effect.logWithLevel(level)("cache invalidated").pipe(
+    Effect.annotateLogs({ invalidation: batch.toString(), ...(entries === undefined ? {} : { entries }) })
+  )
 })
 
 /**
@@ -562,13 +587,7 @@ export const invalidate = Effect.fnUntraced(function*(
     Effect.tapError((error) => Effect.sync(() => reportFailure(service, error))),
     Effect.mapError((error) => toInvalidationError(batch, error))
   )
-  service.publish({ _tag: "Invalidated", invalidation: batch, entries })
-  const level = yield* InvalidationLogLevel
-  if (level !== undefined) {
-    yield* Effect.logWithLevel(level)("cache invalidated").pipe(
-      Effect.annotateLogs({ invalidation: batch.toString(), ...(entries === undefined ? {} : { entries }) })
-    )
-  }
+  yield* report(service, batch, entries)
   return entries
 })
 
@@ -600,7 +619,13 @@ export const mutate = <A, E, R>(
   over: Invalidation.Invalidation,
   options: { readonly fence?: Duration.Input } = {}
 ): Effect.Effect<A, E | InvalidationError, R | CacheService> => {
-  const length = Duration.toMillis(Duration.fromInputUnsafe(options.fence ?? defaultFence))
+  const length = Option.match(Duration.fromInput(options.fence ?? defaultFence), {
+    onNone: () => Number.NaN,
+    onSome: Duration.toMillis
+  })
+  if (!(length > 0)) {
+    throw InvalidInput.make("mutate", "NegativeDuration", `a fence must stand for some time, not for ${String(options.fence)}`)
+  }
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const service = yield* CacheService
@@ -612,9 +637,12 @@ export const mutate = <A, E, R>(
       const fence: Fence = { id: service.token(), over, length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
-      // Interruptible: nothing is written yet, and a fence that stands by mistake runs out.
-      yield* restore(Effect.mapError(store.fence(fence), fail))
-      service.publish({ _tag: "Invalidated", invalidation: over, entries: undefined })
+      // Interruptible: nothing is written yet. It may stand although nobody was told; then it has to go.
+      yield* Effect.onExit(restore(Effect.mapError(store.fence(fence), fail)), (exit) =>
+        Exit.isSuccess(exit) || Exit.findErrorOption(exit).pipe(Option.exists((error) => !error.mayHaveHappened))
+          ? Effect.void
+          : Effect.forkIn(Effect.ignore(store.lift(fence)), service.scope))
+      yield* report(service, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
         duration: left,
@@ -632,8 +660,6 @@ export const mutate = <A, E, R>(
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
         // What it is over was invalidated when it was opened, so it cannot be said that nothing happened.
-        const happened = ({ cause, operation, reason }: StoreError) =>
-          new StoreError({ operation, reason, mayHaveHappened: true, cause })
         return yield* Exit.isFailure(exit)
           ? exit
           : Effect.andThen(Effect.mapError(lifted, (e) => fail(happened(e))), exit)

@@ -1016,7 +1016,6 @@ describe("what goes wrong harms nobody else", () => {
       const origin = new Origin(1)
       let broken = true
       const cached = numbers(origin, throwing((key) => broken && key === "bad")[from])
-      // Often enough to open a circuit, were it taken for a failure of the store.
       for (let i = 0; i < 10; i++) assert.instanceOf(yield* defectOf(Cached.get(cached, "bad")), Error)
       yield* assertQuiet
       assert.strictEqual(yield* Cached.get(cached, "good"), 1)
@@ -1030,6 +1029,12 @@ describe("what goes wrong harms nobody else", () => {
       assert.strictEqual(origin.loads, loads + 1)
     }))
   }
+
+  onText("a function for tags of the key that throws never does so inside of the store, which would count it as its own", Effect.gen(function*() {
+    const cached = numbers(new Origin(1), throwing(() => true)["the key"])
+    yield* defectOf(Cached.get(cached, "bad"))
+    assert.deepStrictEqual((yield* TestCache.operations).map(({ name }) => name), ["read"])
+  }))
 
   onEach("an empty tag is a defect of the read that met it", Effect.gen(function*() {
     const cached = numbers(new Origin(1), Policy.tagged((_key: string, _value: number) => [""]))
@@ -1134,6 +1139,18 @@ describe("single flight", () => {
     yield* beginAll(100, Cached.get(cached, "a"))
     assert.strictEqual(origin.loads, 2)
     yield* assertQuiet
+  }))
+
+  onText("a hundred reads of a stale key ask the store for its lease once", Effect.gen(function*() {
+    const origin = new Origin(0)
+    const cached = numbers(origin, Policy.ttl("10 seconds", { stale: "20 seconds" }))
+    yield* Cached.get(cached, "a")
+    origin.takes = "1 second"
+    yield* TestClock.adjust("15 seconds")
+    yield* TestCache.forget
+    yield* beginAll(100, Cached.get(cached, "a"))
+    assert.strictEqual((yield* TestCache.operations).filter(({ name }) => name === "begin").length, 1)
+    yield* TestClock.adjust("1 second")
   }))
 
   onEach("a hundred reads of a key that has just expired make one load", Effect.gen(function*() {
