@@ -624,7 +624,11 @@ export const mutate = <A, E, R>(
     onSome: Duration.toMillis
   })
   if (!(length > 0)) {
-    throw InvalidInput.make("mutate", "NegativeDuration", `a fence must stand for some time, not for ${String(options.fence)}`)
+    throw InvalidInput.make(
+      "mutate",
+      "NegativeDuration",
+      `a fence must stand for some time, not for ${String(options.fence)}`
+    )
   }
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -639,7 +643,9 @@ export const mutate = <A, E, R>(
       const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet. It may stand although nobody was told; then it has to go.
       yield* Effect.onExit(restore(Effect.mapError(store.fence(fence), fail)), (exit) =>
-        Exit.isSuccess(exit) || Exit.findErrorOption(exit).pipe(Option.exists((error) => !error.mayHaveHappened))
+        Exit.isSuccess(exit) || Exit.findErrorOption(exit).pipe(Option.exists((error) =>
+            !error.mayHaveHappened
+          ))
           ? Effect.void
           : Effect.forkIn(Effect.ignore(store.lift(fence)), service.scope))
       yield* report(service, over, undefined)

@@ -70,8 +70,8 @@ import * as Counters from "./internal/counters.ts"
 import * as Internal from "./internal/definition.ts"
 import * as Explain from "./internal/explain.ts"
 import * as Loads from "./internal/load.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import * as Plan from "./Plan.ts"
 import type * as Policy from "./Policy.ts"
@@ -198,7 +198,10 @@ export interface Options<
   readonly lookupMany?: (
     keys: ReadonlyArray<NoInfer<K>>
   ) => Effect.Effect<ReadonlyArray<Result.Result<NoInfer<V>, NoInfer<E>>>, EM, RM>
-  readonly failures?: { readonly error: Schema.Codec<F, unknown>; readonly policy: Policy.Policy<NoInfer<K>, NoInfer<F>, EF, RF> }
+  readonly failures?: {
+    readonly error: Schema.Codec<F, unknown>
+    readonly policy: Policy.Policy<NoInfer<K>, NoInfer<F>, EF, RF>
+  }
   readonly refresh?: Refresh
   readonly softTimeout?: Duration.Input
   readonly hardTimeout?: H
@@ -224,7 +227,9 @@ class Definition extends Pipeable.Class implements Internal.Definition {
   readonly knownToAll: Internal.Definition["knownToAll"]
   readonly hasVersions: boolean
   readonly lookupOne: (key: unknown) => AnyEffect
-  readonly lookupMany: ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>) | undefined
+  readonly lookupMany:
+    | ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>)
+    | undefined
   readonly refresh: Refresh
   readonly softTimeout: Duration.Duration | undefined
   readonly leaseFor: number
@@ -247,7 +252,9 @@ class Definition extends Pipeable.Class implements Internal.Definition {
     this.knownToAll = Internal.knownToAll(this.value, this.failures)
     this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
     this.refresh = options.refresh ?? "background"
-    this.softTimeout = options.softTimeout === undefined ? undefined : duration(where, "softTimeout", options.softTimeout)
+    this.softTimeout = options.softTimeout === undefined
+      ? undefined
+      : duration(where, "softTimeout", options.softTimeout)
     const hard = options.hardTimeout === undefined ? undefined : duration(where, "hardTimeout", options.hardTimeout)
     this.leaseFor = Duration.toMillis(duration(where, "lease", options.lease ?? "1 minute"))
     this.waitLimit = Duration.toMillis(duration(where, "waitLimit", options.waitLimit ?? "10 seconds"))
@@ -260,8 +267,8 @@ class Definition extends Pipeable.Class implements Internal.Definition {
       })
     this.lookupOne = (key) =>
       bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(new Internal.KeyAddress(this, key).key))
-    this.lookupMany = lookupMany && ((keys) =>
-      bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
+    this.lookupMany = lookupMany &&
+      ((keys) => bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
   }
 
   override toString(): string {
@@ -294,7 +301,11 @@ const duration = (where: string, name: string, input: Duration.Input): Duration.
     throw InvalidInput.make(where, "InvalidNumber", `${name} must be a duration, and is ${String(input)}`)
   }
   if (!Duration.isPositive(parsed.value)) {
-    throw InvalidInput.make(where, "NegativeDuration", `${name} must be positive, and is ${Duration.format(parsed.value)}`)
+    throw InvalidInput.make(
+      where,
+      "NegativeDuration",
+      `${name} must be positive, and is ${Duration.format(parsed.value)}`
+    )
   }
   return parsed.value
 }
@@ -448,7 +459,8 @@ const readVersions = (
     Effect.forEach(kind.plan.computed, ({ current, name, slot }) =>
       Effect.suspend(() => {
         const answer = current(key as never)
-        const asVersion = (version: unknown) => [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
+        const asVersion = (version: unknown) =>
+          [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
         return Effect.isEffect(answer)
           ? Effect.map(answer as AnyEffect, asVersion)
           : Effect.sync(() => asVersion(answer))
@@ -488,7 +500,12 @@ class Read {
   private waits = false
   private counted = false
 
-  constructor(definition: Definition, service: CacheService.CacheService, address: Internal.KeyAddress, fiber: AnyFiber) {
+  constructor(
+    definition: Definition,
+    service: CacheService.CacheService,
+    address: Internal.KeyAddress,
+    fiber: AnyFiber
+  ) {
     this.definition = definition
     this.service = service
     this.address = address
@@ -614,9 +631,13 @@ const lookupBatch = (definition: Definition): Loads.Lookup => (addresses) =>
     if (Exit.isFailure(exit)) return addresses.map(() => exit)
     if (exit.value.length !== addresses.length) {
       // Thrown, not given: nobody can tell which result is whose, so those who joined look again for themselves.
-      throw new Error(`lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`)
+      throw new Error(
+        `lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`
+      )
     }
-    return exit.value.map((result) => Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure))
+    return exit.value.map((result) =>
+      Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure)
+    )
   })
 
 /** How a caller goes about filling a key. `old` may be served in some cases in place of what is loaded. */
@@ -720,7 +741,8 @@ const attend = (
     const { failure, value } = attempt.versions
     // One's own load began after the read did. What is joined counts only if the store let it stand, and if it began
     // under the versions that this read saw: no invalidation tells of a version that changed meanwhile.
-    const joinable = landed.shared && sameVersions(value, flight.versions.value) && sameVersions(failure, flight.versions.failure)
+    const joinable = landed.shared && sameVersions(value, flight.versions.value) &&
+      sameVersions(failure, flight.versions.failure)
     return { _tag: "Landed", exit: landed.exit, final: own || joinable }
   })
 
@@ -863,7 +885,9 @@ const resolve = Effect.fnUntraced(function*(
         read.miss(found)
         return yield* read.loadAlone(old)
       }
-      const atMost = old !== undefined && soft !== undefined ? Duration.toMillis(soft) - waited : definition.waitLimit - waited
+      const atMost = old !== undefined && soft !== undefined
+        ? Duration.toMillis(soft) - waited
+        : definition.waitLimit - waited
       yield* awaitOther(read, filled.token, atMost)
       break
     }
@@ -913,8 +937,7 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
 export const get: {
   <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
   <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
-} = dual(2, (self: Any, key: unknown): AnyEffect =>
-  Effect.withFiber((fiber) => getUnsafe(inside(self), key, fiber)))
+} = dual(2, (self: Any, key: unknown): AnyEffect => Effect.withFiber((fiber) => getUnsafe(inside(self), key, fiber)))
 
 /**
  * The value of a key if it may be served without a load; never loads, and
@@ -1006,31 +1029,33 @@ const fillTogether = <A>(
   wants: ReadonlyArray<Want>,
   use: (want: Want, filled: Filled) => AnyEffect<A>
 ): AnyEffect<ReadonlyArray<A>> =>
-  wants.length === 0 ? Effect.succeed([]) : Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(beginTogether(wants, restore), (begun) => {
-      const [{ attempt: { held }, read: { counters, service } }] = wants as [Want]
-      const own = wants.map(({ attempt, read }, i) => {
-        const answer = begun[i]!
-        return answer._tag === "Leased" ? flightFor(read, attempt, answer.lease) : undefined
+  wants.length === 0 ?
+    Effect.succeed([]) :
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(beginTogether(wants, restore), (begun) => {
+        const [{ attempt: { held }, read: { counters, service } }] = wants as [Want]
+        const own = wants.map(({ attempt, read }, i) => {
+          const answer = begun[i]!
+          return answer._tag === "Leased" ? flightFor(read, attempt, answer.lease) : undefined
+        })
+        const waiting = Effect.forEach(wants, (want, i) =>
+          Effect.uninterruptibleMask((inner) => {
+            const [answer, flight] = [begun[i]!, own[i]]
+            const filled = answer._tag === "Leased"
+              ? attend(flight!, want.attempt, true, inner)
+              : joinOther(want.read, want.attempt, answer, inner)
+            return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
+          }), { concurrency: "unbounded" })
+        const flights = own.filter((flight) => flight !== undefined)
+        // Each key is waited for by a fiber of its own, so waiting can be interrupted only from outside of it.
+        return flights.length === 0
+          ? restore(waiting)
+          : Effect.flatMap(
+            Loads.start(service, flights, lookupBatch(definition), counters, held),
+            (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
+          )
       })
-      const waiting = Effect.forEach(wants, (want, i) =>
-        Effect.uninterruptibleMask((inner) => {
-          const [answer, flight] = [begun[i]!, own[i]]
-          const filled = answer._tag === "Leased"
-            ? attend(flight!, want.attempt, true, inner)
-            : joinOther(want.read, want.attempt, answer, inner)
-          return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
-        }), { concurrency: "unbounded" })
-      const flights = own.filter((flight) => flight !== undefined)
-      // Each key is waited for by a fiber of its own, so waiting can be interrupted only from outside of it.
-      return flights.length === 0
-        ? restore(waiting)
-        : Effect.flatMap(
-          Loads.start(service, flights, lookupBatch(definition), counters, held),
-          (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
-        )
-    })
-  )
+    )
 
 /** Refreshes several keys by one load, in the background. */
 const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): AnyEffect<void> =>
@@ -1066,7 +1091,9 @@ const loadTogetherAlone = (
 ): AnyEffect<void> => {
   for (const { error, read } of untold) Loads.reportStoreFailure(read.service, read.counters, error)
   if (untold.length === 0 || definition.failsWithStore) {
-    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(Exit.fail(error), undefined)), { discard: true })
+    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(Exit.fail(error), undefined)), {
+      discard: true
+    })
   }
   return Effect.suspend(() => {
     const [{ read: { counters, service }, read: first }] = untold as [Untold]
@@ -1076,11 +1103,19 @@ const loadTogetherAlone = (
         Loads.reportLoad(service, counters, address, exits[i]!, first.now() - started, "unsaved")
       }
     }
-    const load = Effect.onExit(lookupBatch(definition)(untold.map(({ read }) => read.address)), (exit) =>
-      Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit))))
-    return Effect.flatMap(Effect.exit(load), (exit) =>
-      Effect.forEach(untold, ({ read }, i) =>
-        answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined)), { discard: true }))
+    const load = Effect.onExit(
+      lookupBatch(definition)(untold.map(({ read }) => read.address)),
+      (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
+    )
+    return Effect.flatMap(
+      Effect.exit(load),
+      (exit) =>
+        Effect.forEach(
+          untold,
+          ({ read }, i) => answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined)),
+          { discard: true }
+        )
+    )
   })
 }
 
@@ -1192,9 +1227,15 @@ export const getMany: {
     keys: ReadonlyArray<K>,
     options: { readonly mode: "result" }
   ): Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
-} = (self: Any, all: ReadonlyArray<unknown>, options?: { readonly mode: "result" }): Effect.Effect<never, never, never> =>
-  Effect.flatMap(manyExits(self, all), (exits) =>
-    Effect.forEach(exits, (exit) => options === undefined ? exit : Effect.result(exit))) as never
+} = (
+  self: Any,
+  all: ReadonlyArray<unknown>,
+  options?: { readonly mode: "result" }
+): Effect.Effect<never, never, never> =>
+  Effect.flatMap(
+    manyExits(self, all),
+    (exits) => Effect.forEach(exits, (exit) => options === undefined ? exit : Effect.result(exit))
+  ) as never
 
 /**
  * Loads a value anew and stores it, whatever is cached, and gives it. The old
@@ -1265,49 +1306,59 @@ export const set: {
     key: K,
     write: Effect.Effect<V, E2, R2>
   ): Effect.Effect<V, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
-} = dual(3, (self: Any, key: unknown, write: AnyEffect): AnyEffect =>
-  withRead(self, key, (read) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const { address, counters, definition, service } = read
-        const removal = Invalidation.keys(address.key)
-        const versions = yield* restore(currentVersions(definition, key))
-        const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
-        const failed = (mayHaveHappened: boolean, reason: CacheService.Reason, cause: unknown) =>
-          new CacheService.InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
-        if (begun._tag !== "Leased") {
-          const error = begun._tag === "Failed" ? begun.error : undefined
-          if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
-          return yield* failed(false, error?.reason ?? "Malformed", error)
-        }
-        const started = read.now()
-        const exit = yield* Effect.exit(restore(write))
-        const now = read.now()
-        const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
-        const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
-          const flight = { address, versions, usually: 0 }
-          const prepared = Loads.prepare(service, flight, exit, false, { now, millis: now - started, jitter }, counters)
-          if (prepared === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
-          return Effect.map(
-            service.store.commit(address, begun.lease, prepared.draft),
-            (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
-          )
-        }).pipe(Effect.catchCause((cause) => {
-          const error = Cause.findErrorOption(cause)
-          if (Option.isSome(error)) Loads.reportStoreFailure(service, counters, error.value)
-          return Effect.succeed(false)
-        })))
-        // Whoever took the lease meanwhile may have read before this write.
-        if (!stored) {
-          const removed = CacheService.invalidate(removal)
-          // Whatever the store did: the write has happened, and who is told of this must know.
-          yield* Exit.isSuccess(exit)
-            ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
-            : Effect.ignore(removed)
-        }
-        return yield* exit
-      })
-    ) as AnyEffect))
+} = dual(
+  3,
+  (self: Any, key: unknown, write: AnyEffect): AnyEffect =>
+    withRead(self, key, (read) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          const { address, counters, definition, service } = read
+          const removal = Invalidation.keys(address.key)
+          const versions = yield* restore(currentVersions(definition, key))
+          const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
+          const failed = (mayHaveHappened: boolean, reason: CacheService.Reason, cause: unknown) =>
+            new CacheService.InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
+          if (begun._tag !== "Leased") {
+            const error = begun._tag === "Failed" ? begun.error : undefined
+            if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
+            return yield* failed(false, error?.reason ?? "Malformed", error)
+          }
+          const started = read.now()
+          const exit = yield* Effect.exit(restore(write))
+          const now = read.now()
+          const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
+          const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
+            const flight = { address, versions, usually: 0 }
+            const prepared = Loads.prepare(
+              service,
+              flight,
+              exit,
+              false,
+              { now, millis: now - started, jitter },
+              counters
+            )
+            if (prepared === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
+            return Effect.map(
+              service.store.commit(address, begun.lease, prepared.draft),
+              (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
+            )
+          }).pipe(Effect.catchCause((cause) => {
+            const error = Cause.findErrorOption(cause)
+            if (Option.isSome(error)) Loads.reportStoreFailure(service, counters, error.value)
+            return Effect.succeed(false)
+          })))
+          // Whoever took the lease meanwhile may have read before this write.
+          if (!stored) {
+            const removed = CacheService.invalidate(removal)
+            // Whatever the store did: the write has happened, and who is told of this must know.
+            yield* Exit.isSuccess(exit)
+              ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
+              : Effect.ignore(removed)
+          }
+          return yield* exit
+        })
+      ) as AnyEffect)
+)
 
 /**
  * Invalidates one key. When it has returned, no read that starts later, in any
@@ -1352,7 +1403,8 @@ export const invalidateMany = <K, V, E, R>(
  */
 export const apply: (
   batch: Invalidation.Invalidation
-) => Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> = CacheService.invalidate
+) => Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =
+  CacheService.invalidate
 
 /**
  * Writes behind a fence: what the invalidation covers is invalidated before the

@@ -59,7 +59,11 @@ const made = (text: string): Dependency => text as Dependency
  */
 export const tag = (text: string): Dependency => {
   if (typeof text !== "string" || text.length === 0) {
-    throw InvalidInput.make("Dependency.tag", "EmptyTag", `a tag must be a non-empty string, and is ${JSON.stringify(text)}`)
+    throw InvalidInput.make(
+      "Dependency.tag",
+      "EmptyTag",
+      `a tag must be a non-empty string, and is ${JSON.stringify(text)}`
+    )
   }
   return made(`tag/${escapePart(text)}`)
 }

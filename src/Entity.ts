@@ -166,7 +166,9 @@ export const make = <
   const names = Object.keys(fields)
   const partitions = options.partitions ?? []
   for (const field of [options.id, ...partitions]) {
-    if (!Object.hasOwn(fields, field)) throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+    if (!Object.hasOwn(fields, field)) {
+      throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+    }
   }
   type Rows = Record<string, unknown>
   const equivalences = names.map((field) => [field, Schema.toEquivalence(fields[field] as Schema.Top)] as const)
@@ -206,7 +208,10 @@ export const make = <
       return { _tag: "Updated", before: from, after: to, fields: differing(before, after) }
     },
     end: (id, relation) => {
-      if (!(options.relations as ReadonlyArray<string> | undefined)?.includes(relation) && !Object.hasOwn(fields, relation)) {
+      if (
+        !(options.relations as ReadonlyArray<string> | undefined)?.includes(relation) &&
+        !Object.hasOwn(fields, relation)
+      ) {
         throw InvalidInput.make(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
       }
       return { entity: name, id, relation }

@@ -246,8 +246,7 @@ export const struct = <const F extends Record<string, Key<never>>>(
   return makeKey(
     entries.flatMap(([name, key]) => nested(nonEmptyName("Key.struct", name), key)),
     (input) => entries.flatMap(([name, key]) => key.parts((input as Record<string, unknown>)[name])),
-    (input) =>
-      entries.flatMap(([name, key]) => fixed(key, Object.hasOwn(input, name), input[name]))
+    (input) => entries.flatMap(([name, key]) => fixed(key, Object.hasOwn(input, name), input[name]))
   )
 }
 
@@ -278,8 +277,11 @@ export const tuple = <const T extends ReadonlyArray<Key<never>>>(
 export const contramap: {
   <A, B>(f: (input: B) => A): (self: Key<A>) => Key<B>
   <A, B>(self: Key<A>, f: (input: B) => A): Key<B>
-} = dual(2, <A, B>(self: Key<A>, f: (input: B) => A): Key<B> =>
-  makeKey(self.fields, (input) => self.parts(f(input)), self.pattern))
+} = dual(
+  2,
+  <A, B>(self: Key<A>, f: (input: B) => A): Key<B> =>
+    makeKey(self.fields, (input) => self.parts(f(input)), self.pattern)
+)
 
 /**
  * The parts of an input, joined with `:`.

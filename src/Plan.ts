@@ -287,7 +287,9 @@ const versionImplied = (by: ReadonlyArray<Versioned>, version: Versioned): boole
 const implies = (a: Alternative, b: Alternative): boolean =>
   boundsImply(a.fresh, b.fresh) && boundsImply(a.stale, b.stale) && boundsImply(a.onError, b.onError) &&
   a.beta >= b.beta &&
-  b.ticks.every((tick) => a.ticks.some((t) => sameTick(t, tick) && Verdict.rank(t.severity) <= Verdict.rank(tick.severity))) &&
+  b.ticks.every((tick) =>
+    a.ticks.some((t) => sameTick(t, tick) && Verdict.rank(t.severity) <= Verdict.rank(tick.severity))
+  ) &&
   b.versions.every((version) => versionImplied(a.versions, version)) &&
   [...b.constants].every(([dependency, severity]) => {
     const mine = a.constants.get(dependency)
@@ -307,7 +309,8 @@ const prune = (alternatives: ReadonlyArray<Alternative>): ReadonlyArray<Alternat
   return kept
 }
 
-const greater = (a: Version | undefined, b: Version): Version => a === undefined || (typeof a === typeof b && b > a) ? b : a
+const greater = (a: Version | undefined, b: Version): Version =>
+  a === undefined || (typeof a === typeof b && b > a) ? b : a
 
 const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
   const alternatives = prune(all)
@@ -388,8 +391,7 @@ export const and = (self: Plan, that: Plan): Plan =>
  * @category combining
  * @since 0.1.0
  */
-export const or = (self: Plan, that: Plan): Plan =>
-  make("Policy.or", [...self.alternatives, ...that.alternatives])
+export const or = (self: Plan, that: Plan): Plan => make("Policy.or", [...self.alternatives, ...that.alternatives])
 
 /**
  * Whether two plans are one normal form.
@@ -455,7 +457,11 @@ export const foundDependencies = (
 export const toVersion = (where: string, name: string, version: unknown): Version => {
   const value = version instanceof Date ? version.getTime() : version
   if (typeof value === "string" || (typeof value === "number" && Number.isFinite(value))) return value
-  throw InvalidInput.make(where, "InvalidVersion", `version "${name}" must be a string, number or date, and is ${String(version)}`)
+  throw InvalidInput.make(
+    where,
+    "InvalidVersion",
+    `version "${name}" must be a string, number or date, and is ${String(version)}`
+  )
 }
 
 // -----------------------------------------------------------------------------
@@ -478,7 +484,9 @@ export interface ArmedAlternative {
   /** `beta` times the duration of the load, in milliseconds; 0 for no XFetch. */
   readonly spread: number
   readonly severities: ReadonlyMap<Dependency, Verdict.Severity>
-  readonly computed: ReadonlyArray<{ readonly slot: string; readonly recorded: Version | undefined; readonly atLeast: boolean }>
+  readonly computed: ReadonlyArray<
+    { readonly slot: string; readonly recorded: Version | undefined; readonly atLeast: boolean }
+  >
 }
 
 /**

@@ -223,10 +223,18 @@ export const never: Policy<unknown, unknown> = make({ _tag: "Never", because: un
 
 const millis = (where: string, name: string, input: Duration.Input): number => {
   const bad = (value: unknown) =>
-    InvalidInput.make(where, "InvalidNumber", `${name} must be a duration, and is ${JSON.stringify(value) ?? String(value)}`)
+    InvalidInput.make(
+      where,
+      "InvalidNumber",
+      `${name} must be a duration, and is ${JSON.stringify(value) ?? String(value)}`
+    )
   // `Duration` reads NaN as zero, also where infinities cancel out, which would cache nothing without a word.
-  const parts = Duration.isDuration(input) || typeof input !== "object" || input === null ? [input] : Object.values(input)
-  if (Number.isNaN(parts.reduce<number>((sum, part) => typeof part === "number" ? sum + part : sum, 0))) throw bad("NaN")
+  const parts = Duration.isDuration(input) || typeof input !== "object" || input === null
+    ? [input]
+    : Object.values(input)
+  if (Number.isNaN(parts.reduce<number>((sum, part) => typeof part === "number" ? sum + part : sum, 0))) {
+    throw bad("NaN")
+  }
   const duration = Duration.fromInput(input)
   if (Option.isNone(duration)) throw bad(input)
   // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
@@ -295,12 +303,18 @@ export const ttl = <K, V>(lifetime: Duration.Input, options: TtlOptions = {}): P
     throw InvalidInput.make(
       "Policy.ttl",
       "UnorderedDurations",
-      `the ages must be in order: fresh ${Text.duration(fresh)}, stale ${Text.duration(stale)}, onError ${Text.duration(onError)}`
+      `the ages must be in order: fresh ${Text.duration(fresh)}, stale ${Text.duration(stale)}, onError ${
+        Text.duration(onError)
+      }`
     )
   }
   const jitter = options.jitter ?? 0
   if (!(jitter >= 0 && jitter < 1)) {
-    throw InvalidInput.make("Policy.ttl", "InvalidNumber", `jitter must be from 0 up to but not including 1, and is ${jitter}`)
+    throw InvalidInput.make(
+      "Policy.ttl",
+      "InvalidNumber",
+      `jitter must be from 0 up to but not including 1, and is ${jitter}`
+    )
   }
   const bound = (base: number) => base === Infinity ? [] : [{ base, jitter }]
   return make(
@@ -393,7 +407,11 @@ export const versioned = <K, V, E = never, R = never>(
 ): Policy<K, V, E, R> => {
   const name = options.name ?? "version"
   if (name.length === 0 || !/^[\w.-]+$/.test(name)) {
-    throw InvalidInput.make("Policy.versioned", "EmptyName", `a version's name is made of letters, digits, "_", "." and "-"`)
+    throw InvalidInput.make(
+      "Policy.versioned",
+      "EmptyName",
+      `a version's name is made of letters, digits, "_", "." and "-"`
+    )
   }
   const version = {
     name,
@@ -440,7 +458,9 @@ export const tagged = <K, V>(
     const names = (key: never, value: never) => tagsOf(key, value).map((tag) => Dependency.tag(tag))
     return make(
       { _tag: "Tagged", tags: tags as never, severity },
-      Plan.of({ sources: [{ from: fromKeyAlone(tags) ? "key" : "value", names: shared(names, tags, "tagged"), severity }] })
+      Plan.of({
+        sources: [{ from: fromKeyAlone(tags) ? "key" : "value", names: shared(names, tags, "tagged"), severity }]
+      })
     )
   }
   const list = typeof tags === "string" ? [tags] : [...new Set(tags)]
@@ -497,7 +517,12 @@ const conditionalNode = <K, V>(
     ]
   const of = asDeclared(select ?? byTheKey)
   const names: Names = (key, value) => listOf(of(key, value)).flatMap(namesOf)
-  const purpose = JSON.stringify([entity, fields && [...fields].sort(), scope._tag, scope._tag === "Partition" && scope.partition])
+  const purpose = JSON.stringify([
+    entity,
+    fields && [...fields].sort(),
+    scope._tag,
+    scope._tag === "Partition" && scope.partition
+  ])
   return make(
     node,
     Plan.of({
@@ -851,7 +876,11 @@ const inputsBy = (side: "key" | "value", f: (input: never) => unknown): Inputs =
   const same = (input: never): unknown => input
   let inputs = mappings[side].get(f)
   if (inputs === undefined) {
-    inputs = { onKey: side === "key" ? f : same, onValue: side === "value" ? f : same, done: { key: new WeakMap(), both: new WeakMap() } }
+    inputs = {
+      onKey: side === "key" ? f : same,
+      onValue: side === "value" ? f : same,
+      done: { key: new WeakMap(), both: new WeakMap() }
+    }
     mappings[side].set(f, inputs)
   }
   return inputs
@@ -937,8 +966,10 @@ export const match: {
     self: Any,
     cases: { readonly [T in Node["_tag"]]: (node: Extract<Node, { readonly _tag: T }>) => A }
   ): A
-} = dual(2, <A>(self: Any, cases: Record<Node["_tag"], (node: never) => A>): A =>
-  cases[self.node._tag](self.node as never))
+} = dual(
+  2,
+  <A>(self: Any, cases: Record<Node["_tag"], (node: never) => A>): A => cases[self.node._tag](self.node as never)
+)
 
 /**
  * The verdict on an entry, by the plan.

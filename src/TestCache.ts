@@ -216,7 +216,12 @@ export const instrument = (
       offset: store.offset,
       // Suspended: the store in memory answers a read when it is called.
       read: (address) =>
-        around("read", address.key, undefined, Effect.suspend(() => Effect.map(store.read(address), (e) => e && copied(e)))),
+        around(
+          "read",
+          address.key,
+          undefined,
+          Effect.suspend(() => Effect.map(store.read(address), (e) => e && copied(e)))
+        ),
       begin: (address, request) =>
         around(
           "begin",
@@ -273,7 +278,10 @@ export const layer = (
     const memory = yield* MemoryCache.makeStore({ capacity })
     const { instruments, store } = instrument(memory, payload)
     const service = yield* CacheService.make(CacheService.guard(store, limits))
-    const random = yield* Random.withSeed(Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Random.Random))), seed)
+    const random = yield* Random.withSeed(
+      Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Random.Random))),
+      seed
+    )
     return Context.make(CacheService.CacheService, service).pipe(
       Context.add(TestCache, instruments),
       Context.add(Random.Random, random)

@@ -111,4 +111,5 @@ export const isServable = (self: Verdict): boolean => ranks[self] >= 2
  * @category combining
  * @since 0.1.0
  */
-export const ofChange = (severity: Severity, mode: Mode): Severity => mode === "soft" ? join(severity, "Stale") : severity
+export const ofChange = (severity: Severity, mode: Mode): Severity =>
+  mode === "soft" ? join(severity, "Stale") : severity

@@ -46,17 +46,20 @@ const lazily = <A>(make: () => A): () => A => {
 }
 
 // A codec that throws has failed, like one that says so.
-const attempt = <A>(run: () => (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
-  try {
-    return run()(input)
-  } catch (defect) {
-    return Exit.die(defect)
+const attempt =
+  <A>(run: () => (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
+    try {
+      return run()(input)
+    } catch (defect) {
+      return Exit.die(defect)
+    }
   }
-}
 
 /** Compiled when it is first needed: a store that keeps values as they are never does. */
 export const makeCodec = (schema: Schema.Top): Codec => {
-  const json = lazily(() => Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>)
+  const json = lazily(() =>
+    Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
+  )
   const is = lazily(() => Schema.is(schema))
   return {
     is: (value) => is()(value),

@@ -36,7 +36,10 @@ export interface Part {
 /** A length of time for people: `3.2 s`, `4 min`, `2 h`. */
 export const ago = (millis: number): string => {
   if (!Number.isFinite(millis)) return millis === Infinity ? "ever" : "some time"
-  const units: ReadonlyArray<readonly [string, number]> = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1000]]
+  const units: ReadonlyArray<readonly [string, number]> = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], [
+    "s",
+    1000
+  ]]
   const [unit, size] = units.find(([, size]) => millis >= size) ?? ["ms", 1]
   return `${Math.round(millis / size * 10) / 10} ${unit}`
 }
@@ -55,7 +58,11 @@ interface Seen {
 }
 
 // A leaf numbers its own computed versions; its facts are found under the numbers of the whole plan.
-const slotsOf = (leaf: Plan.Plan, seen: Seen, from: Readonly<Record<string, Plan.Version>>): Record<string, Plan.Version> => {
+const slotsOf = (
+  leaf: Plan.Plan,
+  seen: Seen,
+  from: Readonly<Record<string, Plan.Version>>
+): Record<string, Plan.Version> => {
   const mine: Record<string, Plan.Version> = { ...from }
   for (const { current, name, slot } of leaf.computed) {
     const whole = seen.plan.computed.find((c) => c.name === name && c.current === current)?.slot
@@ -219,7 +226,13 @@ export const make = (
   const { definition, key } = address
   const { entry, removed } = inspection
   const none = (because: string) =>
-    explanation({ key, verdict: "Dead", stored: false, because: [because, ...beside(inspection)].join("; "), tree: undefined })
+    explanation({
+      key,
+      verdict: "Dead",
+      stored: false,
+      because: [because, ...beside(inspection)].join("; "),
+      tree: undefined
+    })
   if (entry === undefined) return none("nothing is stored")
   const kind = kindOf(definition, entry.stamp.failure)
   if (kind === undefined) return none("a stored failure that is not cached any more")
@@ -290,9 +303,9 @@ const conditionalText = (node: Extract<Policy.Node, { readonly _tag: "Conditiona
         fields === "" ? "" : `${fields}, `
       }coming or going`
     case "Partition":
-      return `the ${entity}s of a ${scope.partition} ${scope.values === undefined ? "of the key" : dependsOn(scope.values)}: ${
-        fields === "" ? "" : `${fields}, `
-      }membership`
+      return `the ${entity}s of a ${scope.partition} ${
+        scope.values === undefined ? "of the key" : dependsOn(scope.values)
+      }: ${fields === "" ? "" : `${fields}, `}membership`
     case "Type":
       return `any ${entity}: ${fields === "" ? "" : `${fields}, `}membership`
   }
@@ -332,7 +345,9 @@ export const describe = (definition: Definition): Description => {
       ...new Set([
         "its key",
         ...causes(definition.value.policy),
-        ...(definition.failures === undefined ? [] : causes(definition.failures.policy).map((cause) => `failures: ${cause}`))
+        ...(definition.failures === undefined
+          ? []
+          : causes(definition.failures.policy).map((cause) => `failures: ${cause}`))
       ])
     ]
   }

@@ -89,7 +89,8 @@ const isCacheable = (definition: Definition, exit: Exit.Exit<unknown, unknown>):
   if (Exit.isSuccess(exit)) return "value"
   if (definition.failures === undefined) return undefined
   const [reason, ...others] = exit.cause.reasons
-  return reason !== undefined && others.length === 0 && Cause.isFailReason(reason) && definition.failures.codec.is(reason.error)
+  return reason !== undefined && others.length === 0 && Cause.isFailReason(reason) &&
+      definition.failures.codec.is(reason.error)
     ? "failure"
     : undefined
 }
@@ -190,15 +191,18 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
   Effect.withFiber((fiber) => {
     const { service } = load
     const started = service.now(fiber)
-    return Effect.flatMap(lookup(load.flights.map(({ address }) => address)), (exits) =>
-      Effect.forEach(load.flights, (flight, i) => {
-        const now = service.now(fiber)
-        return land(service, flight, exits[i]!, {
-          now,
-          millis: now - started,
-          jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
-        }, counters)
-      }, { discard: true, concurrency: "unbounded" }))
+    return Effect.flatMap(
+      lookup(load.flights.map(({ address }) => address)),
+      (exits) =>
+        Effect.forEach(load.flights, (flight, i) => {
+          const now = service.now(fiber)
+          return land(service, flight, exits[i]!, {
+            now,
+            millis: now - started,
+            jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
+          }, counters)
+        }, { discard: true, concurrency: "unbounded" })
+    )
   })
 
 const land = (

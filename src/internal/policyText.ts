@@ -151,7 +151,13 @@ export const print = (node: Node): string => {
 export type Syntax =
   | { readonly _tag: "Forever" }
   | { readonly _tag: "Never"; readonly because: string | null }
-  | { readonly _tag: "Ttl"; readonly fresh: number; readonly stale: number; readonly onError: number; readonly jitter: number }
+  | {
+    readonly _tag: "Ttl"
+    readonly fresh: number
+    readonly stale: number
+    readonly onError: number
+    readonly jitter: number
+  }
   | {
     readonly _tag: "Until"
     readonly cron: string

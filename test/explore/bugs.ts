@@ -14,7 +14,11 @@ type Store = CacheService.CacheStore
 const stepInto = <A>(effect: Effect.Effect<A, CacheService.StoreError>): A => Effect.runSync(effect)
 
 /** Takes the key's lease anew, so that nothing that happened before counts. */
-const leaseAgain = (store: MemoryCache.MemoryStore, address: CacheService.Address, token: string): CacheService.Lease => {
+const leaseAgain = (
+  store: MemoryCache.MemoryStore,
+  address: CacheService.Address,
+  token: string
+): CacheService.Lease => {
   store.evict("lease", address.key)
   const begun = stepInto(
     store.begin(address, { token, seen: undefined, drop: false, force: true, leaseFor: 1e9 })
@@ -35,8 +39,11 @@ const commitOf = (
   ) => CacheService.Outcome
 ): Bug => overriding((store) => ({ commit: (...args) => Effect.sync(() => f(store, ...args)) }))
 
-const outcomeAs = (store: Store, args: Parameters<Store["commit"]>, f: (o: CacheService.Outcome) => CacheService.Outcome) =>
-  f(stepInto(store.commit(...args)))
+const outcomeAs = (
+  store: Store,
+  args: Parameters<Store["commit"]>,
+  f: (o: CacheService.Outcome) => CacheService.Outcome
+) => f(stepInto(store.commit(...args)))
 
 /** A cache as most are: get, set, del. */
 const naive: Bug = (store) => {
@@ -73,14 +80,19 @@ export interface Mistake {
 }
 
 export const mistakes: ReadonlyArray<Mistake> = [
-  { name: "get, set, delete", breaks: "G1: a load in flight stores the old value",
-    seenIn: "key: reader, mutate", bug: naive },
+  {
+    name: "get, set, delete",
+    breaks: "G1: a load in flight stores the old value",
+    seenIn: "key: reader, mutate",
+    bug: naive
+  },
   {
     name: "commit does not ask for the lease",
     breaks: "a load in flight re-inserts after invalidate",
     seenIn: "key: reader, mutate",
     bug: commitOf((store, address, lease, draft) =>
-      stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft)))
+      stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
+    )
   },
   {
     name: "versions captured after the load",
@@ -125,7 +137,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       Object.assign(store, {
         evict: (what: "entry" | "lease" | "journal", key?: string) => {
           // Forgets what was noted and tells nobody.
-          if (what === "journal") for (const one of store.held()) lost.add(one)
+          if (what === "journal") { for (const one of store.held()) lost.add(one) }
           else evict(what, key)
         }
       })

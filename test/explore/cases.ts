@@ -15,8 +15,8 @@ import {
   type Settings,
   stubbornMutator,
   waitOut,
-  writer,
-  type World
+  type World,
+  writer
 } from "./world.ts"
 
 const of = (
@@ -43,7 +43,12 @@ export const small: ReadonlyArray<Case> = [
     of(`${name}: two processes read, one writes`, by(dependence), [reader(0), reader(1), writer(0)]),
     of(`${name}: two readers of a process, a writer`, by(dependence), [reader(0), reader(0), writer(1)]),
     of(`${name}: reader, two writers`, by(dependence), [reader(0), writer(0), writer(1)]),
-    of(`${name}: two readers, writer, evictor of entries`, by(dependence), [reader(0), reader(1), writer(0), evictor("entry")]),
+    of(`${name}: two readers, writer, evictor of entries`, by(dependence), [
+      reader(0),
+      reader(1),
+      writer(0),
+      evictor("entry")
+    ]),
     of(`${name}: reader, writer, evictor of leases`, by(dependence), [reader(0), writer(0), evictor("lease")]),
     of(`${name}: reader, writer, evictor of the journal`, by(dependence), [reader(0), writer(0), evictor("journal")]),
     of(`${name}: reader, mutate`, by(dependence), [reader(0), mutator(1)]),
@@ -66,7 +71,14 @@ export const small: ReadonlyArray<Case> = [
 /** Too many schedules for all of them: drawn at random. */
 export const large: ReadonlyArray<Case> = [
   ...dependences.flatMap(([dependence, name]) => [
-    of(`${name}: four readers, two writers`, by(dependence), [reader(0), reader(0), reader(1), reader(1), writer(0), writer(1)]),
+    of(`${name}: four readers, two writers`, by(dependence), [
+      reader(0),
+      reader(0),
+      reader(1),
+      reader(1),
+      writer(0),
+      writer(1)
+    ]),
     of(`${name}: readers, writers, everything evicted`, by(dependence), [
       reader(0),
       reader(1),
@@ -94,9 +106,14 @@ export const large: ReadonlyArray<Case> = [
       mutator(1),
       evictor("journal")
     ]),
-    of(`${name}: mutate crashes`, { by: dependence, tick: 1, fence: 9 }, [reader(0), reader(1), reader(0), crasher(1)], {
-      late: [waitOut(1000), reader(0), reader(1)]
-    }),
+    of(
+      `${name}: mutate crashes`,
+      { by: dependence, tick: 1, fence: 9 },
+      [reader(0), reader(1), reader(0), crasher(1)],
+      {
+        late: [waitOut(1000), reader(0), reader(1)]
+      }
+    ),
     of(
       `${name}: mutate crashes beside another`,
       { by: dependence, tick: 1, fence: 12 },
@@ -109,7 +126,13 @@ export const large: ReadonlyArray<Case> = [
       [crasher(1), mutator(0), reader(0), reader(0)],
       { late: [waitOut(1000), reader(0), reader(1)] }
     ),
-    of(`${name}: write-throughs, a writer, readers`, by(dependence), [setter(0), setter(1), writer(0), reader(0), reader(1)]),
+    of(`${name}: write-throughs, a writer, readers`, by(dependence), [
+      setter(0),
+      setter(1),
+      writer(0),
+      reader(0),
+      reader(1)
+    ]),
     of(`${name}: refreshes, interruptions, a writer`, by(dependence), [
       refresher(0),
       refresher(1),

@@ -24,7 +24,9 @@ const seeds = Number(values.seeds)
 
 const print = (violation: Violation): string =>
   [
-    `VIOLATION in "${violation.case}"${violation.seed === undefined ? "" : ` at seed ${violation.seed}`}: ${violation.what}`,
+    `VIOLATION in "${violation.case}"${
+      violation.seed === undefined ? "" : ` at seed ${violation.seed}`
+    }: ${violation.what}`,
     `  schedule: ${violation.schedule.join(",")}`,
     ...violation.history.map((event) => `  ${JSON.stringify(event)}`)
   ].join("\n")
@@ -69,7 +71,9 @@ const everything = (): number => {
     const { schedules, violation } = hunt(all, mistake.bug, seeds)
     if (violation === undefined) bad++
     console.log(
-      `${mistake.name.padEnd(62)} ${String(schedules).padStart(8)}  ${violation === undefined ? "MISSED" : violation.case}`
+      `${mistake.name.padEnd(62)} ${String(schedules).padStart(8)}  ${
+        violation === undefined ? "MISSED" : violation.case
+      }`
     )
     console.log(`  ${mistake.breaks}`)
   }

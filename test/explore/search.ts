@@ -7,9 +7,9 @@
  * is run (sleep sets, Godefroid 1996). Where time passes with every step that
  * does not hold, and all are run.
  */
+import { type Access, type Gate, independent } from "./machine.ts"
 import type { Actress, Bug, Settings, World } from "./world.ts"
 import { violation, World as makeWorld } from "./world.ts"
-import { type Access, type Gate, independent } from "./machine.ts"
 
 export interface Case {
   readonly name: string
@@ -54,7 +54,12 @@ const settle = (world: World, choose: Choose): "ended" | "given up" | "endless" 
 const first: Choose = (gates) => gates[0]
 
 /** Runs a case by one way of choosing. Undefined when nothing is wrong, or when the run was given up. */
-const runOnce = (of: Case, bug: Bug | undefined, choose: Choose, seed?: number): { readonly world: World; readonly found: Violation | undefined; readonly ended: boolean } => {
+const runOnce = (
+  of: Case,
+  bug: Bug | undefined,
+  choose: Choose,
+  seed?: number
+): { readonly world: World; readonly found: Violation | undefined; readonly ended: boolean } => {
   const world = new makeWorld(of.settings, bug)
   const fibers = of.early.map((actress, i) => {
     const who = `${actress.name}${i}`
@@ -145,7 +150,10 @@ interface Point {
 const asleepAfter = (point: Point, chosen: Access, reduces: boolean): Map<string, Access> => {
   const sleep = new Map<string, Access>()
   if (!reduces) return sleep
-  const before = [...point.sleep, ...[...point.tried].filter((id) => id !== point.chosen).map((id) => [id, point.options.get(id)!] as const)]
+  const before = [
+    ...point.sleep,
+    ...[...point.tried].filter((id) => id !== point.chosen).map((id) => [id, point.options.get(id)!] as const)
+  ]
   for (const [id, access] of before) if (independent(access, chosen)) sleep.set(id, access)
   return sleep
 }

@@ -72,7 +72,11 @@ export class World {
       name,
       service: inScope(CacheService.make(this.gated(store, name)))
     }))
-    this.definition = Cached.make("k", { key: Key.string("id"), value: Row, lookup: () => this.load() }, policies[settings.by])
+    this.definition = Cached.make(
+      "k",
+      { key: Key.string("id"), value: Row, lookup: () => this.load() },
+      policies[settings.by]
+    )
   }
 
   private gated(store: CacheService.CacheStore, process: string): CacheService.CacheStore {
@@ -84,24 +88,33 @@ export class World {
     const answer = (name: string) =>
       machine.gate(`${name} answered`, { writes: name === "commit" ? [process, "history"] : [process] })
     const before = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.andThen(gate(name), effect)
-    const around = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.tap(before(name, effect), () => answer(name))
+    const around = <A, E>(name: string, effect: Effect.Effect<A, E>) =>
+      Effect.tap(before(name, effect), () => answer(name))
     return {
       ...store,
       read: (address) =>
-        Effect.andThen(gate("read", { reads: ["store", "history"] }), Effect.withFiber((fiber) => {
-          const who = fiber.getRef(Actor)
-          // A read begins no later than its first look at the store; later is stricter.
-          if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
-          return Effect.map(store.read(address), (entry) => entry && { ...view(entry), memo: undefined })
-        })),
+        Effect.andThen(
+          gate("read", { reads: ["store", "history"] }),
+          Effect.withFiber((fiber) => {
+            const who = fiber.getRef(Actor)
+            // A read begins no later than its first look at the store; later is stricter.
+            if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
+            return Effect.map(store.read(address), (entry) => entry && { ...view(entry), memo: undefined })
+          })
+        ),
       begin: (address, request) => around("begin", store.begin(address, request)),
       commit: (address, lease, draft) => around("commit", store.commit(address, lease, draft)),
       abandon: (address, token) => before("abandon", store.abandon(address, token)),
       invalidate: (batch) => before("invalidate", store.invalidate(batch)),
       sweep: (keys, mode) => before("sweep", store.sweep(keys, mode)),
       fence: (fence) =>
-        around("fence", Effect.tap(store.fence(fence), () =>
-          Effect.sync(() => this.fences.set(fence.id, machine.time + fence.length)))),
+        around(
+          "fence",
+          Effect.tap(
+            store.fence(fence),
+            () => Effect.sync(() => this.fences.set(fence.id, machine.time + fence.length))
+          )
+        ),
       lift: (fence) => before("lift", store.lift(fence))
     }
   }
@@ -175,8 +188,10 @@ const got = (world: World, who: string, v: number, soft = false): void => {
 }
 
 export const reader = (process: number): Actress =>
-  actor("reader", (world, who) =>
-    Effect.map(world.run(process, Cached.get(world.definition, "a")), (row) => got(world, who, row.v)))
+  actor(
+    "reader",
+    (world, who) => Effect.map(world.run(process, Cached.get(world.definition, "a")), (row) => got(world, who, row.v))
+  )
 
 /** Asks for the key together with another, as a batch. */
 export const optionReader = (process: number): Actress =>
@@ -203,11 +218,17 @@ export const interrupted = (process: number): Actress =>
       world.machine.gate("interrupt", { writes: ["store", "origin", "P1", "P2"] })
     ))
 
-export const writer = (process: number, how: (world: World) => Invalidation.Invalidation = (world) => world.target()): Actress =>
-  actor("writer", (world, who) =>
-    Effect.flatMap(world.write(), (v) =>
-      Effect.map(world.run(process, CacheService.invalidate(how(world))), () =>
-        world.record({ _tag: "Done", who, v, soft: false }))))
+export const writer = (
+  process: number,
+  how: (world: World) => Invalidation.Invalidation = (world) => world.target()
+): Actress =>
+  actor(
+    "writer",
+    (world, who) =>
+      Effect.flatMap(world.write(), (v) =>
+        Effect.map(world.run(process, CacheService.invalidate(how(world))), () =>
+          world.record({ _tag: "Done", who, v, soft: false })))
+  )
 
 /** Moves the row to another tag, and invalidates the old and the new one. */
 export const mover = (process: number): Actress =>
@@ -217,8 +238,10 @@ export const mover = (process: number): Actress =>
         row.tag = row.tag === "T" ? "U" : "T"
       }),
       (v) =>
-        Effect.map(world.run(process, CacheService.invalidate(Invalidation.tags("T", "U"))), () =>
-          world.record({ _tag: "Done", who, v, soft: false }))
+        Effect.map(
+          world.run(process, CacheService.invalidate(Invalidation.tags("T", "U"))),
+          () => world.record({ _tag: "Done", who, v, soft: false })
+        )
     ))
 
 export const mutator = (process: number): Actress =>
@@ -243,10 +266,11 @@ export const stubbornMutator = (process: number): Actress =>
         Effect.sync(() => {
           v = version
         })))
-      return world.run(process, Cached.mutate(write, world.target(), { fence: world.settings.fence ?? 1_000_000 })).pipe(
-        Effect.exit,
-        Effect.map(() => world.record({ _tag: "Done", who, v, soft: false }))
-      )
+      return world.run(process, Cached.mutate(write, world.target(), { fence: world.settings.fence ?? 1_000_000 }))
+        .pipe(
+          Effect.exit,
+          Effect.map(() => world.record({ _tag: "Done", who, v, soft: false }))
+        )
     }))
 
 /** Opens a fence, writes, and is never heard of again. */
@@ -316,4 +340,3 @@ export const violation = (world: World): string | undefined => {
   if (leases > 0) return `${leases} leases were never given up`
   return undefined
 }
-

@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
@@ -18,7 +18,7 @@ import * as TestCache from "../../src/TestCache.ts"
 
 export type Provided = CacheService.CacheService | TestCache.TestCache
 
-/** The store in memory, with the instruments that only look or lose. It answers at once, so nothing can be disturbed. */
+/** The store in memory, with the instruments that look and lose. It answers at once: nothing can be disturbed. */
 export const memory: Layer.Layer<Provided> = Layer.effect(
   TestCache.TestCache,
   Effect.map(
@@ -79,7 +79,7 @@ export class Origin<A, E = never> {
 }
 
 /** Lets every fiber run that can. */
-export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, { times: 40 }).pipe(Effect.asVoid)
+export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, { times: 20 }).pipe(Effect.asVoid)
 
 /** Starts something and lets it come as far as it can. */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> =>

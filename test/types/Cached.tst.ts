@@ -1,4 +1,4 @@
-import { Context, Data, Effect, type Option, pipe, Result, Schema } from "effect"
+import { Context, Data, Effect, type Option, pipe, type Result, Schema } from "effect"
 import { describe, expect, test } from "tstyche"
 import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
@@ -45,28 +45,36 @@ describe("A definition infers without annotations", () => {
   })
 
   test("a lookup that cannot fail and needs nothing", () => {
-    const films = Cached.make("films", { key: Key.string("genre"), value: Schema.Array(Film), lookup: list }, Policy.forever)
+    const films = Cached.make(
+      "films",
+      { key: Key.string("genre"), value: Schema.Array(Film), lookup: list },
+      Policy.forever
+    )
     expect(Cached.get(films, "drama")).type.toBe<Effect.Effect<ReadonlyArray<Film>, never, Service>>()
   })
 
   test("struct keys: the lookup and the policy's functions see their fields", () => {
-    const pages = Cached.make("pages", {
-      key: Key.struct({ genre: Key.literals("genre", ["drama", "noir"]), page: Key.int("page") }),
-      value: Schema.Array(Film),
-      lookup: ({ genre, page }) => {
-        expect(genre).type.toBe<"drama" | "noir">()
-        expect(page).type.toBe<number>()
-        return list(genre)
-      }
-    }, Policy.all(
-      Policy.tagged(({ genre }) => [genre]),
-      Policy.tagged((key, films) => {
-        expect(key).type.toBe<{ readonly genre: "drama" | "noir"; readonly page: number }>()
-        expect(films).type.toBe<ReadonlyArray<Film>>()
-        return films.map(({ genre }) => genre)
-      }),
-      Policy.conditionalIn(Films, "genre", ["title"], ({ genre }) => genre)
-    ))
+    const pages = Cached.make(
+      "pages",
+      {
+        key: Key.struct({ genre: Key.literals("genre", ["drama", "noir"]), page: Key.int("page") }),
+        value: Schema.Array(Film),
+        lookup: ({ genre, page }) => {
+          expect(genre).type.toBe<"drama" | "noir">()
+          expect(page).type.toBe<number>()
+          return list(genre)
+        }
+      },
+      Policy.all(
+        Policy.tagged(({ genre }) => [genre]),
+        Policy.tagged((key, films) => {
+          expect(key).type.toBe<{ readonly genre: "drama" | "noir"; readonly page: number }>()
+          expect(films).type.toBe<ReadonlyArray<Film>>()
+          return films.map(({ genre }) => genre)
+        }),
+        Policy.conditionalIn(Films, "genre", ["title"], ({ genre }) => genre)
+      )
+    )
     expect(Cached.get).type.toBeCallableWith(pages, { genre: "drama" as const, page: 1 })
     expect(Cached.get).type.not.toBeCallableWith(pages, { genre: "comedy", page: 1 })
   })
@@ -95,11 +103,17 @@ describe("Errors are added only by what makes them", () => {
   test("versions add theirs, and what they require", () => {
     const versioned = Cached.make("film", options, bySetting)
     expect(versioned).type.toBe<Cached.Cached<number, Film, FilmNotFound | Down, Repository | Settings>>()
-    expect(Cached.get(versioned, 1)).type.toBe<Effect.Effect<Film, FilmNotFound | Down, Service | Repository | Settings>>()
+    expect(Cached.get(versioned, 1)).type.toBe<
+      Effect.Effect<Film, FilmNotFound | Down, Service | Repository | Settings>
+    >()
   })
 
   test("versions among others in a list do too", () => {
-    const versioned = Cached.make("film", options, Policy.all(Policy.ttl("1 minute"), bySetting, Policy.tagged((id) => [`${id}`])))
+    const versioned = Cached.make(
+      "film",
+      options,
+      Policy.all(Policy.ttl("1 minute"), bySetting, Policy.tagged((id) => [`${id}`]))
+    )
     expect(versioned).type.toBe<Cached.Cached<number, Film, FilmNotFound | Down, Repository | Settings>>()
   })
 
@@ -108,7 +122,11 @@ describe("Errors are added only by what makes them", () => {
       ...options,
       lookupMany: (ids) => {
         expect(ids).type.toBe<ReadonlyArray<number>>()
-        return Effect.fail(new Stuck()) as Effect.Effect<ReadonlyArray<Result.Result<Film, FilmNotFound>>, Stuck, Batches>
+        return Effect.fail(new Stuck()) as Effect.Effect<
+          ReadonlyArray<Result.Result<Film, FilmNotFound>>,
+          Stuck,
+          Batches
+        >
       }
     }, Policy.forever)
     expect(many).type.toBe<Cached.Cached<number, Film, FilmNotFound | Stuck, Repository | Batches>>()
@@ -164,9 +182,17 @@ describe("What does not fit does not compile", () => {
 
   test("a policy for other keys or values", () => {
     expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.tagged((id: string) => [id]))
-    expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.tagged((_id: number, page: { links: Array<string> }) => page.links))
+    expect(Cached.make).type.not.toBeCallableWith(
+      "film",
+      options,
+      Policy.tagged((_id: number, page: { links: Array<string> }) => page.links)
+    )
     expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.conditionalIn(Films, "genre"))
-    expect(Cached.make).type.toBeCallableWith("film", options, Policy.tagged((_: unknown, film: { genre: string }) => [film.genre]))
+    expect(Cached.make).type.toBeCallableWith(
+      "film",
+      options,
+      Policy.tagged((_: unknown, film: { genre: string }) => [film.genre])
+    )
   })
 
   test("a field that the entity has not", () => {
@@ -179,7 +205,10 @@ describe("What does not fit does not compile", () => {
       "film",
       {
         ...options,
-        failures: { error: FilmNotFound, policy: Policy.tagged((_id: number, error: { reason: string }) => [error.reason]) }
+        failures: {
+          error: FilmNotFound,
+          policy: Policy.tagged((_id: number, error: { reason: string }) => [error.reason])
+        }
       },
       Policy.forever
     )
@@ -187,7 +216,10 @@ describe("What does not fit does not compile", () => {
       "film",
       {
         ...options,
-        failures: { error: FilmNotFound, policy: Policy.tagged((_id: number, error: FilmNotFound) => [`film:${error.id}`]) }
+        failures: {
+          error: FilmNotFound,
+          policy: Policy.tagged((_id: number, error: FilmNotFound) => [`film:${error.id}`])
+        }
       },
       Policy.forever
     )
@@ -217,7 +249,9 @@ describe("Operations", () => {
     expect(pipe(film, Cached.getOption(7))).type.toBe<
       Effect.Effect<Option.Option<Film>, FilmNotFound, Service | Repository>
     >()
-    expect(Cached.getOption(film, 7)).type.toBe<Effect.Effect<Option.Option<Film>, FilmNotFound, Service | Repository>>()
+    expect(Cached.getOption(film, 7)).type.toBe<
+      Effect.Effect<Option.Option<Film>, FilmNotFound, Service | Repository>
+    >()
     expect(pipe(film, Cached.refresh(7))).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
     expect(pipe(film, Cached.explain(7))).type.toBe<
       Effect.Effect<Cached.Explanation, FilmNotFound | CacheService.StoreError, Service | Repository>
