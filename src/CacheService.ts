@@ -381,7 +381,7 @@ export type CacheEvent =
  * - `refreshing`: keys that this process refreshes in the background.
  * - `counters`: by name of definition.
  * - `publish`: gives an event to those who listen, if anybody does.
- * - `fork`: runs an effect until it ends or the layer is released.
+ * - `scope`: what loads run in: released with the layer, which interrupts them.
  *
  * @category models
  * @since 0.1.0
@@ -464,6 +464,9 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const events = yield* Broadcast.make<CacheEvent>(eventBuffer)
   const counters = new Map<string, Counters.Counters>()
+  // Metrics keep the counts of a service that has ended, and not the service.
+  const ends: Array<() => void> = []
+  yield* Effect.addFinalizer(() => Effect.sync(() => ends.forEach((end) => end())))
   return {
     store,
     now: makeNow(store),
@@ -474,7 +477,7 @@ export const make = Effect.fnUntraced(function*(
       let mine = counters.get(name)
       if (mine === undefined) {
         counters.set(name, mine = Counters.make())
-        Counters.register(name, mine, fiber.context)
+        ends.push(Counters.register(name, mine, fiber.context))
       }
       return mine
     },
