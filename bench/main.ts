@@ -11,7 +11,7 @@ import { Effect } from "effect"
 import { fork } from "node:child_process"
 import { aimsOf } from "./aims.ts"
 import { fillingCapacity, fillingTable } from "./filling.ts"
-import { checksum, type Effort, measure, type Measured, merge, type Table } from "./harness.ts"
+import { checksum, consumeElsewhere, type Effort, measure, type Measured, merge, type Table } from "./harness.ts"
 import { hitTables, libraryTables } from "./hits.ts"
 import { invalidations } from "./invalidating.ts"
 import { judgingTables } from "./judging.ts"
@@ -54,11 +54,20 @@ const measureAll = Effect.fnUntraced(function*(each: (measured: Measured) => voi
 
 const here = (each: (measured: Measured) => void): Promise<void> => Effect.runPromise(Effect.scoped(measureAll(each)))
 
+interface Message {
+  readonly results: ReadonlyArray<Measured>
+  readonly sum: number
+}
+
 /** The same in a process of its own. */
 const elsewhere = (): Promise<ReadonlyArray<Measured>> =>
   new Promise((resolve, reject) => {
     const child = fork(new URL(import.meta.url), flags, { serialization: "advanced" })
-    child.once("message", (measured) => resolve(measured as ReadonlyArray<Measured>))
+    child.once("message", (message) => {
+      const { results, sum } = message as Message
+      consumeElsewhere(sum)
+      resolve(results)
+    })
     child.once("exit", (code) => reject(new Error(`a measuring process ended with ${code}`)))
   })
 
@@ -92,7 +101,8 @@ const main = async (): Promise<void> => {
 const report = async (send: NonNullable<typeof process.send>): Promise<void> => {
   const results: Array<Measured> = []
   await here((measured) => results.push(measured))
-  await new Promise((sent) => send(results, undefined, undefined, sent))
+  const message: Message = { results, sum: checksum() }
+  await new Promise((sent) => send(message, undefined, undefined, sent))
 }
 
 await (process.send === undefined ? main() : report(process.send.bind(process)))
