@@ -435,16 +435,24 @@ const makeTokens = (): () => Token => {
   return () => `${process}-${++count}`
 }
 
+// A clock that is slewed runs slower than time by less than this between two looks at it.
+const slack = 1000
+
+// Time never goes back, and goes on by what the monotonic clock says has passed: a clock that is set back must make no
+// entry younger, also when nobody looked at it for as long as it was set back.
 const makeNow = (store: CacheStore): CacheService["now"] => {
   let last = -Infinity
+  let lastTicks = 0n
   let shift = 0
   return (fiber) => {
-    const time = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() + store.offset() + shift
-    if (time < last) {
-      shift += last - time
-      return last
-    }
-    return last = time
+    const clock = fiber.getRef(Clock.Clock)
+    const ticks = clock.monotonicTimeNanosUnsafe()
+    const time = clock.currentTimeMillisUnsafe() + store.offset() + shift
+    const least = last + Math.max(0, Number(ticks - lastTicks) / 1e6 - slack)
+    lastTicks = ticks
+    if (time >= least) return last = time
+    shift += least - time
+    return last = least
   }
 }
 

@@ -913,7 +913,7 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
       const { changed, memo, softened } = entry
       if (
         memo instanceof Internal.View && memo.definition === definition && changed === undefined && !softened &&
-        service.now(fiber) < memo.armed.surelyFreshUntil
+        (memo.armed.surelyFreshUntil === Infinity || service.now(fiber) < memo.armed.surelyFreshUntil)
       ) {
         memo.counters.hits++
         if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })

@@ -456,6 +456,20 @@ describe("G4. Bounded staleness, unconditionally: nothing is served past its las
   )
 
   onEach(
+    "time that passes after the clock was set back counts, though nobody looked at it",
+    Effect.gen(function*() {
+      const origin = new Origin(0)
+      const cached = numbers(origin, Policy.ttl("10 seconds"))
+      yield* TestClock.setTime(3_600_000)
+      yield* Cached.get(cached, "a")
+      origin.value = 1
+      yield* TestClock.setTime(0)
+      yield* TestClock.adjust("59 minutes")
+      assert.strictEqual(yield* Cached.get(cached, "a"), 1)
+    })
+  )
+
+  onEach(
     "a clock that is set back during a load neither shortens nor lengthens a life",
     Effect.gen(function*() {
       const origin = new Origin(0)
