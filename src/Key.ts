@@ -61,6 +61,8 @@ export interface Key<in A> extends Pipeable.Pipeable {
   readonly [TypeId]: (_: A) => void
   readonly fields: ReadonlyArray<string>
   readonly parts: (input: A) => ReadonlyArray<string>
+  /** Whether the parts depend on the input alone, so that they may be remembered. A user's function may look elsewhere. */
+  readonly lasting: boolean
   /** The parts that a partial input fixes, and `undefined` for the others. */
   readonly pattern: (input: Record<string, unknown>) => ReadonlyArray<string | undefined>
 }
@@ -101,8 +103,9 @@ export const isKey = (u: unknown): u is Key<never> => Predicate.hasProperty(u, T
 const makeKey = <A>(
   fields: ReadonlyArray<string>,
   parts: (input: A) => ReadonlyArray<string>,
-  pattern: (input: Record<string, unknown>) => ReadonlyArray<string | undefined>
-): Key<A> => Object.assign(Object.create(Proto), { fields, parts, pattern })
+  pattern: (input: Record<string, unknown>) => ReadonlyArray<string | undefined>,
+  lasting = false
+): Key<A> => Object.assign(Object.create(Proto), { fields, parts, pattern, lasting })
 
 const nonEmptyName = (where: string, name: string): string => {
   if (typeof name !== "string" || name.length === 0) {
@@ -127,7 +130,9 @@ const nonEmptyName = (where: string, name: string): string => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <A>(name: string, write: (input: A) => string): Key<A> => {
+export const make = <A>(name: string, write: (input: A) => string): Key<A> => onePart(name, write, false)
+
+const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean): Key<A> => {
   nonEmptyName("Key.make", name)
   const encode = (input: A): string => {
     const text = write(input)
@@ -139,7 +144,7 @@ export const make = <A>(name: string, write: (input: A) => string): Key<A> => {
   }
   return makeKey([name], (input) => [encode(input)], (input) => [
     Object.hasOwn(input, name) ? encode(input[name] as A) : undefined
-  ])
+  ], lasting)
 }
 
 const refuse = (name: string, wanted: string, input: unknown): InvalidInput.InvalidInput =>
@@ -152,10 +157,10 @@ const refuse = (name: string, wanted: string, input: unknown): InvalidInput.Inva
  * @since 0.1.0
  */
 export const string = (name: string): Key<string> =>
-  make(name, (input: string) => {
+  onePart(name, (input: string) => {
     if (typeof input !== "string") throw refuse(name, "a string", input)
     return input
-  })
+  }, true)
 
 /**
  * A key of one safe integer.
@@ -164,10 +169,10 @@ export const string = (name: string): Key<string> =>
  * @since 0.1.0
  */
 export const int = (name: string): Key<number> =>
-  make(name, (input: number) => {
+  onePart(name, (input: number) => {
     if (!Number.isSafeInteger(input)) throw refuse(name, "an integer", input)
     return String(input)
-  })
+  }, true)
 
 /**
  * A key of one finite number.
@@ -176,10 +181,10 @@ export const int = (name: string): Key<number> =>
  * @since 0.1.0
  */
 export const number = (name: string): Key<number> =>
-  make(name, (input: number) => {
+  onePart(name, (input: number) => {
     if (!Number.isFinite(input)) throw refuse(name, "a finite number", input)
     return String(input)
-  })
+  }, true)
 
 /**
  * A key of one bigint.

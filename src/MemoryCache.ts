@@ -340,16 +340,13 @@ const makeStoreWith = (
   const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
     if (leases.size > 0) journal.note(dependency)
     const affected = [...(index.get(dependency) ?? [])]
-    // Only so many removed entries are remembered, and only what is kept or remembered needs to know why.
+    // Only so many removed entries are remembered. All are marked: a read that holds one may ask it again.
     const forgettable = affected.length - rememberedGraves
     for (const [i, entry] of affected.entries()) {
-      const removed = mode === "hard" && entry.fatal.has(dependency)
-      if (removed && i < forgettable) {
-        entries.delete(entry.key)
-        continue
-      }
       entry.mark(dependency, mode, now)
-      if (removed) remove(entry, "invalidated", now)
+      if (mode !== "hard" || !entry.fatal.has(dependency)) continue
+      if (i < forgettable) entries.delete(entry.key)
+      else remove(entry, "invalidated", now)
     }
     return affected
   }

@@ -1,4 +1,4 @@
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -13,6 +13,7 @@ import * as CacheService from "../src/CacheService.ts"
 import * as Invalidation from "../src/Invalidation.ts"
 import * as InvalidInput from "../src/InvalidInput.ts"
 import * as Key from "../src/Key.ts"
+import * as MemoryCache from "../src/MemoryCache.ts"
 import * as Policy from "../src/Policy.ts"
 import * as TestCache from "../src/TestCache.ts"
 import type * as Verdict from "../src/Verdict.ts"
@@ -1821,4 +1822,34 @@ describe("when the store fails", () => {
       yield* assertQuiet
     })
   )
+})
+
+describe("what is remembered for speed", () => {
+  it.effect("a key that a function writes is written anew at each read", () =>
+    Effect.gen(function*() {
+      let tenant = "a"
+      const cached = Cached.make("tenants", {
+        key: Key.contramap(Key.string("id"), (id: string) => tenant + id),
+        value: Schema.String,
+        lookup: () => Effect.sync(() => `of ${tenant}`)
+      }, Policy.forever)
+      assert.strictEqual(yield* Cached.get(cached, "1"), "of a")
+      tenant = "b"
+      assert.strictEqual(yield* Cached.get(cached, "1"), "of b")
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
+
+  it.effect("an invalidation marks what it removes, however many there are", () =>
+    Effect.gen(function*() {
+      const cached = Cached.make("many", {
+        key: Key.int("n"),
+        value: Schema.Int,
+        lookup: (n) => Effect.succeed(n)
+      }, Policy.tagged("all"))
+      const all = Array.from({ length: 3001 }, (_, n) => n)
+      yield* Cached.getMany(cached, all)
+      const { store } = yield* CacheService.CacheService
+      const held = yield* store.read({ key: Cached.keyOf(cached, 0), known: [] })
+      yield* Cached.apply(Invalidation.tags("all"))
+      assert.strictEqual(held?.changed?.size, 1)
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10_000 }))))
 })

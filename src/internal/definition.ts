@@ -89,17 +89,20 @@ const maxWrittenLength = 128
 export class WrittenKeys {
   private readonly prefix: string
   private readonly parts: (input: never) => ReadonlyArray<string>
+  private readonly lasting: boolean
   private readonly keys = new Map<unknown, string>()
 
   constructor(name: string, key: Key.Key<never>) {
     this.prefix = Key.encodeName(name)
     this.parts = key.parts
+    this.lasting = key.lasting
   }
 
   get(input: unknown): string {
     const known = this.keys.get(input)
     if (known !== undefined) return known
     const key = [this.prefix, ...this.parts(input as never)].join(":")
+    if (!this.lasting) return key
     if (typeof input === "number" || (typeof input === "string" && key.length <= maxWrittenLength)) {
       if (this.keys.size >= maxWritten) this.keys.clear()
       this.keys.set(input, key)
