@@ -49,8 +49,8 @@ import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import * as Counters from "./internal/counters.ts"
+import { positiveMillis } from "./internal/duration.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import type * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -447,8 +447,8 @@ const makeNow = (store: CacheStore): CacheService["now"] => {
   return (fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     const time = clock.currentTimeMillisUnsafe() + store.offset() + shift
-    // Asking the monotonic clock costs more than the rest of a hit: once a millisecond is enough, since the next look
-    // at another time sees all that has passed.
+    // Asking the monotonic clock takes a good part of a hit. Once a millisecond is enough: the next look at another
+    // time sees all that has passed.
     if (time === last) return last
     const ticks = clock.monotonicTimeNanosUnsafe()
     const least = last + Math.max(0, Number(ticks - lastTicks) / 1e6 - slack)
@@ -633,17 +633,7 @@ export const mutate = <A, E, R>(
   over: Invalidation.Invalidation,
   options: { readonly fence?: Duration.Input } = {}
 ): Effect.Effect<A, E | InvalidationError, R | CacheService> => {
-  const length = Option.match(Duration.fromInput(options.fence ?? defaultFence), {
-    onNone: () => Number.NaN,
-    onSome: Duration.toMillis
-  })
-  if (!(length > 0)) {
-    throw InvalidInput.make(
-      "mutate",
-      "NegativeDuration",
-      `a fence must stand for some time, not for ${String(options.fence)}`
-    )
-  }
+  const length = positiveMillis("mutate", "a fence", options.fence ?? defaultFence)
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const service = yield* CacheService

@@ -53,7 +53,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -68,10 +68,10 @@ import * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
 import * as Counters from "./internal/counters.ts"
 import * as Internal from "./internal/definition.ts"
+import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
 import * as Loads from "./internal/load.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import * as Plan from "./Plan.ts"
 import type * as Policy from "./Policy.ts"
@@ -231,7 +231,8 @@ class Definition extends Pipeable.Class implements Internal.Definition {
     | ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>)
     | undefined
   readonly refresh: Refresh
-  readonly softTimeout: Duration.Duration | undefined
+  /** All limits are milliseconds. */
+  readonly softTimeout: number | undefined
   readonly leaseFor: number
   readonly waitLimit: number
   readonly failsWithStore: boolean
@@ -252,21 +253,20 @@ class Definition extends Pipeable.Class implements Internal.Definition {
     this.knownToAll = Internal.knownToAll(this.value, this.failures)
     this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
     this.refresh = options.refresh ?? "background"
-    this.softTimeout = options.softTimeout === undefined
-      ? undefined
-      : duration(where, "softTimeout", options.softTimeout)
-    const hard = options.hardTimeout === undefined ? undefined : duration(where, "hardTimeout", options.hardTimeout)
-    this.leaseFor = Duration.toMillis(duration(where, "lease", options.lease ?? "1 minute"))
-    this.waitLimit = Duration.toMillis(duration(where, "waitLimit", options.waitLimit ?? "10 seconds"))
+    const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
+    this.softTimeout = options.softTimeout === undefined ? undefined : limit("softTimeout", options.softTimeout)
+    const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
+    this.leaseFor = limit("lease", options.lease ?? "1 minute")
+    this.waitLimit = limit("waitLimit", options.waitLimit ?? "10 seconds")
     this.failsWithStore = options.storeFailure === "fail"
     const { lookup, lookupMany } = options
     const bounded = <A>(effect: AnyEffect<A>, key: () => string): AnyEffect<A> =>
       hard === undefined ? effect : Effect.timeoutOrElse(effect, {
         duration: hard,
-        orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: Duration.toMillis(hard) }))
+        orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: hard }))
       })
     this.lookupOne = (key) =>
-      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(new Internal.KeyAddress(this, key).key))
+      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(this.written.get(key)))
     this.lookupMany = lookupMany &&
       ((keys) => bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
   }
@@ -293,21 +293,6 @@ interface AnyOptions extends
   readonly failures?: { readonly error: Schema.Top; readonly policy: Policy.Any }
   readonly hardTimeout?: Duration.Input
   readonly storeFailure?: "load" | "fail"
-}
-
-const duration = (where: string, name: string, input: Duration.Input): Duration.Duration => {
-  const parsed = Duration.fromInput(input)
-  if (Option.isNone(parsed) || Number.isNaN(input)) {
-    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a duration, and is ${String(input)}`)
-  }
-  if (!Duration.isPositive(parsed.value)) {
-    throw InvalidInput.make(
-      where,
-      "NegativeDuration",
-      `${name} must be positive, and is ${Duration.format(parsed.value)}`
-    )
-  }
-  return parsed.value
 }
 
 /**
@@ -651,7 +636,8 @@ interface Attempt {
   readonly join: boolean
   /** Goes on though nobody waits. */
   readonly held: boolean
-  readonly limit: Duration.Duration | undefined
+  /** Milliseconds after which the old value is served. */
+  readonly limit: number | undefined
   readonly versions: Loads.Versions
 }
 
@@ -791,18 +777,20 @@ const maxRounds = 4
 // Notifications can be lost: this often a waiting caller looks for itself.
 const pollEvery = 1000
 
+/** Nobody waits for a refresh in the background, so nobody else would hear that the store failed. */
+const tellIfFailed = (read: Read, filled: Filled): void => {
+  if (filled._tag === "Failed") Loads.reportStoreFailure(read.service, read.counters, filled.error)
+}
+
 const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions): AnyEffect<void> => {
   const { address, service } = read
   return Effect.suspend(() => {
     if (service.refreshing.has(address.key)) return Effect.void
     service.refreshing.add(address.key)
     const attempt = inBackground(sight, versions)
-    const report = (filled: Filled) => {
-      if (filled._tag === "Failed") Loads.reportStoreFailure(service, read.counters, filled.error)
-    }
     return Effect.asVoid(Effect.forkIn(
       fill(read, attempt).pipe(
-        Effect.map(report),
+        Effect.map((filled) => tellIfFailed(read, filled)),
         Effect.onExit(() => Effect.sync(() => service.refreshing.delete(address.key)))
       ),
       service.scope
@@ -877,7 +865,7 @@ const resolve = Effect.fnUntraced(function*(
       // Another process has it, or a write-through of this one.
       if (servable && definition.refresh === "caller") return yield* read.serveStale(sight, sight.verdict)
       const waited = read.now() - started
-      if (old !== undefined && soft !== undefined && waited >= Duration.toMillis(soft)) {
+      if (old !== undefined && soft !== undefined && waited >= soft) {
         const stale = read.fallback(old)
         if (stale !== undefined) return yield* stale
       }
@@ -886,7 +874,7 @@ const resolve = Effect.fnUntraced(function*(
         return yield* read.loadAlone(old)
       }
       const atMost = old !== undefined && soft !== undefined
-        ? Duration.toMillis(soft) - waited
+        ? soft - waited
         : definition.waitLimit - waited
       yield* awaitOther(read, filled.token, atMost)
       break
@@ -1064,10 +1052,7 @@ const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): An
     if (mine.length === 0) return Effect.void
     const { service } = mine[0]!.read
     for (const { read } of mine) service.refreshing.add(read.address.key)
-    const report = ({ read }: Want, filled: Filled) =>
-      Effect.sync(() => {
-        if (filled._tag === "Failed") Loads.reportStoreFailure(service, read.counters, filled.error)
-      })
+    const report = ({ read }: Want, filled: Filled) => Effect.sync(() => tellIfFailed(read, filled))
     return Effect.asVoid(Effect.forkIn(
       Effect.onExit(fillTogether(definition, mine, report), () =>
         Effect.sync(() => {
@@ -1329,7 +1314,7 @@ export const set: {
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
           const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
             const flight = { address, versions, usually: 0 }
-            const prepared = Loads.prepare(
+            const draft = Loads.prepare(
               service,
               flight,
               exit,
@@ -1337,10 +1322,10 @@ export const set: {
               { now, millis: now - started, jitter },
               counters
             )
-            if (prepared === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
+            if (draft === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
             return Effect.map(
-              service.store.commit(address, begun.lease, prepared.draft),
-              (outcome) => outcome === "stored" || outcome === "fenced" || outcome === "unstored"
+              service.store.commit(address, begun.lease, draft),
+              Loads.mayBeShared
             )
           }).pipe(Effect.catchCause((cause) => {
             const error = Cause.findErrorOption(cause)

@@ -285,7 +285,7 @@ const makeStoreWith = (
     }
   }
 
-  // Recency is kept apart from finding: telling it of each hit would cost as much as the rest of the hit. Nothing is
+  // Recency is kept apart from finding: telling it of each hit would take a good part of the hit. Nothing is
   // evicted between two insertions, so of all uses of an entry between them the first is told.
   const byKey = new Map<string, Stored>()
   let interval = 0

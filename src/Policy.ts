@@ -35,7 +35,7 @@
  */
 import * as Cron from "effect/Cron"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
@@ -49,6 +49,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Dependency from "./Dependency.ts"
 import type * as Entity from "./Entity.ts"
+import { millis } from "./internal/duration.ts"
 import * as Text from "./internal/policyText.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Plan from "./Plan.ts"
@@ -220,29 +221,6 @@ export const forever: Policy<unknown, unknown> = make({ _tag: "Forever" }, Plan.
  * @since 0.1.0
  */
 export const never: Policy<unknown, unknown> = make({ _tag: "Never", because: undefined }, Plan.never)
-
-const millis = (where: string, name: string, input: Duration.Input): number => {
-  const bad = (value: unknown) =>
-    InvalidInput.make(
-      where,
-      "InvalidNumber",
-      `${name} must be a duration, and is ${JSON.stringify(value) ?? String(value)}`
-    )
-  // `Duration` reads NaN as zero, also where infinities cancel out, which would cache nothing without a word.
-  const parts = Duration.isDuration(input) || typeof input !== "object" || input === null
-    ? [input]
-    : Object.values(input)
-  if (Number.isNaN(parts.reduce<number>((sum, part) => typeof part === "number" ? sum + part : sum, 0))) {
-    throw bad("NaN")
-  }
-  const duration = Duration.fromInput(input)
-  if (Option.isNone(duration)) throw bad(input)
-  // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
-  const value = typeof input === "number" ? input : Duration.toMillis(duration.value)
-  if (Number.isNaN(value)) throw bad(input)
-  if (value < 0) throw InvalidInput.make(where, "NegativeDuration", `${name} is negative: ${Text.duration(value)}`)
-  return value
-}
 
 /**
  * Options of `ttl`.

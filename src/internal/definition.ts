@@ -10,7 +10,6 @@ import type { Dependency } from "../Dependency.ts"
 import * as Key from "../Key.ts"
 import * as Plan from "../Plan.ts"
 import type * as Policy from "../Policy.ts"
-import type * as Verdict from "../Verdict.ts"
 import type { Counters } from "./counters.ts"
 
 /** A value's or error's way to text and back, with a fingerprint of its schema. */
@@ -83,8 +82,8 @@ const maxWrittenLength = 128
 
 /**
  * The stored keys of inputs. Those of strings and numbers are remembered: writing
- * one costs more than the rest of a hit, and a string that is looked up again
- * has been hashed already. When there are too many, all are forgotten.
+ * one takes a good part of a hit, and a string that is looked up again has been
+ * hashed already. When there are too many, all are forgotten.
  */
 export class WrittenKeys {
   private readonly prefix: string
@@ -131,7 +130,7 @@ export class KeyAddress implements Address {
 }
 
 // A load may end in a value or in a failure that is cached: what either depends on is captured before it.
-export const knownOf = (definition: Definition, input: unknown): ReadonlyArray<Dependency> => {
+const knownOf = (definition: Definition, input: unknown): ReadonlyArray<Dependency> => {
   const names = Plan.knownDependencies(definition.value.plan, input)
   if (definition.failures === undefined) return names
   const more = Plan.knownDependencies(definition.failures.plan, input)
@@ -201,6 +200,3 @@ export const open = (
 /** Dependencies of which a hard change leaves nothing to serve. */
 export const fatalOf = (armed: Plan.Armed, dependencies: ReadonlyArray<Dependency>): ReadonlySet<Dependency> =>
   new Set(dependencies.filter((name) => armed.alternatives.every((a) => a.severities.get(name) === "Dead")))
-
-export const isServable = (verdict: Verdict.Verdict): boolean =>
-  verdict === "Fresh" || verdict === "Refresh" || verdict === "Stale"

@@ -8,7 +8,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -76,12 +75,6 @@ export class Load {
 export const flightOf = (service: CacheService, token: Token): Flight | undefined =>
   service.flights.get(token) as Flight | undefined
 
-/** What is recorded and stored of a result. */
-interface Prepared {
-  readonly draft: Draft
-  readonly view: View
-}
-
 // One slow or fast load makes a poor estimate: the larger of the last and a decaying average.
 const steady = (last: number, usually: number): number => Math.max(last, (last + usually) / 2)
 
@@ -109,7 +102,7 @@ export const prepare = (
   failure: boolean,
   facts: { readonly now: number; readonly millis: number; readonly jitter: number },
   counters: Counters
-): Prepared | undefined => {
+): Draft | undefined => {
   const { address } = flight
   const { definition, input, known } = address
   const { codec, plan } = kindOf(definition, failure)!
@@ -127,25 +120,22 @@ export const prepare = (
     failure
   }
   const armed = Plan.arm(plan, input, content, stamp)
-  const view = new View(definition, exit, armed, counters)
   return {
-    view,
-    draft: {
-      payload: text === undefined ? content : text.value,
-      stamp,
-      found,
-      fatal: fatalOf(armed, stamp.dependencies),
-      expiresAt: Plan.lastUse(armed),
-      size: () => {
-        const written = text ?? codec.encode(content)
-        return Exit.isSuccess(written) ? written.value.length : 1
-      },
-      memo: service.store.payload === "value" ? view : undefined
-    }
+    payload: text === undefined ? content : text.value,
+    stamp,
+    found,
+    fatal: fatalOf(armed, stamp.dependencies),
+    expiresAt: Plan.lastUse(armed),
+    size: () => {
+      const written = text ?? codec.encode(content)
+      return Exit.isSuccess(written) ? written.value.length : 1
+    },
+    memo: service.store.payload === "value" ? new View(definition, exit, armed, counters) : undefined
   }
 }
 
-const mayBeShared = (outcome: Outcome): boolean =>
+/** Whether those who waited may be given what was loaded. */
+export const mayBeShared = (outcome: Outcome): boolean =>
   outcome === "stored" || outcome === "fenced" || outcome === "unstored"
 
 const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failure" | "defect" | "interrupted" =>
@@ -228,19 +218,19 @@ const land = (
   // joined holds for all who wait: a hundred callers make one call to a failing origin. But a lookup that was
   // interrupted from within its own caller's world is no answer for the others, who were not.
   if (kind === undefined) return giveUp(exit, resultOf(exit) !== "interrupted")
-  let prepared: Prepared | undefined
+  let draft: Draft | undefined
   try {
-    prepared = prepare(service, flight, exit, kind === "failure", facts, counters)
+    draft = prepare(service, flight, exit, kind === "failure", facts, counters)
   } catch (thrown) {
     return giveUp(Exit.die(thrown), true)
   }
-  if (prepared === undefined) {
+  if (draft === undefined) {
     return Effect.andThen(
       warnUnwritable(address.definition),
       giveUp(exit, address.definition.value.plan.fromValue.length === 0)
     )
   }
-  const { draft } = prepared
+  const { found } = draft
   return Effect.matchEffect(service.store.commit(address, lease, draft), {
     onSuccess: (outcome) => Effect.sync(() => settle({ exit, shared: mayBeShared(outcome) }, outcome)),
     onFailure: (error) =>
@@ -248,7 +238,7 @@ const land = (
       // that does not answer must not be waited for again.
       Effect.map(Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope), () => {
         reportStoreFailure(service, counters, error)
-        settle({ exit, shared: draft.found.length === 0 }, "unsaved")
+        settle({ exit, shared: found.length === 0 }, "unsaved")
       })
   })
 }
@@ -311,13 +301,13 @@ export const start = (
   })
 
 /**
- * Waits for a flight; with a limit, `undefined` when it has passed, and the load
+ * Waits for a flight; with a limit in milliseconds, `undefined` when it has passed, and the load
  * goes on by itself. To be run where nothing interrupts; `restore` lets the
  * waiting be interrupted, and leaving is certain.
  */
 export const attend = (
   flight: Flight,
-  limit: Duration.Duration | undefined,
+  limit: number | undefined,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<Landed | undefined> =>
   Effect.suspend(() => {

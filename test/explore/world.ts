@@ -99,7 +99,7 @@ export class World {
             const who = fiber.getRef(Actor)
             // A read begins no later than its first look at the store; later is stricter.
             if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
-            return Effect.map(store.read(address), (entry) => entry && { ...view(entry), memo: undefined })
+            return Effect.map(store.read(address), (entry) => entry && view(entry))
           })
         ),
       begin: (address, request) => around("begin", store.begin(address, request)),
