@@ -42,7 +42,8 @@ export const Reason = Schema.Literals([
   "UnknownField",
   "DifferentRows",
   "Unparsable",
-  "NotEncodable"
+  "NotEncodable",
+  "InvalidOption"
 ])
 
 /**

@@ -54,11 +54,18 @@ const modules = readModules(path.join(root, "src"))
 const byName = new Map(modules.map((module) => [module.name, module]))
 const publicNames = modules.map(({ name }) => name)
   .filter((name) => name !== "index" && !name.startsWith("internal/"))
-const isInternal = (name: string): boolean => name.startsWith("internal/")
-const floorOf = (name: string): number => floors.findIndex((rooms) => rooms.includes(name)) + 1
+/** What a large room keeps behind its door: on its floor, and for nobody else. */
+const backRooms: Readonly<Record<string, string>> = { "internal/redis/": "RedisCache" }
+
+const roomOf = (name: string): string =>
+  Object.entries(backRooms).find(([folder]) => name.startsWith(folder))?.[1] ?? name
+const isInternal = (name: string): boolean => roomOf(name).startsWith("internal/")
+const floorOf = (name: string): number => floors.findIndex((rooms) => rooms.includes(roomOf(name))) + 1
 const at = (module: Module, { line }: { readonly line: number }): string => `src/${module.name}.ts:${line}`
 
 const directionComplaint = (from: string, to: string, typeOnly: boolean): string | undefined => {
+  if (roomOf(from) === roomOf(to)) return undefined
+  if (roomOf(to) !== to) return `${to} belongs to ${roomOf(to)}`
   if (isInternal(to)) return undefined
   const [low, high] = [floorOf(to), floorOf(from)]
   if (isInternal(from)) {
@@ -270,6 +277,10 @@ describe("the checks of the house", () => {
     assert.match(directionComplaint("RedisCache", "MemoryCache", false)!, /do not know each other/)
     assert.match(directionComplaint("Cached", "MemoryCache", false)!, /may not know a store/)
     assert.match(directionComplaint("internal/load", "Policy", false)!, /from floor 1 only/)
+    assert.isUndefined(directionComplaint("RedisCache", "internal/redis/wire", false))
+    assert.isUndefined(directionComplaint("internal/redis/wire", "Invalidation", false))
+    assert.match(directionComplaint("internal/redis/wire", "Policy", false)!, /never sees a policy/)
+    assert.match(directionComplaint("Cached", "internal/redis/wire", true)!, /belongs to RedisCache/)
   })
 
   it("find clocks, timers and dice, and leave words alone", () => {

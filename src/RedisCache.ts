@@ -1,0 +1,367 @@
+/**
+ * A cache on Redis: the same promises across processes.
+ *
+ * A program that was written against memory runs on it by another layer. It
+ * works on one node, behind Sentinel and on Redis Cluster, from version 6.2 on,
+ * through `ioredis` (5.8 or 6), which is yours to install.
+ *
+ * **Details**
+ *
+ * - A hit is one command on one node: the entry and the markers of what it
+ *   depends on in one `MGET`. In a cluster they are asked for at once, each at
+ *   its node.
+ * - Beginning a load, storing it, invalidating and fencing are one script each
+ *   on one node.
+ * - One load of a key at a time across all processes. Those who wait are told
+ *   when it is done; they look for themselves each second as well.
+ * - Everything that is stored has an end: what nobody reads any more goes.
+ *
+ * **Gotchas**
+ *
+ * - The server must not lose what it acknowledged: turn persistence off, or set
+ *   `appendfsync always`; an old snapshot that comes back after a crash brings
+ *   back what was invalidated. The layer warns.
+ * - A failover to a replica that was behind loses what it had not got yet.
+ *   `acknowledge: "replicas"` makes that window smaller, and does not close it.
+ * - Values are shared: reads of one process that see the same stored text are
+ *   given the same decoded object. Do not change it.
+ * - A client that is lent is used as it is. One with an offline queue keeps
+ *   commands while it is not connected, and sends them late; the time limit
+ *   still holds.
+ *
+ * **Example** (Swapping the layer)
+ *
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import { Cached, Key, Policy, RedisCache } from "effect-cache-algebra"
+ *
+ * const square = Cached.make("square", {
+ *   key: Key.int("n"),
+ *   value: Schema.Int,
+ *   lookup: (n) => Effect.succeed(n * n)
+ * }, Policy.ttl("5 minutes"))
+ *
+ * const program = Cached.get(square, 12).pipe(
+ *   Effect.provide(RedisCache.layer({ url: "redis://127.0.0.1:6379" }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as CacheService from "./CacheService.ts"
+import { positiveMillis } from "./internal/duration.ts"
+import * as Connect from "./internal/redis/connect.ts"
+import * as Look from "./internal/redis/look.ts"
+import * as Scripts from "./internal/redis/scripts.ts"
+import * as Store from "./internal/redis/store.ts"
+import * as Transport from "./internal/redis/transport.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/**
+ * A client of `ioredis`: a `Redis` or a `Cluster`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly isCluster: boolean
+  readonly status: string
+  readonly options: object
+  duplicate(): unknown
+}
+
+/**
+ * How to connect to a node, or to Sentinel. What is not named here is given to
+ * `ioredis` as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionOptions {
+  readonly host?: string
+  readonly port?: number
+  readonly path?: string
+  readonly username?: string
+  readonly password?: string | Redacted.Redacted<string>
+  readonly db?: number
+  readonly tls?: object
+  readonly sentinels?: ReadonlyArray<{ readonly host?: string; readonly port?: number }>
+  readonly name?: string
+  readonly sentinelUsername?: string
+  readonly sentinelPassword?: string | Redacted.Redacted<string>
+  readonly [option: string]: unknown
+}
+
+/**
+ * The nodes to begin with; the others are found. `options` hold for each node,
+ * `cluster` is given to `ioredis` as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClusterOptions {
+  readonly nodes: ReadonlyArray<string | { readonly host: string; readonly port: number }>
+  readonly options?: ConnectionOptions
+  readonly cluster?: { readonly [option: string]: unknown }
+}
+
+/**
+ * Options of a cache on Redis. One of `url`, `options`, `cluster` and `client`
+ * says where it is (`url` and `options` go together).
+ *
+ * - `url`: `redis://user:password@host:port/db`, or `rediss://` for TLS.
+ * - `options`: of the connection to a node, or to Sentinel.
+ * - `cluster`: nodes of a Redis Cluster.
+ * - `client`: a client that is yours: it is used, and not closed. A second
+ *   connection like it is made for notifications.
+ * - `prefix`: with which all keys begin (`cache`). Whoever shares it shares the
+ *   cache.
+ * - `acknowledge`: whether the primary's word is enough for an invalidation (the
+ *   default), or `replicas` (1) must have it within the time limit.
+ * - `timeLimit`, `failures`, `openFor`: see `CacheService.guard`.
+ * - `retry`: how an invalidation is tried again within the time limit.
+ * - `maxLifetime`: nothing stays longer in Redis (30 days).
+ * - `journal`: so many invalidated dependencies are remembered for loads in
+ *   flight (10 000).
+ * - `remember`: bytes of entries that this process remembers as it decoded them
+ *   (32 MiB). Each read still asks the server; 0 decodes each time.
+ * - `trusted`: decodes without the schema's checks. What is stored must have been
+ *   written by programs that you trust.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly url?: string | Redacted.Redacted<string>
+  readonly options?: ConnectionOptions
+  readonly cluster?: ClusterOptions
+  readonly client?: Client
+  readonly prefix?: string
+  readonly acknowledge?: "primary" | "replicas"
+  readonly replicas?: number
+  readonly timeLimit?: Duration.Input
+  readonly failures?: number
+  readonly openFor?: Duration.Input
+  readonly retry?: Schedule.Schedule<unknown, CacheService.StoreError>
+  readonly maxLifetime?: Duration.Input
+  readonly journal?: number
+  readonly remember?: number
+  readonly trusted?: boolean
+}
+
+const where = "RedisCache"
+
+const refuse = (message: string): InvalidInput.InvalidInput => InvalidInput.make(where, "InvalidOption", message)
+
+const natural = (name: string, value: number, least: number): number => {
+  if (Number.isSafeInteger(value) && value >= least) return value
+  throw InvalidInput.make(where, "InvalidNumber", `${name} must be an integer of at least ${least}, and is ${value}`)
+}
+
+// Braces would decide where a cluster keeps a key, and the others mean something in a pattern.
+const prefixOf = ({ prefix = "cache" }: Options): string => {
+  if (typeof prefix === "string" && /^[^\s{}*?[\]\\^\p{Cs}\p{Cc}]+$/u.test(prefix)) return prefix
+  throw refuse("a prefix needs at least one character, and none of { } * ? [ ] \\ ^ or white space")
+}
+
+// The URL is not told: it may hold a password.
+const checkUrl = (url: string): string => {
+  if (/^rediss?:\/\//.test(url) && URL.canParse(url)) return url
+  throw refuse("a url begins with redis:// or rediss://")
+}
+
+const withoutKeyPrefix = <A extends object>(options: A): A => {
+  const { keyPrefix } = options as { readonly keyPrefix?: unknown }
+  if (keyPrefix === undefined || keyPrefix === "") return options
+  throw refuse("keyPrefix of ioredis would hide keys from patterns: use `prefix`")
+}
+
+// Markers that a replica has not got yet would bring back what was invalidated.
+const fromPrimary = <A extends object>(options: A): A => {
+  const { readOnly, role, scaleReads } = options as {
+    readonly readOnly?: unknown
+    readonly role?: unknown
+    readonly scaleReads?: unknown
+  }
+  if ((scaleReads ?? "master") !== "master" || role === "slave" || readOnly === true) {
+    throw refuse("a cache reads from primaries only: a replica may not know yet what was invalidated")
+  }
+  return options
+}
+
+const checked = <A extends object>(options: A): A => fromPrimary(withoutKeyPrefix(options))
+
+const targetOf = ({ client, cluster, options, url }: Options): Connect.Target => {
+  const given = [client, cluster, url ?? options].filter((one) => one !== undefined).length
+  if (given !== 1) throw refuse("give one of `url` or `options`, `cluster`, or `client`")
+  if (client !== undefined) {
+    const { redisOptions = {} } = checked(client.options) as { readonly redisOptions?: object }
+    checked(redisOptions)
+    return { _tag: "Client", client: client as unknown as Transport.Client }
+  }
+  if (cluster !== undefined) {
+    if (cluster.nodes.length === 0) throw refuse("a cluster needs a node to begin with")
+    const redisOptions = checked(cluster.options ?? {})
+    return { _tag: "Cluster", nodes: cluster.nodes, options: { ...checked(cluster.cluster ?? {}), redisOptions } }
+  }
+  const plain = url === undefined ? undefined : checkUrl(Redacted.isRedacted(url) ? Redacted.value(url) : url)
+  return { _tag: "Node", url: plain, options: checked(options ?? {}) }
+}
+
+const day = 86_400_000
+
+const settingsOf = (options: Options): Store.Settings => ({
+  prefix: prefixOf(options),
+  journal: natural("journal", options.journal ?? 10_000, 1),
+  // What a 32-bit count of seconds can hold, some 68 years, is enough for infinity.
+  longest: Math.min(positiveMillis(where, "maxLifetime", options.maxLifetime ?? 30 * day), 2_147_483_647_000),
+  remember: natural("remember", options.remember ?? 33_554_432, 0)
+})
+
+const acknowledgementOf = (options: Options, within: number): Transport.Acknowledgement | undefined => {
+  const { acknowledge = "primary", replicas } = options
+  if (acknowledge !== "primary" && acknowledge !== "replicas") {
+    throw refuse("acknowledge is \"primary\" or \"replicas\"")
+  }
+  if (acknowledge === "primary" && replicas !== undefined) throw refuse("`replicas` needs acknowledge: \"replicas\"")
+  return acknowledge === "primary" ? undefined : { replicas: natural("replicas", replicas ?? 1, 1), within }
+}
+
+// -----------------------------------------------------------------------------
+// the store
+// -----------------------------------------------------------------------------
+
+const allScripts = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
+
+const randomId = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+const defaultRetry = Schedule.exponential("20 millis")
+
+// Repeating is safe; what the server answered otherwise it would answer again.
+const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["retry"]>): CacheService.CacheStore => {
+  const again = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
+    Effect.retry(effect, { schedule: retry, while: ({ reason }) => reason === "Unavailable" })
+  return {
+    ...store,
+    invalidate: (batch) => again(store.invalidate(batch)),
+    sweep: (keys, mode) => again(store.sweep(keys, mode)),
+    fence: (fence) => again(store.fence(fence)),
+    lift: (fence) => again(store.lift(fence))
+  }
+}
+
+/** Everything that options decide, checked before anything is done. */
+const prepare = (options: Options) => {
+  const patience = positiveMillis(where, "timeLimit", options.timeLimit ?? "1 second")
+  return {
+    patience,
+    target: targetOf(options),
+    settings: settingsOf(options),
+    acknowledgement: acknowledgementOf(options, Math.max(1, Math.floor(patience * 0.8))),
+    retry: options.retry ?? defaultRetry,
+    trusted: options.trusted === true
+  }
+}
+
+type Prepared = ReturnType<typeof prepare>
+
+/** Warns once of each thing that will hurt. */
+const lookAround = (
+  client: Transport.Client,
+  transport: Transport.Transport,
+  { acknowledgement, patience, settings }: Prepared
+): Effect.Effect<void> => {
+  const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
+  const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
+  return Effect.suspend(() => Look.look(Transport.primariesOf(client)[0] ?? client, transport, settings.prefix)).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
+    }),
+    Effect.matchEffect({
+      onSuccess: (seen) => Effect.forEach(Look.complaints(seen, expected), warn, { discard: true }),
+      onFailure: ({ cause }) =>
+        warn(
+          `the server does not answer (${
+            cause instanceof Error ? cause.message : "no reason"
+          }); reads load until it does`
+        )
+    })
+  )
+}
+
+const makePrepared = Effect.fnUntraced(function*(
+  prepared: Prepared
+): Effect.fn.Return<CacheService.CacheStore, never, Scope.Scope> {
+  const { acknowledgement, patience, retry, settings, target } = prepared
+  const client = yield* Connect.open(target, patience)
+  const writer = acknowledgement === undefined ? client : yield* Connect.beside(client, patience)
+  const hashes = yield* Transport.hashAll(allScripts)
+  const transport = Transport.make(client, { writer, acknowledgement, hashes })
+  const notices = yield* Connect.listen(client, settings.prefix, randomId(), patience)
+  yield* lookAround(client, transport, prepared)
+  return retrying({ ...Store.make(transport, settings, notices), trusted: prepared.trusted }, retry)
+})
+
+/**
+ * A store on Redis, without the time limit and circuit breaker of the layer.
+ *
+ * Throws `InvalidInput` for options that cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeStore = (options: Options): Effect.Effect<CacheService.CacheStore, never, Scope.Scope> =>
+  makePrepared(prepare(options))
+
+/**
+ * A cache on Redis. It starts also when the server cannot be reached: reads
+ * load then, and invalidations fail, until it can.
+ *
+ * Throws `InvalidInput` for options that cannot be.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<CacheService.CacheService> => {
+  const { failures, openFor, timeLimit } = options
+  const limits = {
+    ...(timeLimit === undefined ? {} : { timeLimit }),
+    ...(failures === undefined ? {} : { failures }),
+    ...(openFor === undefined ? {} : { openFor })
+  }
+  const store = makeStore(options)
+  return CacheService.layer(Effect.map(store, (made) => CacheService.guard(made, limits)))
+}
+
+/**
+ * A cache on Redis whose options come from a `Config`.
+ *
+ * **Example** (A URL from the environment)
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { RedisCache } from "effect-cache-algebra"
+ *
+ * const live = RedisCache.layerConfig({ url: Config.Redacted("REDIS_URL") })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options>
+): Layer.Layer<CacheService.CacheService, Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(config), (options) => layer(options)))

@@ -1,0 +1,152 @@
+/**
+ * One look at a server when a layer starts: what will hurt, and what to do.
+ */
+import * as Effect from "effect/Effect"
+import type { StoreError } from "../../CacheService.ts"
+import * as Scripts from "./scripts.ts"
+import { type Client, toStoreError, type Transport } from "./transport.ts"
+import * as Wire from "./wire.ts"
+
+/** What a server said of itself, as far as it was allowed to. */
+export interface Look {
+  readonly info: Readonly<Record<string, string>>
+  readonly config: Readonly<Record<string, string>>
+  readonly cluster: Readonly<Record<string, string>>
+  /** What the user may not do, as the server said it. */
+  readonly refused: ReadonlyArray<string>
+}
+
+/** What the layer was told, as far as the server has to fit. */
+export interface Expected {
+  readonly cluster: boolean
+  readonly replicas: number
+}
+
+const oldest = [6, 2] as const
+
+const isOlder = (version: string): boolean => {
+  const [major = 0, minor = 0] = version.split(".").map(Number)
+  return major < oldest[0] || (major === oldest[0] && minor < oldest[1])
+}
+
+// Where a full server begins to evict, anything may go but what was just invalidated stays so; where it does not, it
+// refuses to store.
+const aboutMemory = ({ config, info }: Look): string | undefined => {
+  const policy = config["maxmemory-policy"] ?? info["maxmemory_policy"]
+  const limit = Number(config["maxmemory"] ?? info["maxmemory"] ?? 0)
+  return limit > 0 && policy === "noeviction"
+    ? "maxmemory-policy is noeviction: once the server is full nothing is stored any more, and every read loads. " +
+      "Set allkeys-lru or volatile-ttl"
+    : undefined
+}
+
+const aboutSnapshots = ({ config }: Look): string | undefined => {
+  const appends = config["appendonly"] === "yes"
+  if (appends ? config["appendfsync"] === "always" : (config["save"] ?? "") === "") return undefined
+  return `the server keeps ${appends ? "an append-only file" : "snapshots"} that can be older than its last ` +
+    "acknowledged write: after a crash it may bring back what was invalidated. Turn persistence off (save \"\", " +
+    "appendonly no), or set appendfsync always"
+}
+
+const aboutCluster = ({ cluster, info }: Look, expected: Expected): string | undefined => {
+  const enabled = info["cluster_enabled"] === "1"
+  if (enabled && !expected.cluster) {
+    return "the server belongs to a cluster, and the client knows one node only. Give `cluster` in place of `url`"
+  }
+  const state = cluster["cluster_state"]
+  return expected.cluster && state !== undefined && state !== "ok"
+    ? `the cluster's state is "${state}": some keys cannot be reached`
+    : undefined
+}
+
+const aboutReplicas = ({ info }: Look, { replicas }: Expected): string | undefined => {
+  if (info["role"] === "slave") {
+    return "the server is a replica: it cannot be written to, and may be behind. Connect to the primary"
+  }
+  return replicas > 0 && Number(info["connected_slaves"] ?? 0) < replicas
+    ? `${replicas} replicas are to acknowledge invalidations, and ${info["connected_slaves"] ?? 0} are connected: ` +
+      "invalidations will fail"
+    : undefined
+}
+
+/** A sentence for each thing that will hurt. */
+export const complaints = (look: Look, expected: Expected): ReadonlyArray<string> => {
+  const version = look.info["redis_version"]
+  return [
+    version !== undefined && isOlder(version)
+      ? `the server is version ${version}, and ${oldest.join(".")} or later is needed`
+      : undefined,
+    aboutMemory(look),
+    aboutSnapshots(look),
+    aboutCluster(look, expected),
+    aboutReplicas(look, expected),
+    ...look.refused.map((what) => `the user may not do what is needed: ${what}`)
+  ].filter((one) => one !== undefined)
+}
+
+const parseLines = (text: unknown, separator: string): Record<string, string> =>
+  Object.fromEntries(
+    String(text).split("\r\n").flatMap((line) => {
+      const at = line.indexOf(separator)
+      return at < 0 || line.startsWith("#") ? [] : [[line.slice(0, at), line.slice(at + 1)] as const]
+    })
+  )
+
+// An array of names and values, or a map, as the protocol's version has it.
+const parsePairs = (answer: unknown): Record<string, string> => {
+  if (answer instanceof Map) return Object.fromEntries(answer) as Record<string, string>
+  if (!Array.isArray(answer)) {
+    return typeof answer === "object" && answer !== null ? { ...answer } as Record<string, string> : {}
+  }
+  if (Array.isArray(answer[0])) return Object.fromEntries(answer as Array<[string, string]>)
+  return Object.fromEntries(
+    answer.flatMap((name, i) => i % 2 === 0 ? [[String(name), String(answer[i + 1])] as const] : [])
+  )
+}
+
+const ask = (node: Client, operation: string, ...command: readonly [string, ...Array<string>]) =>
+  Effect.callback<unknown, StoreError>((resume) => {
+    node.call(...command).then(
+      (answer) => resume(Effect.succeed(answer)),
+      (error) => resume(Effect.fail(toStoreError(operation, error)))
+    )
+  })
+
+const messageOf = ({ cause, message }: StoreError): string => cause instanceof Error ? cause.message : message
+
+/** The server's refusals, each with the command it is about; fails if the server cannot be reached. */
+const refusalsOf = (
+  command: string,
+  effect: Effect.Effect<ReadonlyArray<unknown>, StoreError>
+): Effect.Effect<ReadonlyArray<string>, StoreError> =>
+  Effect.matchEffect(effect, {
+    onSuccess: ([, refused]) =>
+      Effect.succeed(Array.isArray(refused) ? refused.filter((one) => typeof one === "string") : []),
+    onFailure: (error) =>
+      /^(?:NOPERM|NOAUTH|WRONGPASS|ERR)\b/.test(messageOf(error))
+        ? Effect.succeed([`${command}: ${messageOf(error)}`])
+        : Effect.fail(error)
+  })
+
+/** Asks a node what it is and what it lets do. Fails only if it cannot be reached. */
+export const look = Effect.fnUntraced(function*(
+  node: Client,
+  transport: Transport,
+  prefix: string
+): Effect.fn.Return<Look, StoreError> {
+  const names = new Wire.Names(prefix)
+  const refused = [
+    ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, [names.probe], [names.released]))),
+    ...(yield* refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), []))),
+    ...(yield* refusalsOf("SCAN", Effect.as(ask(node, "look", "SCAN", "0", "COUNT", "1"), [])))
+  ]
+  const tell = <A>(parse: (answer: unknown) => A, otherwise: A, ...command: readonly [string, ...Array<string>]) =>
+    Effect.match(ask(node, "look", ...command), { onSuccess: parse, onFailure: () => otherwise })
+  const info = yield* tell((text) => parseLines(text, ":"), {}, "INFO")
+  const cluster = yield* tell((text) => parseLines(text, ":"), {}, "CLUSTER", "INFO")
+  const configs = yield* Effect.forEach(asked, (name) => tell(parsePairs, {}, "CONFIG", "GET", name))
+  return { info, cluster, config: Object.assign({}, ...configs), refused }
+})
+
+// What the user may not ask is not told, and cannot be complained about.
+const asked = ["maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync"]

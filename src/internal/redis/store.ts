@@ -1,0 +1,739 @@
+/**
+ * The port on Redis: the order in which the steps of the protocol are sent, and
+ * what this process remembers beside.
+ *
+ * On one node an operation is one script. In a cluster its steps come apart,
+ * and their order is what keeps the promises:
+ *
+ * | operation | steps |
+ * |---|---|
+ * | read | entry and markers, in any order, after the read began |
+ * | begin | capture what the key tells; take the lease; the journal's position and the fences last |
+ * | commit | capture what the value tells; ask the journal; store; a last look at the markers and fences |
+ * | invalidate | note in the journal; replace the markers; keys at any time |
+ * | fence | open it and note; replace the markers and remove keys |
+ *
+ * A fence over a key or a pattern has no marker that a load could have
+ * captured, but it removes leases after it is opened: a load that took its
+ * lease before has lost it, and one that took it after sees the fence, since it
+ * looks for fences after it has the lease.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { LRUCache } from "lru-cache"
+import type {
+  Address,
+  Begin,
+  Begun,
+  CacheStore,
+  Draft,
+  Entry,
+  Fence,
+  Inspection,
+  Lease,
+  Outcome,
+  StoreError,
+  Token
+} from "../../CacheService.ts"
+import type { Dependency } from "../../Dependency.ts"
+import * as Invalidation from "../../Invalidation.ts"
+import * as Key from "../../Key.ts"
+import type { Mode } from "../../Verdict.ts"
+import type { Broadcast } from "../broadcast.ts"
+import * as Scripts from "./scripts.ts"
+import type { Script } from "./scripts.ts"
+import { malformed, type Transport, type Value } from "./transport.ts"
+import * as Wire from "./wire.ts"
+
+/** What a store is told of the world besides its transport. */
+export interface Settings {
+  readonly prefix: string
+  /** So many invalidated dependencies are remembered for loads in flight. */
+  readonly journal: number
+  /** Milliseconds that nothing outlives. */
+  readonly longest: number
+  /** Bytes of entries that are remembered as they were read. */
+  readonly remember: number
+  /** Whether steps come apart although there is one node, as they do in a cluster. */
+  readonly split?: boolean
+}
+
+/** How a store hears of what others did. */
+export interface Notices {
+  /** Calls when a lease that was waited for is over; gives the end of listening. */
+  readonly onReleased: (token: Token, wake: () => void) => () => void
+  readonly invalidations: Broadcast<Invalidation.Invalidation>
+  /** What this process publishes begins with it, so that it does not hear itself. */
+  readonly origin: string
+}
+
+/** What was captured when a load began; it stays in this process. */
+interface Captured extends Lease {
+  readonly vector: ReadonlyMap<Dependency, string>
+  readonly epoch: string
+  readonly sequence: string
+  readonly fences: ReadonlyArray<{ readonly id: Token; readonly over: Invalidation.Invalidation }>
+}
+
+/** What is remembered of a key: which markers to ask for, and the entry as it was last seen, ready to be served. */
+interface Remembered {
+  readonly names: ReadonlyArray<Dependency>
+  readonly text: string | undefined
+  readonly written: Wire.Written
+  memo: unknown
+}
+
+/** An entry as a reader sees it. What the reader makes of its payload is remembered with the text. */
+class Seen implements Entry {
+  readonly changed: Entry["changed"]
+  private readonly from: Remembered
+
+  constructor(from: Remembered, changed: Entry["changed"]) {
+    this.from = from
+    this.changed = changed
+  }
+  get token(): Token {
+    return this.from.written.token
+  }
+  get payload(): unknown {
+    return this.from.written.payload
+  }
+  get stamp(): Entry["stamp"] {
+    return this.from.written.stamp
+  }
+  get softened(): boolean {
+    return this.from.written.softened
+  }
+  get memo(): unknown {
+    return this.from.memo
+  }
+  set memo(memo: unknown) {
+    this.from.memo = memo
+  }
+}
+
+// A marker that nothing relies on yet outlives the load that captured it, whatever it takes.
+const markerLife = 3_600_000
+
+// What relies on the journal are loads in flight.
+const journalLife = 7 * 24 * 3_600_000
+
+// So many targets go into one script, which holds up the server while it runs.
+const chunkSize = 200
+
+// An entry longer than this is parsed each time: remembering it would push out too many others.
+const longestRemembered = 65_536
+
+const mostRemembered = 100_000
+
+const realClock = Context.get(Context.empty() as Context.Context<never>, Clock.Clock)
+
+const noNames: ReadonlyArray<Dependency> = []
+
+const list = (all: ReadonlyArray<string | number>): ReadonlyArray<string | number> => [all.length, ...all]
+
+const flag = (on: boolean): string => on ? "1" : "0"
+
+/** What the key tells, where the user's function does not throw; `begin` lets it throw. */
+const knownOf = (address: Address): ReadonlyArray<Dependency> => {
+  try {
+    return address.known
+  } catch {
+    return noNames
+  }
+}
+
+const chunksOf = <A>(all: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
+  Array.from({ length: Math.ceil(all.length / chunkSize) }, (_, i) => all.slice(i * chunkSize, (i + 1) * chunkSize))
+
+/** A batch in pieces that one script can take. */
+const piecesOf = (batch: Invalidation.Invalidation): ReadonlyArray<Piece> => {
+  const targets = [
+    ...[...batch.keys].map(([key, mode]) => ({ key, mode })),
+    ...[...batch.dependencies].map(([name, mode]) => ({ name, mode }))
+  ]
+  return chunksOf(targets).map((chunk) => ({
+    keys: chunk.flatMap((one) => "key" in one ? [[one.key, one.mode] as const] : []),
+    names: chunk.flatMap((one) => "name" in one ? [[one.name, one.mode] as const] : [])
+  }))
+}
+
+interface Piece {
+  readonly keys: ReadonlyArray<readonly [string, Mode]>
+  readonly names: ReadonlyArray<readonly [Dependency, Mode]>
+}
+
+const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
+  const some = (mode: Mode) =>
+    Invalidation.combine(
+      Invalidation.keys(...keys.filter(([, one]) => one === mode).map(([key]) => key)),
+      Invalidation.dependencies(...names.filter(([, one]) => one === mode).map(([name]) => name))
+    )
+  return Invalidation.combine(some("hard"), Invalidation.soft(some("soft")))
+}
+
+const isStrings = (u: unknown): u is ReadonlyArray<string> =>
+  Array.isArray(u) && u.every((one) => typeof one === "string")
+
+const together = <A, B>(
+  all: ReadonlyArray<A>,
+  each: (one: A, i: number) => Effect.Effect<B, StoreError>
+): Effect.Effect<Array<B>, StoreError> => Effect.forEach(all, each, { concurrency: "unbounded" })
+
+export const make = (transport: Transport, settings: Settings, notices: Notices): CacheStore => {
+  const names = new Wire.Names(settings.prefix)
+  const split = settings.split ?? transport.cluster
+  const longest = Math.floor(settings.longest)
+  const remembered = new LRUCache<string, Remembered>({
+    max: mostRemembered,
+    // What was parsed takes about as much again as the text.
+    maxSize: Math.max(1, settings.remember),
+    sizeCalculation: ({ names, text }) => 200 + names.length * 50 + (text === undefined ? 0 : 4 * text.length)
+  })
+
+  // Tells tokens apart that are made in the same microsecond.
+  let count = 0
+  const newNonce = (): string => `${notices.origin}.${(++count).toString(36)}`
+
+  // ---------------------------------------------------------------------------
+  // the server's clock
+  // ---------------------------------------------------------------------------
+
+  let offset: number | undefined
+
+  // The truth lies between what the server said and what it would say when the answer came: the estimate moves only as
+  // far as an answer demands. A clock of a test is told once, so that ages move with it.
+  const learn = (clock: Clock.Clock, server: number, sent: number, received: number): void => {
+    if (offset === undefined) offset = Math.round(server - (sent + received) / 2)
+    else if (clock === realClock) offset = Math.min(Math.max(offset, server - received), server - sent)
+  }
+
+  const run = (
+    operation: string,
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | number>,
+    send: Transport["run"] = transport.run
+  ): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const sent = clock.currentTimeMillisUnsafe()
+      return Effect.flatMap(send(operation, script, keys, args), (answer) => {
+        const server = Number(answer[0])
+        if (!Number.isFinite(server)) return Effect.fail(malformed(operation, answer))
+        learn(clock, server, sent, clock.currentTimeMillisUnsafe())
+        return Effect.succeed(answer)
+      })
+    })
+
+  /** Ages cannot be told before the server's time was heard once. */
+  const knowingTime = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() =>
+      offset === undefined ? Effect.andThen(run("read", Scripts.timeNow, [names.probe], []), effect) : effect
+    )
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  const remember = (key: string, text: string): Remembered => {
+    const written = Wire.readEntry(text)
+    const keep = text.length <= longestRemembered && settings.remember > 0
+    const record: Remembered = {
+      names: written.stamp.dependencies,
+      text: keep ? text : undefined,
+      // The payload would be kept by the record otherwise.
+      written,
+      memo: undefined
+    }
+    remembered.set(key, keep ? record : { ...record, written: { ...written, payload: undefined } })
+    return record
+  }
+
+  /** Makes an entry of what was read; asks again where its dependencies are others than were asked for. */
+  const see = (
+    key: string,
+    asked: ReadonlyArray<Dependency>,
+    values: ReadonlyArray<Value>,
+    last: Remembered | undefined
+  ): Effect.Effect<Entry | undefined, StoreError> => {
+    const text = values[0]
+    if (typeof text !== "string") return Effect.succeed(undefined)
+    const record = last !== undefined && last.text === text ? last : remember(key, text)
+    const { written } = record
+    if (written.vector.length === 0) return Effect.succeed(new Seen(record, undefined))
+    if (asked === record.names) {
+      const { vector } = written
+      let same = true
+      for (let i = 0; same && i < vector.length; i++) same = vector[i] === values[i + 1]
+      if (same) return Effect.succeed(new Seen(record, undefined))
+    }
+    const markers = new Map<Dependency, Value>()
+    for (let i = 0; i < asked.length; i++) markers.set(asked[i]!, values[i + 1] ?? null)
+    const missing = record.names.filter((name) => !markers.has(name))
+    const look = () => new Seen(record, Wire.changesOf(written, (name) => markers.get(name)))
+    return missing.length === 0
+      ? Effect.sync(look)
+      : Effect.map(transport.get("read", missing.map((name) => names.marker(name))), (more) => {
+        for (const [i, name] of missing.entries()) markers.set(name, more[i] ?? null)
+        return look()
+      })
+  }
+
+  const readOnce = (address: Address): Effect.Effect<Entry | undefined, StoreError> => {
+    const last = remembered.get(address.key)
+    const asked = last?.names ?? knownOf(address)
+    const keys = [names.entry(address.key)]
+    for (const name of asked) keys.push(names.marker(name))
+    return Effect.flatMap(transport.get("read", keys), (values) => see(address.key, asked, values, last))
+  }
+
+  const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>
+    Effect.suspend(() => offset === undefined ? knowingTime(readOnce(address)) : readOnce(address))
+
+  // ---------------------------------------------------------------------------
+  // loading
+  // ---------------------------------------------------------------------------
+
+  const captured = (
+    token: Token,
+    known: ReadonlyArray<Dependency>,
+    tokens: ReadonlyArray<string>,
+    [epoch, sequence, fences]: ReadonlyArray<unknown>
+  ): Captured | undefined => {
+    if (typeof epoch !== "string" || typeof sequence !== "string" || !isStrings(fences)) return undefined
+    const standing: Array<Captured["fences"][number]> = []
+    for (let i = 0; i + 1 < fences.length; i += 2) {
+      // A fence that cannot be read is taken to be over everything.
+      standing.push({ id: fences[i]!, over: Wire.readInvalidation(fences[i + 1]!) ?? Invalidation.everything })
+    }
+    return { token, vector: new Map(known.map((name, i) => [name, tokens[i]!])), epoch, sequence, fences: standing }
+  }
+
+  const capture = (operation: string, all: ReadonlyArray<Dependency>, nonce: string) =>
+    together(all, (name) =>
+      Effect.flatMap(
+        run(operation, Scripts.captureOne, [names.marker(name)], [nonce, markerLife]),
+        ([, token]) => typeof token === "string" ? Effect.succeed(token) : Effect.fail(malformed(operation, token))
+      ))
+
+  type Taken = { readonly answer: unknown; readonly other: unknown; readonly lease: Captured | undefined }
+
+  const beginAtOnce = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
+    Effect.map(
+      run("begin", Scripts.begin, [
+        names.entry(address.key),
+        names.lease(address.key),
+        names.journal,
+        names.fences,
+        ...known.map((name) => names.marker(name))
+      ], [
+        ...taking(request),
+        nonce,
+        markerLife,
+        journalLife,
+        ...list(known)
+      ]),
+      ([, answer, other, epoch, sequence, tokens, fences]): Taken => ({
+        answer,
+        other,
+        lease: isStrings(tokens) && tokens.length === known.length
+          ? captured(request.token, known, tokens, [epoch, sequence, fences])
+          : undefined
+      })
+    )
+
+  const taking = ({ drop, force, leaseFor, seen, token }: Begin): ReadonlyArray<string | number> => [
+    names.released,
+    token,
+    seen ?? "",
+    flag(drop),
+    flag(force),
+    Math.max(1, Math.ceil(Math.min(leaseFor, longest)))
+  ]
+
+  const beginInSteps = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
+    Effect.gen(function*() {
+      const tokens = yield* capture("begin", known, nonce)
+      const [, answer, other] = yield* run(
+        "begin",
+        Scripts.takeLease,
+        [names.entry(address.key), names.lease(address.key)],
+        [...taking(request), ...list(known), ...list(tokens)]
+      )
+      if (answer !== "leased") return { answer, other, lease: undefined } satisfies Taken
+      const [, ...position] = yield* run("begin", Scripts.positionNow, [names.journal, names.fences], [
+        nonce,
+        journalLife
+      ])
+      return { answer, other, lease: captured(request.token, known, tokens, position) } satisfies Taken
+    })
+
+  const begin = (address: Address, request: Begin): Effect.Effect<Begun, StoreError> =>
+    Effect.suspend(() => {
+      const known = address.known
+      const begun: Effect.Effect<Taken, StoreError> = (split ? beginInSteps : beginAtOnce)(
+        address,
+        request,
+        known,
+        newNonce()
+      )
+      return Effect.flatMap(begun, ({ answer, lease, other }): Effect.Effect<Begun, StoreError> => {
+        if (answer === "leased" && lease !== undefined) return Effect.succeed({ _tag: "Leased", lease })
+        if (answer === "busy" && typeof other === "string") return Effect.succeed({ _tag: "Busy", token: other })
+        if (answer !== "found") return Effect.fail(malformed("begin", answer))
+        return Effect.flatMap(read(address), (entry) =>
+          // It may be gone again.
+          entry === undefined || entry.token === request.seen
+            ? begin(address, request)
+            : Effect.succeed({ _tag: "Found", entry }))
+      })
+    })
+
+  /** What a commit needs to know of an entry's dependencies, in the order of its stamp. */
+  const vectorOf = ({ vector }: Captured, draft: Draft) => {
+    const { dependencies } = draft.stamp
+    const expected = dependencies.map((name) => vector.get(name) ?? "")
+    return { dependencies, expected, found: dependencies.filter((name) => !vector.has(name)) }
+  }
+
+  const coveringFences = (lease: Captured, key: string, draft: Draft): ReadonlyArray<Token> =>
+    lease.fences.filter(({ over }) => Invalidation.covers(over, key, draft.stamp.dependencies)).map(({ id }) => id)
+
+  const expiry = (draft: Draft): number => Math.min(draft.expiresAt, Number.MAX_SAFE_INTEGER)
+
+  const outcomes: ReadonlySet<unknown> = new Set<Outcome>(["stored", "fenced", "unstored", "invalidated", "lost"])
+
+  const asOutcome = (outcome: unknown): Effect.Effect<Outcome, StoreError> =>
+    outcomes.has(outcome) ? Effect.succeed(outcome as Outcome) : Effect.fail(malformed("commit", outcome))
+
+  const commitAtOnce = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> => {
+    const { dependencies, expected } = vectorOf(lease, draft)
+    return Effect.flatMap(
+      run("commit", Scripts.commit, [
+        names.entry(key),
+        names.lease(key),
+        names.journal,
+        names.fences,
+        ...dependencies.map((name) => names.marker(name))
+      ], [
+        names.released,
+        lease.token,
+        newNonce(),
+        markerLife,
+        longest,
+        lease.epoch,
+        lease.sequence,
+        expiry(draft),
+        Wire.writeFacts(draft.stamp),
+        draft.payload as string,
+        ...list(coveringFences(lease, key, draft)),
+        ...list(expected),
+        ...list(dependencies)
+      ]),
+      ([, outcome]) => asOutcome(outcome)
+    )
+  }
+
+  const abandon = (key: string, token: Token): Effect.Effect<void, StoreError> =>
+    Effect.asVoid(run("abandon", Scripts.abandonLease, [names.lease(key)], [names.released, token]))
+
+  const commitInSteps = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
+    Effect.gen(function*() {
+      const { dependencies, expected, found } = vectorOf(lease, draft)
+      const over = coveringFences(lease, key, draft)
+      const fresh = yield* capture("commit", found, newNonce())
+      const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(dependencies[i]!)]! : token)
+      if (found.length > 0) {
+        const [, quiet] = yield* run("commit", Scripts.quietSince, [names.journal, names.fences], [
+          lease.epoch,
+          lease.sequence,
+          ...list(found),
+          ...list([])
+        ])
+        if (quiet !== 1) {
+          yield* abandon(key, lease.token)
+          return "invalidated"
+        }
+      }
+      const [, stored, kept] = yield* run("commit", Scripts.storeEntry, [names.entry(key), names.lease(key)], [
+        names.released,
+        lease.token,
+        flag(over.length === 0),
+        longest,
+        expiry(draft),
+        Wire.writeFacts(draft.stamp),
+        draft.payload as string,
+        ...list(tokens)
+      ])
+      const outcome = yield* asOutcome(stored)
+      if (outcome === "lost") return outcome
+      return (yield* stillTrue(dependencies, tokens, over, Number(kept))) ? outcome : "invalidated"
+    })
+
+  /** The last look decides what those who joined are told; whoever reads looks for himself. */
+  const stillTrue = (
+    dependencies: ReadonlyArray<Dependency>,
+    tokens: ReadonlyArray<string>,
+    over: ReadonlyArray<Token>,
+    kept: number
+  ): Effect.Effect<boolean, StoreError> =>
+    Effect.gen(function*() {
+      const least = kept > 0 ? kept + markerLife : 0
+      const now = yield* together(dependencies, (name) =>
+        Effect.map(run("commit", Scripts.lookAt, [names.marker(name)], [least]), ([, token]) => token))
+      if (
+        now.some((token, i) =>
+          token !== tokens[i]
+        )
+      ) return false
+      if (over.length === 0) return true
+      const [, stand] = yield* run("commit", Scripts.fencesStand, [names.fences], list(over))
+      return stand === 1
+    })
+
+  // ---------------------------------------------------------------------------
+  // invalidating
+  // ---------------------------------------------------------------------------
+
+  const announcement = (batch: Invalidation.Invalidation): string =>
+    `${notices.origin} ${Wire.writeInvalidation(batch)}`
+
+  const tellOthers = (operation: string, batch: Invalidation.Invalidation): Effect.Effect<void> =>
+    Effect.ignore(transport.publish(operation, names.invalidated, announcement(batch)))
+
+  const told = <A, E>(
+    batch: Invalidation.Invalidation,
+    effect: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> => Effect.tap(effect, () => Effect.sync(() => notices.invalidations.publish(batch)))
+
+  const placesOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> =>
+    keys.flatMap((key) => [names.entry(key), names.lease(key)])
+
+  const countOf = (operation: string, count: unknown): Effect.Effect<number, StoreError> =>
+    typeof count === "number" ? Effect.succeed(count) : Effect.fail(malformed(operation, count))
+
+  const applyAtOnce = (piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
+    Effect.flatMap(
+      run(
+        "invalidate",
+        Scripts.invalidate,
+        [
+          names.journal,
+          ...placesOf(piece.keys.map(([key]) => key)),
+          ...piece.names.map(([name]) => names.marker(name))
+        ],
+        [
+          names.released,
+          names.invalidated,
+          announcement(asInvalidation(piece)),
+          nonce,
+          markerLife,
+          journalLife,
+          settings.journal,
+          ...list(piece.keys.map(([, mode]) => mode)),
+          ...list(piece.names.map(([name]) => name)),
+          ...list(piece.names.map(([, mode]) => mode))
+        ],
+        transport.runAcknowledged
+      ),
+      ([, count]) => countOf("invalidate", count)
+    )
+
+  const removeOne = (operation: string, key: string, mode: Mode): Effect.Effect<number, StoreError> =>
+    Effect.flatMap(
+      run(operation, Scripts.removeKey, placesOf([key]), [names.released, mode], transport.runAcknowledged),
+      ([, count]) => countOf(operation, count)
+    )
+
+  const replaceAll = (
+    operation: string,
+    all: ReadonlyArray<readonly [Dependency, Mode]>,
+    nonce: string
+  ): Effect.Effect<unknown, StoreError> =>
+    together(all, ([name, mode]) =>
+      run(
+        operation,
+        Scripts.replaceOne,
+        [names.marker(name)],
+        [mode, nonce, markerLife],
+        transport.runAcknowledged
+      ))
+
+  const applyInSteps = (piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
+    Effect.gen(function*() {
+      const removing = together(piece.keys, ([key, mode]) => removeOne("invalidate", key, mode))
+      const noting = piece.names.length === 0
+        ? Effect.void
+        : Effect.andThen(
+          run("invalidate", Scripts.noteDown, [names.journal], [
+            nonce,
+            journalLife,
+            settings.journal,
+            ...list(piece.names.map(([name]) => name))
+          ], transport.runAcknowledged),
+          replaceAll("invalidate", piece.names, nonce)
+        )
+      const [counts] = yield* Effect.all([removing, noting], { concurrency: "unbounded" })
+      yield* tellOthers("invalidate", asInvalidation(piece))
+      return counts.reduce((total, count) => total + count, 0)
+    })
+
+  const invalidate = (batch: Invalidation.Invalidation): Effect.Effect<number | undefined, StoreError> =>
+    Effect.suspend(() => {
+      const nonce = newNonce()
+      const apply = split ? applyInSteps : applyAtOnce
+      return Effect.map(
+        Effect.forEach(piecesOf(batch), (piece) => apply(piece, nonce)),
+        (counts) => batch.dependencies.size > 0 ? undefined : counts.reduce((total, count) => total + count, 0)
+      )
+    })
+
+  // A load that is stored while the keyspace is walked had its lease before and has its entry after. Leases are walked
+  // first, entries second: whichever way it goes, one of them is found.
+  const sweepKeys = (
+    operation: string,
+    which: Key.Pattern | "everything",
+    mode: Mode
+  ): Effect.Effect<number, StoreError> => {
+    let count = 0
+    const removeAll = (found: ReadonlyArray<string>) => {
+      const keys = new Set(found.flatMap((name) => names.keyOf(name) ?? []))
+      const mine = [...keys].filter((key) => which === "everything" || Key.matches(which, key))
+      return Effect.map(
+        together(mine, (key) => removeOne(operation, key, mode)),
+        (counts) => {
+          for (const one of counts) count += one
+        }
+      )
+    }
+    const [leases, entries] = names.globs(which)
+    return Effect.andThen(
+      transport.walk(operation, leases, removeAll),
+      Effect.map(transport.walk(operation, entries, removeAll), () => count)
+    )
+  }
+
+  const asBatch = (which: Key.Pattern | "everything", mode: Mode): Invalidation.Invalidation => {
+    const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
+    return mode === "soft" ? Invalidation.soft(all) : all
+  }
+
+  const openFence = ({ id, length, over }: Fence, nonce: string): Effect.Effect<unknown, StoreError> => {
+    const keys = [...over.keys.keys()]
+    const dependencies = [...over.dependencies.keys()]
+    const text = Wire.writeInvalidation(over)
+    const noting = [nonce, markerLife, journalLife, settings.journal]
+    const lasting = Math.ceil(length)
+    if (!split) {
+      return run(
+        "fence",
+        Scripts.fence,
+        [
+          names.journal,
+          names.fences,
+          ...placesOf(keys),
+          ...dependencies.map((name) => names.marker(name))
+        ],
+        [names.released, id, lasting, text, ...noting, keys.length, ...list(dependencies)],
+        transport.runAcknowledged
+      )
+    }
+    return Effect.andThen(
+      run(
+        "fence",
+        Scripts.openFence,
+        [names.journal, names.fences],
+        [id, lasting, text, ...noting, ...list(dependencies)],
+        transport.runAcknowledged
+      ),
+      Effect.all([
+        replaceAll("fence", dependencies.map((name) => [name, "hard"] as const), nonce),
+        together(keys, (key) => removeOne("fence", key, "hard"))
+      ], { concurrency: "unbounded" })
+    )
+  }
+
+  const fence = (one: Fence): Effect.Effect<void, StoreError> =>
+    Effect.gen(function*() {
+      yield* openFence(one, newNonce())
+      for (const { pattern } of one.over.patterns.values()) yield* sweepKeys("fence", pattern, "hard")
+      if (one.over.everything !== undefined) yield* sweepKeys("fence", "everything", "hard")
+      yield* tellOthers("fence", one.over)
+    })
+
+  // ---------------------------------------------------------------------------
+  // looking
+  // ---------------------------------------------------------------------------
+
+  const inspect = (address: Address): Effect.Effect<Inspection, StoreError> =>
+    Effect.gen(function*() {
+      const [text, lease] = yield* transport.get("inspect", [names.entry(address.key), names.lease(address.key)])
+      const written = typeof text === "string" ? Wire.readEntry(text) : undefined
+      const dependencies = written?.stamp.dependencies ?? knownOf(address)
+      const markers = dependencies.length === 0
+        ? []
+        : yield* transport.get("inspect", dependencies.map((name) => names.marker(name)))
+      const markerOf = new Map(dependencies.map((name, i) => [name, markers[i] ?? null]))
+      const changed = written && Wire.changesOf(written, (name) => markerOf.get(name))
+      const [, fences] = yield* run("inspect", Scripts.fencesNow, [names.fences], [])
+      const over = isStrings(fences) ? fences.filter((_, i) => i % 2 === 1) : []
+      return {
+        entry: written && { ...written, changed },
+        changedAt: new Map([...changed?.keys() ?? []].flatMap((name) => {
+          const at = Wire.replacedAt(markerOf.get(name) ?? "")
+          return at === undefined ? [] : [[name, at] as const]
+        })),
+        removed: undefined,
+        leased: typeof lease === "string" ? /^[01]([^\n]*)\n/.exec(lease)?.[1] : undefined,
+        fenced: over.some((text) =>
+          Invalidation.covers(Wire.readInvalidation(text) ?? Invalidation.everything, address.key, dependencies)
+        )
+      }
+    })
+
+  const released = ({ key }: Address, token: Token): Effect.Effect<void, StoreError> =>
+    Effect.suspend(() => {
+      let stop = () => {}
+      const waiting = Effect.callback<void>((resume) => {
+        stop = notices.onReleased(token, () => resume(Effect.void))
+        return Effect.sync(() => stop())
+      })
+      // Asked after listening has begun: a lease that is over by then was perhaps told of before.
+      const asking = Effect.flatMap(
+        run("released", Scripts.awaitLease, [names.lease(key)], [token]),
+        ([, stands]) => stands === 1 ? Effect.never : Effect.void
+      )
+      return Effect.raceFirst(waiting, asking)
+    })
+
+  return {
+    name: "redis",
+    payload: "text",
+    offset: () => offset ?? 0,
+    read,
+    begin,
+    commit: ({ key }, lease, draft) =>
+      Effect.suspend(() => (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft)),
+    abandon: ({ key }, token) => abandon(key, token),
+    released,
+    invalidate: (batch) => told(batch, invalidate(batch)),
+    sweep: (which, mode) =>
+      told(
+        asBatch(which, mode),
+        Effect.tap(
+          Effect.suspend(() => sweepKeys("sweep", which, mode)),
+          () => tellOthers("sweep", asBatch(which, mode))
+        )
+      ),
+    fence: (one) => told(one.over, fence(one)),
+    lift: ({ id }) =>
+      Effect.map(
+        run("lift", Scripts.liftFence, [names.fences], [id], transport.runAcknowledged),
+        ([, stood]) => stood === 1
+      ),
+    inspect,
+    invalidations: notices.invalidations.stream
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The few commands that the store needs of a client, and the one place that
+ * knows `ioredis`.
+ *
+ * Every failure says whether what was asked may have happened all the same.
+ */
+import * as Effect from "effect/Effect"
+import { StoreError } from "../../CacheService.ts"
+import type { Script } from "./scripts.ts"
+
+export type Value = string | null
+
+/** What the store asks of Redis. Names of operations are for errors. */
+export interface Transport {
+  /** Whether keys lie on several nodes, so that a script may name those of one slot only. */
+  readonly cluster: boolean
+  /** The values of string keys. */
+  readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Value>, StoreError>
+  /** Runs a script at the node of its first key. */
+  readonly run: (
+    operation: string,
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | number>
+  ) => Effect.Effect<ReadonlyArray<unknown>, StoreError>
+  /** The same, acknowledged by as many replicas as were asked for. */
+  readonly runAcknowledged: Transport["run"]
+  /** Gives all keys that match a glob pattern, some at a time, of every primary. */
+  readonly walk: (
+    operation: string,
+    pattern: string,
+    each: (keys: ReadonlyArray<string>) => Effect.Effect<void, StoreError>
+  ) => Effect.Effect<void, StoreError>
+  readonly publish: (operation: string, channel: string, message: string) => Effect.Effect<void, StoreError>
+}
+
+/**
+ * What is used of a client of `ioredis`: a `Redis` or a `Cluster`.
+ *
+ * Written down here, so that programs without `ioredis` need not have its types.
+ */
+export interface Client {
+  readonly isCluster: boolean
+  readonly status: string
+  readonly options: object
+  get(key: string): Promise<string | null>
+  mget(keys: Array<string>): Promise<Array<string | null>>
+  eval(source: string, numberOfKeys: number, ...args: Array<string | number>): Promise<unknown>
+  evalsha(sha: string, numberOfKeys: number, ...args: Array<string | number>): Promise<unknown>
+  publish(channel: string, message: string): Promise<unknown>
+  subscribe(...channels: Array<string>): Promise<unknown>
+  pipeline(): Pipeline
+  call(command: string, ...args: Array<string | number>): Promise<unknown>
+  connect(): Promise<void>
+  disconnect(): void
+  on(event: string, listener: (...args: Array<never>) => void): unknown
+  off(event: string, listener: (...args: Array<never>) => void): unknown
+}
+
+interface Pipeline {
+  evalsha(sha: string, numberOfKeys: number, ...args: Array<string | number>): Pipeline
+  eval(source: string, numberOfKeys: number, ...args: Array<string | number>): Pipeline
+  call(command: string, ...args: Array<string | number>): Pipeline
+  exec(): Promise<Array<[Error | null, unknown]> | null>
+}
+
+/** A cluster's client also knows its nodes. */
+export const primariesOf = (client: Client): ReadonlyArray<Client> =>
+  client.isCluster ? (client as unknown as { nodes(role: "master"): Array<Client> }).nodes("master") : [client]
+
+// -----------------------------------------------------------------------------
+// errors
+// -----------------------------------------------------------------------------
+
+// The server said so before it did anything.
+const refusals =
+  /^(?:OOM|READONLY|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|MISCONF|BUSY|TRYAGAIN|CROSSSLOT|NOSCRIPT|DENIED)\b/
+
+// The command never left this process.
+const unsent = /enableOfflineQueue|Cluster isn't ready|None of startup nodes|ECONNREFUSED|ENOTFOUND/
+
+/** An error of the client without the command's arguments: those may be payloads or secrets. */
+const bare = (error: unknown): Error => {
+  const message = error instanceof Error ? error.message : String(error)
+  const copy = new Error(message.replace(/, with args beginning with:.*$/s, ""))
+  if (error instanceof Error) copy.name = error.name
+  return copy
+}
+
+/** A script may have done a part of its work before it failed; what the server refused as a whole did not happen. */
+export const toStoreError = (operation: string, error: unknown): StoreError => {
+  const cause = bare(error)
+  return new StoreError({
+    operation,
+    reason: "Unavailable",
+    mayHaveHappened: !refusals.test(cause.message) && !unsent.test(cause.message),
+    cause
+  })
+}
+
+export const malformed = (operation: string, answer: unknown): StoreError =>
+  new StoreError({
+    operation,
+    reason: "Malformed",
+    mayHaveHappened: true,
+    cause: new Error(`an answer of type ${Array.isArray(answer) ? "array" : typeof answer}`)
+  })
+
+// -----------------------------------------------------------------------------
+// ioredis
+// -----------------------------------------------------------------------------
+
+const ask = <A>(operation: string, send: () => Promise<A>): Effect.Effect<A, StoreError> =>
+  Effect.callback<A, StoreError>((resume) => {
+    let sent: Promise<A>
+    try {
+      sent = send()
+    } catch (error) {
+      return resume(Effect.fail(toStoreError(operation, error)))
+    }
+    sent.then(
+      (answer) => resume(Effect.succeed(answer)),
+      (error) => resume(Effect.fail(toStoreError(operation, error)))
+    )
+  })
+
+const toHex = (bytes: ArrayBuffer): string =>
+  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+/** Names of scripts by which the server remembers them. */
+export type Hashes = ReadonlyMap<Script, string>
+
+export const hashAll = (scripts: Iterable<Script>): Effect.Effect<Hashes> =>
+  Effect.promise(async () => {
+    const hashes = new Map<Script, string>()
+    for (const script of scripts) {
+      hashes.set(script, toHex(await crypto.subtle.digest("SHA-1", new TextEncoder().encode(script.source))))
+    }
+    return hashes
+  })
+
+const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT")
+
+/** So many replicas must have acknowledged a write within so many milliseconds. */
+export interface Acknowledgement {
+  readonly replicas: number
+  readonly within: number
+}
+
+const keysPerScan = 500
+
+/**
+ * A transport on a client of `ioredis`; `writer` is used for what replicas must
+ * acknowledge: `WAIT` holds up what comes after it on the same connection.
+ */
+export const make = (
+  client: Client,
+  options: { readonly writer: Client; readonly acknowledgement: Acknowledgement | undefined; readonly hashes: Hashes }
+): Transport => {
+  const { acknowledgement, writer } = options
+  const hashFor = (script: Script): string => options.hashes.get(script)!
+
+  const get: Transport["get"] = client.isCluster
+    ? (operation, keys) =>
+      keys.length === 1
+        ? Effect.map(ask(operation, () => client.get(keys[0]!)), (value) => [value])
+        : ask(operation, () => Promise.all(keys.map((key) => client.get(key))))
+    : (operation, keys) =>
+      Effect.flatMap(
+        ask(operation, () => client.mget(keys as Array<string>)),
+        (values) =>
+          Array.isArray(values) && values.length === keys.length
+            ? Effect.succeed(values)
+            : Effect.fail(malformed(operation, values))
+      )
+
+  const runOn = (
+    operation: string,
+    { by, script }: { readonly by: Client; readonly script: Script },
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | number>
+  ): Effect.Effect<unknown, StoreError> =>
+    ask(operation, () =>
+      by.evalsha(hashFor(script), keys.length, ...keys, ...args).catch((error) => {
+        // Forgotten by the server: sent as a whole once, it is remembered again.
+        if (isUnknownScript(error)) return by.eval(script.source, keys.length, ...keys, ...args)
+        throw error
+      }))
+
+  const checked = (operation: string, answer: unknown): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
+    Array.isArray(answer) && typeof answer[0] === "string"
+      ? Effect.succeed(answer)
+      : Effect.fail(malformed(operation, answer))
+
+  const run: Transport["run"] = (operation, script, keys, args) =>
+    Effect.flatMap(runOn(operation, { by: client, script }, keys, args), (answer) => checked(operation, answer))
+
+  const acknowledged = (
+    operation: string,
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | number>,
+    { replicas, within }: Acknowledgement
+  ): Effect.Effect<ReadonlyArray<unknown>, StoreError> => {
+    const send = (known: boolean) => {
+      const pipeline = writer.pipeline()
+      const sent = known
+        ? pipeline.evalsha(hashFor(script), keys.length, ...keys, ...args)
+        : pipeline.eval(script.source, keys.length, ...keys, ...args)
+      return sent.call("WAIT", replicas, within).exec().then((answers) => {
+        const [done, waited] = answers ?? []
+        if (done === undefined || waited === undefined) throw new Error("no answer")
+        if (done[0] !== null) throw done[0]
+        if (waited[0] !== null) throw waited[0]
+        return [done[1], waited[1]] as const
+      })
+    }
+    return Effect.flatMap(
+      ask(operation, () => send(true).catch((error) => isUnknownScript(error) ? send(false) : Promise.reject(error))),
+      ([answer, count]) =>
+        typeof count === "number" && count >= replicas
+          ? checked(operation, answer)
+          : Effect.fail(
+            new StoreError({
+              operation,
+              reason: "Unavailable",
+              mayHaveHappened: true,
+              cause: new Error(`${count} of ${replicas} replicas acknowledged`)
+            })
+          )
+    )
+  }
+
+  const walkOne = (
+    node: Client,
+    operation: string,
+    pattern: string,
+    each: (keys: ReadonlyArray<string>) => Effect.Effect<void, StoreError>
+  ): Effect.Effect<void, StoreError> => {
+    const from = (cursor: string): Effect.Effect<void, StoreError> =>
+      Effect.flatMap(
+        ask(operation, () => node.call("SCAN", cursor, "MATCH", pattern, "COUNT", keysPerScan)),
+        (answer) => {
+          if (!Array.isArray(answer) || !Array.isArray(answer[1])) return Effect.fail(malformed(operation, answer))
+          const [next, keys] = answer as [unknown, Array<string>]
+          const seen = keys.length === 0 ? Effect.void : each(keys)
+          return String(next) === "0" ? seen : Effect.flatMap(seen, () => from(String(next)))
+        }
+      )
+    return from("0")
+  }
+
+  return {
+    cluster: client.isCluster,
+    get,
+    run,
+    runAcknowledged: acknowledgement === undefined
+      ? run
+      : (operation, script, keys, args) => acknowledged(operation, script, keys, args, acknowledgement),
+    walk: (operation, pattern, each) =>
+      Effect.suspend(() => {
+        const primaries = primariesOf(client)
+        return primaries.length === 0
+          ? Effect.fail(toStoreError(operation, new Error("Cluster isn't ready")))
+          : Effect.forEach(primaries, (node) => walkOne(node, operation, pattern, each), {
+            concurrency: "unbounded",
+            discard: true
+          })
+      }),
+    publish: (operation, channel, message) => Effect.asVoid(ask(operation, () => client.publish(channel, message)))
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * What is written to Redis, and how it is read again. Nothing that is read is
+ * trusted: it has the shape that was written, or it is unreadable.
+ */
+import type { Entry } from "../../CacheService.ts"
+import type { Dependency } from "../../Dependency.ts"
+import * as Invalidation from "../../Invalidation.ts"
+import type * as Key from "../../Key.ts"
+import type * as Plan from "../../Plan.ts"
+import type { Mode } from "../../Verdict.ts"
+
+/**
+ * The names of keys and channels. A stored key or dependency stands in braces,
+ * which are escaped in it: a cluster keeps an entry and its lease together, and
+ * no name can be taken for another.
+ */
+export class Names {
+  readonly journal: string
+  readonly fences: string
+  readonly probe: string
+  readonly released: string
+  readonly invalidated: string
+  private readonly entries: string
+  private readonly leases: string
+  private readonly markers: string
+
+  constructor(prefix: string) {
+    this.entries = `${prefix}:e:{`
+    this.leases = `${prefix}:l:{`
+    this.markers = `${prefix}:m:{`
+    this.journal = `${prefix}:j:{journal}`
+    this.fences = `${prefix}:f:{journal}`
+    this.probe = `${prefix}:p:{probe}`
+    this.released = `${prefix}:released`
+    this.invalidated = `${prefix}:invalidated`
+  }
+
+  entry(key: string): string {
+    return `${this.entries}${key}}`
+  }
+
+  lease(key: string): string {
+    return `${this.leases}${key}}`
+  }
+
+  marker(name: Dependency): string {
+    return `${this.markers}${name}}`
+  }
+
+  /** The stored key of an entry or a lease. */
+  keyOf(name: string): string | undefined {
+    const start = name.startsWith(this.entries)
+      ? this.entries.length
+      : name.startsWith(this.leases)
+      ? this.leases.length
+      : undefined
+    return start === undefined || !name.endsWith("}") ? undefined : name.slice(start, -1)
+  }
+
+  /** Glob patterns of leases, then of entries. What they find too much is compared again. */
+  globs(pattern: Key.Pattern | "everything"): readonly [string, string] {
+    const inside = pattern === "everything"
+      ? "*"
+      : [glob(pattern.name), ...pattern.parts.map((part) => part === undefined ? "*" : glob(part))].join(":")
+    return [`${glob(this.leases)}${inside}}`, `${glob(this.entries)}${inside}}`]
+  }
+}
+
+// Keys are escaped so that nothing in them means anything in a pattern; this does not rely on it.
+const glob = (text: string): string => text.replace(/[*?[\]\\^]/g, "\\$&")
+
+// -----------------------------------------------------------------------------
+// markers
+// -----------------------------------------------------------------------------
+
+/** What happened to a dependency between two looks at its marker. */
+export const changeBetween = (then: string, now: string | null | undefined): Mode | undefined => {
+  if (then === now) return undefined
+  if (now === undefined || now === null) return "hard"
+  return hardToken(then) === hardToken(now) ? "soft" : "hard"
+}
+
+const hardToken = (marker: string): string => {
+  const slash = marker.indexOf("/")
+  return slash < 0 ? marker : marker.slice(0, slash)
+}
+
+/** When a marker was last replaced, in milliseconds of the server's clock: its token begins with it. */
+export const replacedAt = (marker: string): number | undefined => {
+  const micros = /^(?:.*\/)?(\d{16})/.exec(marker)
+  return micros === null ? undefined : Math.floor(Number(micros[1]) / 1000)
+}
+
+// -----------------------------------------------------------------------------
+// entries
+// -----------------------------------------------------------------------------
+
+/** An entry as it lies there. */
+export interface Written {
+  readonly token: string
+  readonly softened: boolean
+  readonly stamp: Plan.Stamp
+  /** The tokens of the stamp's dependencies, in their order. */
+  readonly vector: ReadonlyArray<string>
+  readonly payload: unknown
+}
+
+const none: ReadonlyArray<never> = []
+
+// No definition has this shape, and nothing decodes from it: the interpreter counts it as unreadable, and drops it.
+const unreadable = (token: string): Written => ({
+  token,
+  softened: false,
+  stamp: { storedAt: 0, duration: 0, jitter: 0, versions: {}, dependencies: none, shape: "unreadable", failure: false },
+  vector: none,
+  payload: undefined
+})
+
+/** The facts of a load in one line. */
+export const writeFacts = (stamp: Plan.Stamp): string =>
+  JSON.stringify([
+    stamp.storedAt,
+    stamp.duration,
+    stamp.jitter,
+    stamp.shape,
+    stamp.failure ? 1 : 0,
+    stamp.dependencies,
+    stamp.versions
+  ])
+
+const isNumber = (u: unknown): u is number => typeof u === "number"
+
+const isStrings = (u: unknown): u is ReadonlyArray<string> =>
+  Array.isArray(u) && u.every((one) => typeof one === "string")
+
+const isVersions = (u: unknown): u is Plan.Stamp["versions"] =>
+  typeof u === "object" && u !== null && !Array.isArray(u) &&
+  Object.values(u).every((version) => typeof version === "string" || typeof version === "number")
+
+const readFacts = (text: string): Plan.Stamp | undefined => {
+  let facts: unknown
+  try {
+    facts = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (!Array.isArray(facts) || facts.length !== 7) return undefined
+  const [storedAt, duration, jitter, shape, failure, dependencies, versions] = facts as ReadonlyArray<unknown>
+  return isNumber(storedAt) && isNumber(duration) && isNumber(jitter) && typeof shape === "string" &&
+      isStrings(dependencies) && isVersions(versions)
+    ? {
+      storedAt,
+      duration,
+      jitter,
+      shape,
+      failure: failure === 1,
+      dependencies: dependencies as ReadonlyArray<Dependency>,
+      versions
+    }
+    : undefined
+}
+
+/** Reads what lies under an entry's key. */
+export const readEntry = (text: string): Written => {
+  const flag = text[0]
+  const endOfToken = text.indexOf("\n")
+  if ((flag !== "A" && flag !== "a") || endOfToken < 0) return unreadable("")
+  const token = text.slice(1, endOfToken)
+  const endOfVector = text.indexOf("\n", endOfToken + 1)
+  const endOfFacts = endOfVector < 0 ? -1 : text.indexOf("\n", endOfVector + 1)
+  if (endOfFacts < 0) return unreadable(token)
+  const stamp = readFacts(text.slice(endOfVector + 1, endOfFacts))
+  if (stamp === undefined) return unreadable(token)
+  const vector = endOfVector === endOfToken + 1 ? none : text.slice(endOfToken + 1, endOfVector).split(",")
+  if (vector.length !== stamp.dependencies.length) return unreadable(token)
+  return { token, softened: flag === "a", stamp, vector, payload: text.slice(endOfFacts + 1) }
+}
+
+/** What became of an entry's dependencies, where a marker is given for each. */
+export const changesOf = (
+  { stamp, vector }: Pick<Written, "stamp" | "vector">,
+  markerOf: (name: Dependency) => string | null | undefined
+): Entry["changed"] => {
+  let changed: Map<Dependency, Mode> | undefined
+  for (let i = 0; i < vector.length; i++) {
+    const name = stamp.dependencies[i]!
+    const mode = changeBetween(vector[i]!, markerOf(name))
+    if (mode !== undefined) (changed ??= new Map()).set(name, mode)
+  }
+  return changed
+}
+
+// -----------------------------------------------------------------------------
+// invalidations
+// -----------------------------------------------------------------------------
+
+type Modes = ReadonlyArray<readonly [string, "h" | "s"]>
+
+const writeModes = (all: ReadonlyMap<string, Mode>): Modes =>
+  [...all].map(([name, mode]) => [name, mode === "hard" ? "h" : "s"])
+
+/** An invalidation as text. */
+export const writeInvalidation = (batch: Invalidation.Invalidation): string =>
+  JSON.stringify({
+    k: writeModes(batch.keys),
+    d: writeModes(batch.dependencies),
+    p: [...batch.patterns.values()].map(({ mode, pattern }) => [
+      pattern.name,
+      pattern.parts.map((part) => part ?? null),
+      mode === "hard" ? "h" : "s"
+    ]),
+    e: batch.everything === undefined ? "" : batch.everything === "hard" ? "h" : "s"
+  })
+
+const inMode = (mode: unknown, batch: Invalidation.Invalidation): Invalidation.Invalidation =>
+  mode === "s" ? Invalidation.soft(batch) : batch
+
+const readModes = (
+  all: unknown,
+  make: (name: string) => Invalidation.Invalidation
+): ReadonlyArray<Invalidation.Invalidation> =>
+  (all as Modes).map(([name, mode]) => {
+    if (typeof name !== "string" || name === "") throw new TypeError("no name")
+    return inMode(mode, make(name))
+  })
+
+const readPattern = (one: unknown): Invalidation.Invalidation => {
+  const [name, parts, mode] = one as readonly [string, ReadonlyArray<string | null>, string]
+  if (typeof name !== "string" || !parts.every((part) => part === null || typeof part === "string")) {
+    throw new TypeError("no pattern")
+  }
+  return inMode(mode, Invalidation.pattern({ name, parts: parts.map((part) => part ?? undefined) }))
+}
+
+/** Undefined if the text is no invalidation. */
+export const readInvalidation = (text: string): Invalidation.Invalidation | undefined => {
+  try {
+    const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
+    return Invalidation.combineAll([
+      ...readModes(k, (key) => Invalidation.keys(key)),
+      ...readModes(d, (name) => Invalidation.dependencies(name as Dependency)),
+      ...(p as ReadonlyArray<unknown>).map(readPattern),
+      ...(e === "h" || e === "s" ? [inMode(e, Invalidation.everything)] : [])
+    ])
+  } catch {
+    return undefined
+  }
+}
