@@ -247,12 +247,21 @@ const allScripts = Object.values(Scripts).filter((one): one is Scripts.Script =>
 const randomId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")
 
-const defaultRetry = Schedule.exponential("20 millis")
+// Some 600 ms in all: a connection that broke is there again, or the server is away.
+const defaultRetry = Schedule.both(Schedule.exponential("20 millis"), Schedule.recurs(5))
 
-// Repeating is safe; what the server answered otherwise it would answer again.
+// Repeating is safe. Whatever the last attempt met, an earlier one may have happened.
 const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["retry"]>): CacheService.CacheStore => {
   const again = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
-    Effect.retry(effect, { schedule: retry, while: ({ reason }) => reason === "Unavailable" })
+    Effect.suspend(() => {
+      let mayHaveHappened = false
+      const attempt = Effect.mapError(effect, (error) => {
+        mayHaveHappened ||= error.mayHaveHappened
+        const { cause, operation, reason } = error
+        return new CacheService.StoreError({ operation, reason, mayHaveHappened, cause })
+      })
+      return Effect.retry(attempt, { schedule: retry, while: ({ reason }) => reason === "Unavailable" })
+    })
   return {
     ...store,
     invalidate: (batch) => again(store.invalidate(batch)),

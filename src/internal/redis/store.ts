@@ -19,7 +19,6 @@
  * looks for fences after it has the lease.
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { LRUCache } from "lru-cache"
 import type {
@@ -43,6 +42,7 @@ import type { Mode } from "../../Verdict.ts"
 import type { Broadcast } from "../broadcast.ts"
 import * as Scripts from "./scripts.ts"
 import type { Script } from "./scripts.ts"
+import { ServerClock, ticks } from "./serverClock.ts"
 import { malformed, type Transport, type Value } from "./transport.ts"
 import * as Wire from "./wire.ts"
 
@@ -127,8 +127,6 @@ const longestRemembered = 65_536
 
 const mostRemembered = 100_000
 
-const realClock = Context.get(Context.empty() as Context.Context<never>, Clock.Clock)
-
 const noNames: ReadonlyArray<Dependency> = []
 
 const list = (all: ReadonlyArray<string | number>): ReadonlyArray<string | number> => [all.length, ...all]
@@ -200,14 +198,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // the server's clock
   // ---------------------------------------------------------------------------
 
-  let offset: number | undefined
-
-  // The truth lies between what the server said and what it would say when the answer came: the estimate moves only as
-  // far as an answer demands. A clock of a test is told once, so that ages move with it.
-  const learn = (clock: Clock.Clock, server: number, sent: number, received: number): void => {
-    if (offset === undefined) offset = Math.round(server - (sent + received) / 2)
-    else if (clock === realClock) offset = Math.min(Math.max(offset, server - received), server - sent)
-  }
+  const time = new ServerClock()
 
   const run = (
     operation: string,
@@ -218,20 +209,16 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   ): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const sent = clock.currentTimeMillisUnsafe()
+      const sent = ticks(clock)
       return Effect.flatMap(send(operation, script, keys, args), (answer) => {
         const server = Number(answer[0])
         if (!Number.isFinite(server)) return Effect.fail(malformed(operation, answer))
-        learn(clock, server, sent, clock.currentTimeMillisUnsafe())
+        time.learn(clock, server, sent, ticks(clock))
         return Effect.succeed(answer)
       })
     })
 
-  /** Ages cannot be told before the server's time was heard once. */
-  const knowingTime = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Effect.suspend(() =>
-      offset === undefined ? Effect.andThen(run("read", Scripts.timeNow, [names.probe], []), effect) : effect
-    )
+  const askTime = Effect.asVoid(run("time", Scripts.timeNow, [names.probe], []))
 
   // ---------------------------------------------------------------------------
   // reading
@@ -290,7 +277,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   }
 
   const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>
-    Effect.suspend(() => offset === undefined ? knowingTime(readOnce(address)) : readOnce(address))
+    // Ages cannot be told before the server's time was heard once.
+    Effect.suspend(() => time.isKnown ? readOnce(address) : Effect.andThen(askTime, readOnce(address)))
 
   // ---------------------------------------------------------------------------
   // loading
@@ -711,7 +699,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   return {
     name: "redis",
     payload: "text",
-    offset: () => offset ?? 0,
+    offset: () => 0,
+    now: (clock) => time.now(clock),
     read,
     begin,
     commit: ({ key }, lease, draft) =>

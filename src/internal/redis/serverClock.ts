@@ -1,0 +1,37 @@
+/**
+ * The server's clock, seen from this process.
+ *
+ * It is told by the monotonic clock since the last answers: the wall clock of
+ * this process may be wrong by hours, or be set while an entry is served, and
+ * takes no part.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+
+const realClock = Context.get(Context.empty(), Clock.Clock)
+
+/** Milliseconds of the monotonic clock, which begins anywhere and is never set. */
+export const ticks = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+export class ServerClock {
+  private ahead: number | undefined
+
+  get isKnown(): boolean {
+    return this.ahead !== undefined
+  }
+
+  /**
+   * The server said `server` to what was sent and answered at these ticks. The
+   * truth lies between what it said and what it would say when the answer came,
+   * so the estimate moves only as far as an answer demands. The clock of a test
+   * is told once: ages then move with it, and not with real time.
+   */
+  learn(clock: Clock.Clock, server: number, sent: number, received: number): void {
+    if (this.ahead === undefined) this.ahead = server - (sent + received) / 2
+    else if (clock === realClock) this.ahead = Math.min(Math.max(this.ahead, server - received), server - sent + 1)
+  }
+
+  now(clock: Clock.Clock): number {
+    return Math.round(ticks(clock) + (this.ahead ?? 0))
+  }
+}
