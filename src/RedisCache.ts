@@ -248,7 +248,7 @@ const randomId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 // Some 600 ms in all: a connection that broke is there again, or the server is away.
-const defaultRetry = Schedule.both(Schedule.exponential("20 millis"), Schedule.recurs(5))
+const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
 // Repeating is safe. Whatever the last attempt met, an earlier one may have happened.
 const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["retry"]>): CacheService.CacheStore => {
