@@ -456,13 +456,14 @@ return { now, stood and 1 or 0 }
 `
 )
 
-/** KEYS: lease. Gives it up if it is the caller's. */
+/** KEYS: lease. Gives it up if it is the caller's, and tells whether it was. */
 export const abandonLease = script(
   "abandon",
   `
 local channel, token = arg(), arg()
-if held(KEYS[1]) == token then release(KEYS[1], channel) end
-return { now }
+if held(KEYS[1]) ~= token then return { now, 0 } end
+release(KEYS[1], channel)
+return { now, 1 }
 `
 )
 

@@ -424,8 +424,11 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     )
   }
 
-  const abandon = (key: string, token: Token): Effect.Effect<void, StoreError> =>
-    Effect.asVoid(run("abandon", Scripts.abandonLease, [names.lease(key)], [names.released, token]))
+  const giveUp = (operation: string, key: string, token: Token): Effect.Effect<boolean, StoreError> =>
+    Effect.map(
+      run(operation, Scripts.abandonLease, [names.lease(key)], [names.released, token]),
+      ([, mine]) => mine === 1
+    )
 
   const commitInSteps = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
@@ -440,10 +443,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
           ...list(found),
           ...list([])
         ])
-        if (quiet !== 1) {
-          yield* abandon(key, lease.token)
-          return "invalidated"
-        }
+        if (quiet !== 1) return (yield* giveUp("commit", key, lease.token)) ? "invalidated" : "lost"
       }
       const [, stored, kept] = yield* run("commit", Scripts.storeEntry, [names.entry(key), names.lease(key)], [
         names.released,
@@ -705,7 +705,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     begin,
     commit: ({ key }, lease, draft) =>
       Effect.suspend(() => (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft)),
-    abandon: ({ key }, token) => abandon(key, token),
+    abandon: ({ key }, token) => Effect.asVoid(giveUp("abandon", key, token)),
     released,
     invalidate: (batch) => told(batch, invalidate(batch)),
     sweep: (which, mode) =>
