@@ -1,0 +1,56 @@
+/**
+ * What servers leave behind, and who takes it away: this process has one folder
+ * for all servers that it starts, and a watcher that outlives it. The watcher
+ * holds a pipe to this process; when that closes, however this process ended,
+ * it kills what still runs and removes the folder.
+ */
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import type * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+
+/** Every server leads a process group of its own, so what it forked to save its data ends with it. */
+const watcher = `
+trap "" INT TERM HUP
+cat > /dev/null
+for pid in "$1"/*/pid; do
+  [ -f "$pid" ] && kill -9 "-$(cat "$pid")"
+done
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  rm -rf "$1" && break
+  sleep 0.1
+done
+`
+
+let root: string | undefined
+
+const makeRoot = (): string => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cache-algebra-"))
+  // A group of its own: Ctrl-C in a terminal is for this process.
+  const child = spawn("sh", ["-c", watcher, "watcher", folder], {
+    cwd: "/",
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"]
+  })
+  child.on("error", (error) => {
+    throw error
+  })
+  // It is to wait for this process, not this process for it.
+  child.unref()
+  ;(child.stdin as net.Socket).unref()
+  return folder
+}
+
+/** A new folder of a server, which is removed at the latest after this process has ended. */
+export const makeFolder = (): string => {
+  root ??= makeRoot()
+  return fs.mkdtempSync(path.join(root, "server-"))
+}
+
+/** Says whom the watcher is to kill; nobody if undefined. */
+export const notePid = (folder: string, pid: number | undefined): void => {
+  const file = path.join(folder, "pid")
+  if (pid === undefined) fs.rmSync(file, { force: true })
+  else fs.writeFileSync(file, String(pid))
+}
