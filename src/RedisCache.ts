@@ -312,13 +312,14 @@ const lookAround = (
 }
 
 const makePrepared = Effect.fnUntraced(function*(
-  prepared: Prepared
+  prepared: Prepared,
+  limit: number | undefined
 ): Effect.fn.Return<CacheService.CacheStore, never, Scope.Scope> {
   const { acknowledgement, patience, retry, settings, target } = prepared
   const client = yield* Connect.open(target, patience)
   const writer = acknowledgement === undefined ? client : yield* Connect.beside(client, patience)
   const hashes = yield* Transport.hashAll(allScripts)
-  const transport = Transport.make(client, { writer, acknowledgement, hashes })
+  const transport = Transport.make(client, { writer, acknowledgement, hashes, limit })
   const notices = yield* Connect.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared)
   return retrying({ ...Store.make(transport, settings, notices), trusted: prepared.trusted }, retry)
@@ -333,7 +334,7 @@ const makePrepared = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const makeStore = (options: Options): Effect.Effect<CacheService.CacheStore, never, Scope.Scope> =>
-  makePrepared(prepare(options))
+  makePrepared(prepare(options), undefined)
 
 /**
  * A cache on Redis. It starts also when the server cannot be reached: reads
@@ -351,8 +352,10 @@ export const layer = (options: Options): Layer.Layer<CacheService.CacheService> 
     ...(failures === undefined ? {} : { failures }),
     ...(openFor === undefined ? {} : { openFor })
   }
-  const store = makeStore(options)
-  return CacheService.layer(Effect.map(store, (made) => CacheService.guard(made, limits)))
+  const prepared = prepare(options)
+  return CacheService.layer(
+    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, limits))
+  )
 }
 
 /**

@@ -67,7 +67,7 @@ end
 local function tokenOf(entry)
   local head = redis.pcall('GETRANGE', entry, 0, 255)
   if type(head) == 'table' then redis.call('DEL', entry); return nil end
-  return string.match(head, '^[Aa]([^\\n]*)\\n')
+  return string.match(head, '^[Aa]([ -~]*)\\n')
 end
 
 local function held(lease)
@@ -113,16 +113,17 @@ local function take(entry, lease, channel, token, seen, drop, force, length, nam
   return 'leased', ''
 end
 
--- A journal that is missing begins another epoch, and can answer for nothing before it.
+-- A journal that is missing, or whose numbers cannot be counted on, begins another epoch: it answers for nothing before.
 local function position(journal, nonce, life)
   local first = redis.pcall('ZRANGE', journal, 0, 0)
-  if first.err or string.sub(first[1] or '', 1, 1) ~= '@' then
+  local last = not first.err and tonumber(redis.call('ZRANGE', journal, -1, -1, 'WITHSCORES')[2])
+  if not last or not (last >= 0 and last < 2 ^ 52) or string.sub(first[1], 1, 1) ~= '@' then
     redis.call('DEL', journal)
     redis.call('ZADD', journal, -1, '@' .. us .. nonce, 0, '!')
     redis.call('PEXPIRE', journal, life)
-    first = { '@' .. us .. nonce }
+    first, last = { '@' .. us .. nonce }, 0
   end
-  return first[1], string.format('%.0f', redis.call('ZRANGE', journal, -1, -1, 'WITHSCORES')[2])
+  return first[1], string.format('%.0f', last)
 end
 
 local function quiet(journal, epoch, sequence, names)
@@ -182,6 +183,13 @@ local function standing(fences)
     end
   end
   return stand
+end
+
+local function open(fences, id, length, over, life)
+  local value = string.format('%.0f', ms + length) .. ' ' .. over
+  if type(redis.pcall('HLEN', fences)) == 'table' then redis.call('DEL', fences) end
+  redis.call('HSET', fences, id, value)
+  lasts(fences, length + life)
 end
 
 local function stands(fences, id)
@@ -305,13 +313,13 @@ return { now, count }
 /** KEYS: journal, fences, entry and lease of each key, a marker a name. */
 export const fence = script(
   "fence",
+  fencing,
   noting,
   removing,
   `
 local channel, id, length, over = arg(), arg(), number(), arg()
 local nonce, life, journalLife, limit, keys, names = arg(), number(), arg(), number(), number(), list()
-redis.call('HSET', KEYS[2], id, string.format('%.0f', ms + length) .. ' ' .. over)
-lasts(KEYS[2], length + life)
+open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
 for i = 1, keys do remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, 'hard') end
 for i = 1, #names do replace(KEYS[2 + 2 * keys + i], 'hard', nonce, life) end
@@ -425,11 +433,11 @@ return { now, remove(KEYS[1], KEYS[2], channel, mode) }
 /** KEYS: journal, fences. Opens a fence, and notes what it is over. */
 export const openFence = script(
   "open",
+  fencing,
   noting,
   `
 local id, length, over, nonce, life, journalLife, limit, names = arg(), number(), arg(), arg(), number(), arg(), number(), list()
-redis.call('HSET', KEYS[2], id, string.format('%.0f', ms + length) .. ' ' .. over)
-lasts(KEYS[2], length + life)
+open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
 return { now }
 `
@@ -507,6 +515,7 @@ try('ZRANGE', key, 0, 0)
 try('ZREMRANGEBYRANK', key, 0, 0)
 redis.pcall('DEL', key)
 try('HSET', key, 'a', '1')
+try('HLEN', key)
 try('HGET', key, 'a')
 try('HGETALL', key)
 try('HDEL', key, 'a')

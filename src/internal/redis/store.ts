@@ -79,6 +79,8 @@ interface Captured extends Lease {
 /** What is remembered of a key: which markers to ask for, and the entry as it was last seen, ready to be served. */
 interface Remembered {
   readonly names: ReadonlyArray<Dependency>
+  /** Where the entry and its markers lie. */
+  readonly places: ReadonlyArray<string>
   readonly text: string | undefined
   readonly written: Wire.Written
   memo: unknown
@@ -126,6 +128,7 @@ const chunkSize = 200
 const longestRemembered = 65_536
 
 const mostRemembered = 100_000
+const bytesOfNames = 8_388_608
 
 const noNames: ReadonlyArray<Dependency> = []
 
@@ -185,9 +188,9 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const longest = Math.floor(settings.longest)
   const remembered = new LRUCache<string, Remembered>({
     max: mostRemembered,
-    // What was parsed takes about as much again as the text.
-    maxSize: Math.max(1, settings.remember),
-    sizeCalculation: ({ names, text }) => 200 + names.length * 50 + (text === undefined ? 0 : 4 * text.length)
+    // What was parsed takes about as much again as the text; names are remembered also where no text is.
+    maxSize: settings.remember + bytesOfNames,
+    sizeCalculation: ({ names, text }) => 300 + names.length * 200 + (text === undefined ? 0 : 4 * text.length)
   })
 
   // Tells tokens apart that are made in the same microsecond.
@@ -224,11 +227,17 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // reading
   // ---------------------------------------------------------------------------
 
+  const placesFor = (key: string, all: ReadonlyArray<Dependency>): ReadonlyArray<string> => [
+    names.entry(key),
+    ...all.map((name) => names.marker(name))
+  ]
+
   const remember = (key: string, text: string): Remembered => {
     const written = Wire.readEntry(text)
     const keep = text.length <= longestRemembered && settings.remember > 0
     const record: Remembered = {
       names: written.stamp.dependencies,
+      places: placesFor(key, written.stamp.dependencies),
       text: keep ? text : undefined,
       // The payload would be kept by the record otherwise.
       written,
@@ -271,9 +280,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const readOnce = (address: Address): Effect.Effect<Entry | undefined, StoreError> => {
     const last = remembered.get(address.key)
     const asked = last?.names ?? knownOf(address)
-    const keys = [names.entry(address.key)]
-    for (const name of asked) keys.push(names.marker(name))
-    return Effect.flatMap(transport.get("read", keys), (values) => see(address.key, asked, values, last))
+    const places = last?.places ?? placesFor(address.key, asked)
+    return Effect.flatMap(transport.get("read", places), (values) => see(address.key, asked, values, last))
   }
 
   const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>
@@ -358,23 +366,22 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       return { answer, other, lease: captured(request.token, known, tokens, position) } satisfies Taken
     })
 
-  const begin = (address: Address, request: Begin): Effect.Effect<Begun, StoreError> =>
+  const begin = (address: Address, request: Begin, turns = 4): Effect.Effect<Begun, StoreError> =>
     Effect.suspend(() => {
-      const known = address.known
       const begun: Effect.Effect<Taken, StoreError> = (split ? beginInSteps : beginAtOnce)(
         address,
         request,
-        known,
+        address.known,
         newNonce()
       )
       return Effect.flatMap(begun, ({ answer, lease, other }): Effect.Effect<Begun, StoreError> => {
         if (answer === "leased" && lease !== undefined) return Effect.succeed({ _tag: "Leased", lease })
         if (answer === "busy" && typeof other === "string") return Effect.succeed({ _tag: "Busy", token: other })
-        if (answer !== "found") return Effect.fail(malformed("begin", answer))
+        if (answer !== "found" || turns === 0) return Effect.fail(malformed("begin", answer))
         return Effect.flatMap(read(address), (entry) =>
-          // It may be gone again.
+          // What was found may be gone again.
           entry === undefined || entry.token === request.seen
-            ? begin(address, request)
+            ? begin(address, request, turns - 1)
             : Effect.succeed({ _tag: "Found", entry }))
       })
     })
@@ -702,7 +709,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     offset: () => 0,
     now: (clock) => time.now(clock),
     read,
-    begin,
+    begin: (address, request) => begin(address, request),
     commit: ({ key }, lease, draft) =>
       Effect.suspend(() => (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft)),
     abandon: ({ key }, token) => Effect.asVoid(giveUp("abandon", key, token)),

@@ -5,7 +5,10 @@
  * Every failure says whether what was asked may have happened all the same.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { StoreError } from "../../CacheService.ts"
+import { Deadline } from "../deadline.ts"
+import { together } from "./batch.ts"
 import type { Script } from "./scripts.ts"
 
 export type Value = string | null
@@ -150,29 +153,59 @@ export interface Acknowledgement {
 const keysPerScan = 500
 
 /**
- * A transport on a client of `ioredis`; `writer` is used for what replicas must
- * acknowledge: `WAIT` holds up what comes after it on the same connection.
+ * - `writer`: the client for what replicas must acknowledge: `WAIT` holds up what
+ *   comes after it on the same connection.
+ * - `limit`: milliseconds that a batch of reads may take.
  */
+export interface TransportOptions {
+  readonly writer: Client
+  readonly acknowledgement: Acknowledgement | undefined
+  readonly hashes: Hashes
+  readonly limit: number | undefined
+}
+
+/** Bounds what is sent in time: once for all that wait for it. */
+const within = (send: Transport["get"], limit: number | undefined): Transport["get"] => {
+  if (limit === undefined) return send
+  const deadline = new Deadline(limit)
+  return (operation, keys) =>
+    Effect.withFiber((fiber) =>
+      deadline.run(
+        send(operation, keys),
+        fiber,
+        (exit) => exit ?? Exit.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
+      )
+    )
+}
+
+// As `MGET` has it: what is no string is not there.
+const getString = (client: Client, key: string): Promise<Value> =>
+  client.get(key).catch((error) => {
+    if (error instanceof Error && error.message.startsWith("WRONGTYPE")) return null
+    throw error
+  })
+
+/** A transport on a client of `ioredis`. */
 export const make = (
   client: Client,
-  options: { readonly writer: Client; readonly acknowledgement: Acknowledgement | undefined; readonly hashes: Hashes }
+  options: TransportOptions
 ): Transport => {
-  const { acknowledgement, writer } = options
+  const { acknowledgement, limit, writer } = options
   const hashFor = (script: Script): string => options.hashes.get(script)!
 
-  const get: Transport["get"] = client.isCluster
-    ? (operation, keys) =>
-      keys.length === 1
-        ? Effect.map(ask(operation, () => client.get(keys[0]!)), (value) => [value])
-        : ask(operation, () => Promise.all(keys.map((key) => client.get(key))))
-    : (operation, keys) =>
-      Effect.flatMap(
-        ask(operation, () => client.mget(keys as Array<string>)),
-        (values) =>
-          Array.isArray(values) && values.length === keys.length
-            ? Effect.succeed(values)
-            : Effect.fail(malformed(operation, values))
-      )
+  const getAtOnce: Transport["get"] = (operation, keys) =>
+    Effect.flatMap(
+      ask(operation, () => client.mget(keys as Array<string>)),
+      (values) =>
+        Array.isArray(values) && values.length === keys.length
+          ? Effect.succeed(values)
+          : Effect.fail(malformed(operation, values))
+    )
+
+  const getEach: Transport["get"] = (operation, keys) =>
+    keys.length === 1
+      ? Effect.map(ask(operation, () => getString(client, keys[0]!)), (value) => [value])
+      : ask(operation, () => Promise.all(keys.map((key) => getString(client, key))))
 
   const runOn = (
     operation: string,
@@ -252,7 +285,7 @@ export const make = (
 
   return {
     cluster: client.isCluster,
-    get,
+    get: client.isCluster ? getEach : together(within(getAtOnce, limit)),
     run,
     runAcknowledged: acknowledgement === undefined
       ? run

@@ -160,12 +160,16 @@ const readFacts = (text: string): Plan.Stamp | undefined => {
     : undefined
 }
 
+// As the scripts have it: a byte that was changed must not make the same token two.
+const printable = /^[ -~]*$/
+
 /** Reads what lies under an entry's key. */
 export const readEntry = (text: string): Written => {
   const flag = text[0]
   const endOfToken = text.indexOf("\n")
   if ((flag !== "A" && flag !== "a") || endOfToken < 0) return unreadable("")
   const token = text.slice(1, endOfToken)
+  if (!printable.test(token)) return unreadable("")
   const endOfVector = text.indexOf("\n", endOfToken + 1)
   const endOfFacts = endOfVector < 0 ? -1 : text.indexOf("\n", endOfVector + 1)
   if (endOfFacts < 0) return unreadable(token)
