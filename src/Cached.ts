@@ -810,10 +810,14 @@ const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyE
   })
 }
 
+type ReadAnswer = Result.Result<CacheService.Entry | undefined, CacheService.StoreError>
+
+/** `first` is the store's answer to the first read, where it was asked already and no version had to be read before. */
 const resolve = Effect.fnUntraced(function*(
   definition: Definition,
   service: CacheService.CacheService,
-  address: Internal.KeyAddress
+  address: Internal.KeyAddress,
+  first: ReadAnswer | undefined
 ): Generator<AnyEffect, unknown, never> {
   const fiber = (yield* Effect.withFiber((self) => Effect.succeed(self))) as AnyFiber
   const read = new Read(definition, service, address, fiber)
@@ -821,10 +825,8 @@ const resolve = Effect.fnUntraced(function*(
   const soft = definition.softTimeout
   for (let round = 0; round < maxRounds;) {
     const versions = (yield* currentVersions(definition, address.input)) as Loads.Versions
-    const answer = (yield* Effect.result(service.store.read(address))) as Result.Result<
-      CacheService.Entry | undefined,
-      CacheService.StoreError
-    >
+    const answer: ReadAnswer = first ?? ((yield* Effect.result(service.store.read(address))) as ReadAnswer)
+    first = undefined
     if (Result.isFailure(answer)) {
       read.miss("Nothing")
       return yield* read.withoutStore(answer.failure, undefined)
@@ -883,7 +885,27 @@ const resolve = Effect.fnUntraced(function*(
   return yield* read.loadAlone(undefined)
 })
 
-/** The hot path: a fresh entry of this process, answered with what is stored. */
+/** What to serve if an entry is surely fresh, as nearly all are that are found. */
+const freshUnsafe = (
+  definition: Definition,
+  service: CacheService.CacheService,
+  address: Internal.KeyAddress,
+  entry: CacheService.Entry | undefined,
+  fiber: AnyFiber
+): AnyEffect | undefined => {
+  if (entry === undefined) return undefined
+  const { changed, memo, softened } = entry
+  if (
+    memo instanceof Internal.View && memo.definition === definition && changed === undefined && !softened &&
+    (memo.armed.surelyFreshUntil === Infinity || service.now(fiber) < memo.armed.surelyFreshUntil)
+  ) {
+    memo.counters.hits++
+    if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
+    return memo.exit as AnyEffect
+  }
+}
+
+/** The hot path: a fresh entry, answered with what is stored. */
 const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): AnyEffect => {
   const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
   let address: Internal.KeyAddress
@@ -892,24 +914,19 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
   } catch (error) {
     return Effect.die(error)
   }
-  if (!definition.hasVersions) {
-    const answer = service.store.read(address)
-    const entry = Exit.isExit(answer) && Exit.isSuccess(answer)
-      ? answer.value as CacheService.Entry | undefined
-      : undefined
-    if (entry !== undefined) {
-      const { changed, memo, softened } = entry
-      if (
-        memo instanceof Internal.View && memo.definition === definition && changed === undefined && !softened &&
-        (memo.armed.surelyFreshUntil === Infinity || service.now(fiber) < memo.armed.surelyFreshUntil)
-      ) {
-        memo.counters.hits++
-        if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
-        return memo.exit as AnyEffect
-      }
-    }
+  if (definition.hasVersions) return resolve(definition, service, address, undefined) as AnyEffect
+  const answer = service.store.read(address)
+  if (!Exit.isExit(answer)) {
+    return Effect.matchEffect(answer, {
+      onSuccess: (entry) =>
+        freshUnsafe(definition, service, address, entry, fiber) ??
+          resolve(definition, service, address, Result.succeed(entry)) as AnyEffect,
+      onFailure: (error) => resolve(definition, service, address, Result.fail(error)) as AnyEffect
+    })
   }
-  return resolve(definition, service, address) as AnyEffect
+  const entry = Exit.isSuccess(answer) ? answer.value as CacheService.Entry | undefined : undefined
+  return freshUnsafe(definition, service, address, entry, fiber) ??
+    resolve(definition, service, address, undefined) as AnyEffect
 }
 
 // -----------------------------------------------------------------------------
@@ -1106,7 +1123,7 @@ const loadTogetherAlone = (
 
 /** Answers one of several reads as a single one would be. */
 const finish = ({ attempt: { join, old }, read }: Want, filled: Filled): AnyEffect => {
-  const again = () => resolve(read.definition, read.service, read.address) as AnyEffect
+  const again = () => resolve(read.definition, read.service, read.address, undefined) as AnyEffect
   switch (filled._tag) {
     case "Landed":
       return filled.final ? read.conclude(filled.exit, old) : again()
