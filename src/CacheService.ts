@@ -36,21 +36,26 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
+import { Circuit, type Ticket } from "./internal/circuit.ts"
 import * as Counters from "./internal/counters.ts"
+import { Deadline, elapsed } from "./internal/deadline.ts"
 import { positiveMillis } from "./internal/duration.ts"
+import * as Kept from "./internal/undelivered.ts"
 import * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import type * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -284,8 +289,13 @@ export interface Inspection {
  *
  * - `payload`: `"value"` if the store keeps the value itself, `"text"` if it
  *   keeps what the codec wrote.
- * - `offset`: how far the store's clock is ahead of this process's `Clock`, in
- *   milliseconds.
+ * - `trusted`: whether what it gives was surely written by this program, so that
+ *   the checks of a schema may be left out when text is decoded.
+ * - `readsInTime`: whether a read ends within a limit of the store's own, so that
+ *   `guard` need not watch each.
+ * - `now`: milliseconds of the store's clock as this process knows it, where it
+ *   is another than the process's own. It should go on by the monotonic clock: a
+ *   wall clock may be set at any time.
  * - `released`: completes when that lease is no longer the key's. It may
  *   complete too early, never much too late.
  * - `invalidate`: keys and dependencies of the batch; gives how many entries it
@@ -305,7 +315,9 @@ export interface Inspection {
 export interface CacheStore {
   readonly name: string
   readonly payload: "value" | "text"
-  readonly offset: () => number
+  readonly trusted?: boolean
+  readonly readsInTime?: boolean
+  readonly now?: (clock: Clock.Clock) => number
   readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
   readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
   readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>
@@ -340,6 +352,7 @@ export interface CacheStore {
  * | `Refused` | a load was not stored: invalidated or lost |
  * | `Unreadable` | the store gave something that does not decode |
  * | `Invalidated` | an invalidation was acknowledged |
+ * | `Undelivered` | an invalidation was not acknowledged, for the `attempts`th time; it is kept |
  * | `StoreFailed` | an operation of the store failed |
  *
  * @category events
@@ -366,6 +379,12 @@ export type CacheEvent =
     readonly invalidation: Invalidation.Invalidation
     readonly entries: number | undefined
   }
+  | {
+    readonly _tag: "Undelivered"
+    readonly invalidation: Invalidation.Invalidation
+    readonly attempts: number
+    readonly error: StoreError
+  }
   | { readonly _tag: "StoreFailed"; readonly error: StoreError }
 
 // -----------------------------------------------------------------------------
@@ -373,8 +392,24 @@ export type CacheEvent =
 // -----------------------------------------------------------------------------
 
 /**
+ * An invalidation that the store has not acknowledged, and what is done about it.
+ *
+ * - `since`: when it failed first, in milliseconds of the store's clock.
+ * - `attempts`: how often it was tried.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Undelivered {
+  readonly invalidation: Invalidation.Invalidation
+  readonly since: number
+  readonly attempts: number
+}
+
+/**
  * A store and what this process keeps beside it.
  *
+ * - `store`: the store, without what an undelivered invalidation covers.
  * - `now`: milliseconds of the store's clock, seen from a fiber. It never goes
  *   back, so a clock that is set back cannot make an entry younger.
  * - `flights`: loads of this process, by the token of their lease.
@@ -382,6 +417,10 @@ export type CacheEvent =
  * - `counters`: by name of definition.
  * - `publish`: gives an event to those who listen, if anybody does.
  * - `scope`: what loads run in: released with the layer, which interrupts them.
+ * - `deliver`: applies an invalidation. What the store does not acknowledge is
+ *   kept, whether that fails or is interrupted.
+ * - `keep`: has an invalidation delivered later.
+ * - `undelivered`: what is kept, in the order in which it failed.
  *
  * @category models
  * @since 0.1.0
@@ -398,6 +437,9 @@ export interface CacheService {
   readonly publish: (event: CacheEvent) => void
   readonly events: Stream.Stream<CacheEvent>
   readonly scope: Scope.Scope
+  readonly deliver: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
+  readonly keep: (batch: Invalidation.Invalidation, error: StoreError) => Effect.Effect<void>
+  readonly undelivered: () => ReadonlyArray<Undelivered>
 }
 
 /**
@@ -441,12 +483,14 @@ const slack = 1000
 // Time never goes back, and goes on by what the monotonic clock says has passed: a clock that is set back must make no
 // entry younger, also when nobody looked at it for as long as it was set back.
 const makeNow = (store: CacheStore): CacheService["now"] => {
+  const { now } = store
+  if (now !== undefined) return (fiber) => now(fiber.getRef(Clock.Clock))
   let last = -Infinity
   let lastTicks = 0n
   let shift = 0
   return (fiber) => {
     const clock = fiber.getRef(Clock.Clock)
-    const time = clock.currentTimeMillisUnsafe() + store.offset() + shift
+    const time = clock.currentTimeMillisUnsafe() + shift
     // Asking the monotonic clock takes a good part of a hit. Once a millisecond is enough: the next look at another
     // time sees all that has passed.
     if (time === last) return last
@@ -463,26 +507,58 @@ const makeNow = (store: CacheStore): CacheService["now"] => {
 const eventBuffer = 4096
 
 /**
+ * Options of a service.
+ *
+ * - `retry`: when invalidations that the store did not acknowledge are tried
+ *   again: after 100 milliseconds, then twice as long each time, up to 5 seconds
+ *   (unless given). A schedule that ends goes on every 5 seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly retry?: Schedule.Schedule<unknown>
+}
+
+const seldom = Schedule.spaced("5 seconds")
+
+const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([Schedule.exponential("100 millis"), seldom])
+
+// So many targets of undelivered invalidations are told apart.
+const mostTargets = 10_000
+
+/**
  * Puts a service around a store. It lives as long as the scope; loads that are
  * then under way are interrupted.
+ *
+ * An invalidation that the store does not acknowledge is kept, and tried again
+ * until it is. Until then nothing that it covers is served in this process, nor
+ * shared if it was loaded before; a soft one counts as hard for so long. Of more
+ * than 10 000 targets an invalidation of everything is made. When the scope
+ * closes, what is left is tried once more, for a second, and then lost with a
+ * warning.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(
-  store: CacheStore
+  store: CacheStore,
+  options: Options = {}
 ): Effect.fn.Return<CacheService, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const events = yield* Broadcast.make<CacheEvent>(eventBuffer)
   const counters = new Map<string, Counters.Counters>()
+  const flights = new Map<Token, unknown>()
+  const kept = new Kept.Undelivered(Invalidation.everything, mostTargets)
+  const courier = yield* makeCourier(store, kept, events.publish, options)
   // Metrics keep the counts of a service that has ended, and not the service.
   const ends: Array<() => void> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => ends.forEach((end) => end())))
   return {
-    store,
+    store: withoutUndelivered(store, kept, flights),
     now: makeNow(store),
     token: makeTokens(),
-    flights: new Map(),
+    flights,
     refreshing: new Set(),
     counters: (name, fiber) => {
       let mine = counters.get(name)
@@ -496,7 +572,8 @@ export const make = Effect.fnUntraced(function*(
     watched: events.watched,
     publish: events.publish,
     events: events.stream,
-    scope
+    scope,
+    ...courier
   }
 })
 
@@ -507,8 +584,10 @@ export const make = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = <E, R>(
-  store: Effect.Effect<CacheStore, E, R>
-): Layer.Layer<CacheService, E, Exclude<R, Scope.Scope>> => Layer.effect(CacheService, Effect.flatMap(store, make))
+  store: Effect.Effect<CacheStore, E, R>,
+  options?: Options
+): Layer.Layer<CacheService, E, Exclude<R, Scope.Scope>> =>
+  Layer.effect(CacheService, Effect.flatMap(store, (made) => make(made, options)))
 
 /**
  * Everything that happens from now on, in this process. A listener that falls
@@ -550,10 +629,9 @@ const happened = ({ cause, operation, reason }: StoreError): StoreError =>
   new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
 const applyTo = Effect.fnUntraced(function*(
-  service: CacheService,
+  store: CacheStore,
   batch: Invalidation.Invalidation
 ): Effect.fn.Return<number | undefined, StoreError> {
-  const { store } = service
   const counts: Array<number | undefined> = []
   const parts = [
     ...(batch.keys.size > 0 || batch.dependencies.size > 0 ? [store.invalidate(batch)] : []),
@@ -569,11 +647,11 @@ const applyTo = Effect.fnUntraced(function*(
 
 /** Tells of an invalidation that was acknowledged: an event, and a line in the log. */
 const report = Effect.fnUntraced(function*(
-  service: CacheService,
+  publish: CacheService["publish"],
   batch: Invalidation.Invalidation,
   entries: number | undefined
 ): Effect.fn.Return<void> {
-  service.publish({ _tag: "Invalidated", invalidation: batch, entries })
+  publish({ _tag: "Invalidated", invalidation: batch, entries })
   const level = yield* InvalidationLogLevel
   if (level === undefined) return
   yield* Effect.logWithLevel(level)("cache invalidated").pipe(
@@ -586,8 +664,10 @@ const report = Effect.fnUntraced(function*(
  * any process on the same store, returns what was loaded before and is covered.
  *
  * Gives how many entries were removed or softened at once, where the store can
- * tell. Fails with `InvalidationError` if the store did not acknowledge it;
- * repeating it is safe.
+ * tell. Fails with `InvalidationError` if the store did not acknowledge it. Then
+ * it is kept and tried again until it is acknowledged, and until then this
+ * process serves nothing that it covers; so it is if it is interrupted.
+ * Repeating it is safe.
  *
  * @category invalidating
  * @since 0.1.0
@@ -597,13 +677,22 @@ export const invalidate = Effect.fnUntraced(function*(
 ): Effect.fn.Return<number | undefined, InvalidationError, CacheService> {
   if (Invalidation.isEmpty(batch)) return 0
   const service = yield* CacheService
-  const entries = yield* applyTo(service, batch).pipe(
-    Effect.tapError((error) => Effect.sync(() => reportFailure(service, error))),
-    Effect.mapError((error) => toInvalidationError(batch, error))
-  )
-  yield* report(service, batch, entries)
+  const entries = yield* Effect.mapError(service.deliver(batch), (error) => toInvalidationError(batch, error))
+  yield* report(service.publish, batch, entries)
   return entries
 })
+
+/**
+ * The invalidations that the store has not acknowledged yet, in the order in
+ * which they failed.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const undelivered: Effect.Effect<ReadonlyArray<Undelivered>, never, CacheService> = Effect.map(
+  CacheService,
+  (service) => service.undelivered()
+)
 
 /**
  * How long a fence stands unless told otherwise.
@@ -623,7 +712,8 @@ export const defaultFence = "30 seconds"
  * back, and fails with `InvalidationError` (`Timeout`, `mayHaveHappened`).
  *
  * If the write has succeeded and the fence could not be taken away, that fails
- * with `InvalidationError` too; the write is done then.
+ * with `InvalidationError` too; the write is done then, and the targets are
+ * invalidated as soon as the store answers.
  *
  * @category invalidating
  * @since 0.1.0
@@ -652,7 +742,7 @@ export const mutate = <A, E, R>(
           ))
           ? Effect.void
           : Effect.forkIn(Effect.ignore(store.lift(fence)), service.scope))
-      yield* report(service, over, undefined)
+      yield* report(service.publish, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
         duration: left,
@@ -670,9 +760,10 @@ export const mutate = <A, E, R>(
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
         // What it is over was invalidated when it was opened, so it cannot be said that nothing happened.
-        return yield* Exit.isFailure(exit)
-          ? exit
-          : Effect.andThen(Effect.mapError(lifted, (e) => fail(happened(e))), exit)
+        const error = happened(errorOf("lift", lifted.cause))
+        const failure = fail(error)
+        yield* service.keep(over, error)
+        return yield* Exit.isFailure(exit) ? exit : failure
       }
       // A fence that ran out or was lost protected nothing since: what was loaded then has to go.
       if (!lifted.value) {
@@ -686,68 +777,352 @@ export const mutate = <A, E, R>(
 }
 
 // -----------------------------------------------------------------------------
+// what was not delivered
+// -----------------------------------------------------------------------------
+
+/** Why an operation ended without an answer. */
+const errorOf = (operation: string, cause: Cause.Cause<StoreError>): StoreError => {
+  const error = Cause.findErrorOption(cause)
+  if (Option.isSome(error)) return error.value
+  const reason = Cause.hasDies(cause) ? "Malformed" : "Timeout"
+  return new StoreError({ operation, reason, mayHaveHappened: true, cause: Cause.squash(cause) })
+}
+
+/**
+ * The store as this process may see it: what an undelivered invalidation covers is dead. Whoever asks while one is kept
+ * is answered by it, also when it was delivered before the answer came.
+ */
+const withoutUndelivered = (
+  store: CacheStore,
+  kept: Kept.Undelivered,
+  flights: ReadonlyMap<Token, unknown>
+): CacheStore => {
+  const abandon = (address: Address, token: Token) => {
+    kept.end(token)
+    return store.abandon(address, token)
+  }
+  const begin = (address: Address, request: Begin): Effect.Effect<Begun, StoreError> => {
+    const { index } = kept
+    const begun = store.begin(address, request)
+    return index === undefined ? begun : Effect.flatMap(begun, (begun) => {
+      if (begun._tag === "Leased") kept.grant(begun.lease.token)
+      else if (begun._tag === "Found") {
+        const { entry: { stamp, token } } = begun
+        if (index.covering(address.key, stamp.dependencies) !== undefined) {
+          return begin(address, { ...request, seen: token, drop: true })
+        }
+      } else if (flights.has(begun.token) && kept.voids(begun.token, address.key, address.known)) {
+        // A load of this process that may be older: nobody may join it. By force, of several who see it each would take
+        // the lease from the other.
+        return Effect.andThen(abandon(address, begun.token), begin(address, request))
+      }
+      return Effect.succeed(begun)
+    })
+  }
+  const commit = (address: Address, lease: Lease, draft: Draft): Effect.Effect<Outcome, StoreError> => {
+    const voided = () => kept.voids(lease.token, address.key, draft.stamp.dependencies)
+    if (voided()) return Effect.as(Effect.ignore(abandon(address, lease.token)), "invalidated")
+    // Looked at again: somebody may have joined since.
+    return Effect.map(store.commit(address, lease, draft), (outcome) => {
+      const answer = voided() ? "invalidated" : outcome
+      kept.end(lease.token)
+      return answer
+    })
+  }
+  return {
+    ...store,
+    // Called for each hit, and answered by the store itself while nothing is kept.
+    read: (address) => {
+      const { index } = kept
+      const answer = store.read(address)
+      return index === undefined ?
+        answer :
+        Effect.map(
+          answer,
+          (entry) =>
+            entry !== undefined && index.covering(address.key, entry.stamp.dependencies) !== undefined
+              ? undefined
+              : entry
+        )
+    },
+    begin,
+    commit,
+    abandon,
+    inspect: (address) =>
+      Effect.map(store.inspect(address), (found) => {
+        const covering = found.entry && kept.index?.covering(address.key, found.entry.stamp.dependencies)
+        return covering === undefined || found.removed !== undefined
+          ? found
+          : { ...found, removed: { because: "invalidated, not acknowledged by the store", at: covering.since } }
+      })
+  }
+}
+
+// In halves: one batch is copied with each that is added to it.
+const together = (all: ReadonlyArray<Undelivered>): Invalidation.Invalidation => {
+  if (all.length <= 1) return all[0]?.invalidation ?? Invalidation.empty
+  const half = all.length >> 1
+  return Invalidation.combine(together(all.slice(0, half)), together(all.slice(half)))
+}
+
+// A store that does not answer makes a line in the log this often, in milliseconds.
+const warnEvery = 60_000
+
+const lastAttempt = "1 second"
+
+// Who releases a layer under a clock of its own may not move it any more.
+const realClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
+
+/** Delivers invalidations, and keeps those that could not be. */
+const makeCourier = Effect.fnUntraced(function*(
+  store: CacheStore,
+  kept: Kept.Undelivered,
+  publish: CacheService["publish"],
+  options: Options
+): Effect.fn.Return<Pick<CacheService, "deliver" | "keep" | "undelivered">, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const context = yield* Effect.context<Scope.Scope>()
+  const schedule = options.retry === undefined ? defaultRetry : Schedule.concat(options.retry, seldom)
+  let delivering = false
+  let warnedAt = -Infinity
+
+  const warn = (invalidation: Invalidation.Invalidation, reason: Reason): Effect.Effect<void> =>
+    Effect.clockWith((clock) => {
+      const now = elapsed(clock)
+      if (now < warnedAt + warnEvery) return Effect.void
+      warnedAt = now
+      return Effect.logWarning("a cache invalidation was not delivered, and is tried again").pipe(
+        Effect.annotateLogs({ invalidation: invalidation.toString(), reason, undelivered: kept.size })
+      )
+    })
+
+  const tell = ({ attempts, invalidation }: Undelivered, error: StoreError): Effect.Effect<void> => {
+    publish({ _tag: "Undelivered", invalidation, attempts, error })
+    return warn(invalidation, error.reason)
+  }
+
+  const tryAgain = Effect.fnUntraced(function*(one: Kept.Kept): Effect.fn.Return<boolean> {
+    const exit = yield* Effect.exit(applyTo(store, one.invalidation))
+    // One that was called for again meanwhile is another, and still to be delivered.
+    if (Exit.isSuccess(exit)) {
+      if (kept.has(one)) {
+        kept.remove(one)
+        yield* report(publish, one.invalidation, exit.value)
+      }
+      return true
+    }
+    const error = errorOf("invalidate", exit.cause)
+    one.attempts++
+    publish({ _tag: "StoreFailed", error })
+    yield* tell(one, error)
+    return false
+  })
+
+  // Tries all in order. The n-th round ends with its n-th failure: a store that is down is not asked for each, and one
+  // that cannot be delivered does not hold up those behind it for ever.
+  const round = Effect.fnUntraced(function*(patience: number): Effect.fn.Return<void, "undelivered"> {
+    let failures = 0
+    for (const one of kept.all) {
+      if (failures >= patience) break
+      if (kept.has(one) && !(yield* tryAgain(one))) failures++
+    }
+    if (kept.size > 0) return yield* Effect.fail("undelivered" as const)
+    delivering = false
+  })
+
+  const rounds = Effect.suspend(() => {
+    let rounds = 0
+    return Effect.ignore(Effect.retry(Effect.suspend(() => round(rounds++)), schedule))
+  })
+
+  const start = Effect.suspend(() => {
+    if (delivering) return Effect.void
+    delivering = true
+    // Not in the context of whoever was the first to fail.
+    return Effect.asVoid(Effect.forkIn(Effect.updateContext(rounds, (_: Context.Context<never>) => context), scope))
+  })
+
+  const keep = (batch: Invalidation.Invalidation, error: StoreError): Effect.Effect<void> =>
+    Effect.clockWith((clock) => {
+      const one = kept.keep(batch, store.now?.(clock) ?? clock.currentTimeMillisUnsafe())
+      return Effect.andThen(start, tell(one, error))
+    })
+
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      const left = kept.all
+      if (left.length === 0) return Effect.void
+      const batch = together(left)
+      const late = Effect.provideService(Effect.sleep(lastAttempt), Clock.Clock, realClock)
+      return Effect.matchCauseEffect(
+        Effect.raceFirst(applyTo(store, batch), Effect.andThen(late, Effect.fail("late" as const))),
+        {
+          onSuccess: (entries) => report(publish, batch, entries),
+          onFailure: () =>
+            Effect.logWarning("cache invalidations are lost: the store did not acknowledge them").pipe(
+              Effect.annotateLogs({ invalidation: batch.toString(), undelivered: left.length })
+            )
+        }
+      )
+    })
+  )
+
+  return {
+    deliver: (batch) =>
+      Effect.suspend(() => {
+        const before = kept.find(batch)
+        return Effect.onExit(applyTo(store, batch), (exit) => {
+          if (Exit.isSuccess(exit)) {
+            // What is repeated is done with, too.
+            if (before !== undefined && kept.has(before)) kept.remove(before)
+            return Effect.void
+          }
+          const error = errorOf("invalidate", exit.cause)
+          if (!Cause.hasInterrupts(exit.cause)) publish({ _tag: "StoreFailed", error })
+          return keep(batch, error)
+        })
+      }),
+    keep,
+    undelivered: () => kept.all
+  }
+})
+
+// -----------------------------------------------------------------------------
 // guarding a store
 // -----------------------------------------------------------------------------
 
 /**
- * Bounds every operation of a store in time, and leaves the store alone for a
- * while after it failed several times in a row.
+ * Options of a guard.
  *
  * - `timeLimit`: the longest an operation may take (1 second unless given).
+ * - `sweepLimit`: the longest that may take which walks all keys: a sweep, and a
+ *   fence over patterns or everything (1 minute).
  * - `failures`: so many in a row open the circuit (5).
  * - `openFor`: how long it stays open (5 seconds); then one operation tries.
  *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GuardOptions {
+  readonly timeLimit?: Duration.Input
+  readonly sweepLimit?: Duration.Input
+  readonly failures?: number
+  readonly openFor?: Duration.Input
+}
+
+const finiteMillis = (name: string, input: Duration.Input): number => {
+  const value = positiveMillis("CacheService.guard", name, input)
+  if (Number.isFinite(value)) return value
+  throw InvalidInput.make("CacheService.guard", "InvalidNumber", `${name} must be finite`)
+}
+
+const positiveCount = (name: string, value: number): number => {
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw InvalidInput.make(
+    "CacheService.guard",
+    "InvalidNumber",
+    `${name} must be a positive integer, and is ${value}`
+  )
+}
+
+// What a store throws is no answer. Interruption passes.
+const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
+  Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(errorOf(operation, exit.cause))
+
+/**
+ * Bounds every operation of a store in time, and leaves the store alone for a
+ * while after it failed several times in a row. A store that dies has failed:
+ * `Malformed`.
+ *
  * Invalidations, fences and their lifting are always tried: they fail
- * truthfully or not at all.
+ * truthfully or not at all. A lease that could not be given up does not count
+ * as a failure: that follows one that was counted.
+ *
+ * Throws `InvalidInput` for a limit that is not positive and finite, and for a
+ * number of failures that is no positive integer.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const guard = (
-  store: CacheStore,
-  options: {
-    readonly timeLimit?: Duration.Input
-    readonly failures?: number
-    readonly openFor?: Duration.Input
-  } = {}
-): CacheStore => {
-  const timeLimit = Duration.fromInputUnsafe(options.timeLimit ?? "1 second")
-  const openFor = Duration.toMillis(Duration.fromInputUnsafe(options.openFor ?? "5 seconds"))
-  const limit = options.failures ?? 5
-  let failures = 0
-  let openUntil = -Infinity
+export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore => {
+  const short = new Deadline(finiteMillis("timeLimit", options.timeLimit ?? "1 second"))
+  const long = new Deadline(finiteMillis("sweepLimit", options.sweepLimit ?? "1 minute"))
+  const circuit = new Circuit(
+    positiveCount("failures", options.failures ?? 5),
+    finiteMillis("openFor", options.openFor ?? "5 seconds")
+  )
 
-  const bounded = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Effect.timeoutOrElse(effect, {
-      duration: timeLimit,
-      orElse: () => Effect.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
-    }).pipe(Effect.onExit((exit) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        if (Exit.isSuccess(exit)) [failures, openUntil] = [0, -Infinity]
-        else if (!Cause.hasInterruptsOnly(exit.cause) && ++failures >= limit) openUntil = now + openFor
-      })
-    ))
-
-  const guarded = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Exit.isExit(effect) ? effect : Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      if (now < openUntil) {
-        return Effect.fail(new StoreError({ operation, reason: "CircuitOpen", mayHaveHappened: false }))
-      }
-      // Half open: one may try, the others keep away until it has been.
-      if (failures >= limit) openUntil = now + openFor
-      return bounded(operation, effect)
+  const bounded = <A>(
+    operation: string,
+    effect: Effect.Effect<A, StoreError>,
+    deadline: Deadline,
+    ticket: Ticket,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Effect.Effect<A, StoreError> =>
+    deadline.run(effect, fiber, (exit) => {
+      const answer = exit === undefined
+        ? Exit.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
+        : sound(operation, exit)
+      if (Exit.isSuccess(answer)) circuit.succeeded()
+      else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
+      else if (operation !== "abandon" || ticket !== undefined) circuit.failed(ticket, now(fiber))
+      return answer
     })
+
+  const now = (fiber: Fiber.Fiber<unknown, unknown>) => elapsed(fiber.getRef(Clock.Clock))
+
+  const ask = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
+    try {
+      const effect = perform()
+      return Exit.isExit(effect) ? sound(operation, effect as Exit.Exit<A, StoreError>) : effect
+    } catch (thrown) {
+      return sound(operation, Exit.die(thrown))
+    }
+  }
+
+  const always = <A>(
+    operation: string,
+    perform: () => Effect.Effect<A, StoreError>,
+    deadline = short
+  ): Effect.Effect<A, StoreError> =>
+    Effect.withFiber((fiber) => bounded(operation, ask(operation, perform), deadline, undefined, fiber))
+
+  const guarded = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>) => {
+    const effect = ask(operation, perform)
+    return Exit.isExit(effect) ? effect : Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
+      if (circuit.isClosed) return bounded(operation, effect, short, undefined, fiber)
+      const ticket = circuit.tryNow(now(fiber))
+      return ticket === undefined
+        ? Effect.fail(new StoreError({ operation, reason: "CircuitOpen", mayHaveHappened: false }))
+        : bounded(operation, effect, short, ticket, fiber)
+    })
+  }
+
+  // Without a fiber and a deadline of its own, which cost more than the rest of a hit.
+  const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    circuit.isClosed
+      ? Effect.onExit(effect, (exit) => {
+        if (Exit.isSuccess(exit)) circuit.succeeded()
+        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+          ? Effect.void
+          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber))))
+      })
+      : guarded(operation, () => effect)
+
+  const walks = ({ everything, patterns }: Invalidation.Invalidation) => patterns.size > 0 || everything !== undefined
 
   return {
     ...store,
-    read: (address) => guarded("read", store.read(address)),
-    begin: (address, request) => guarded("begin", store.begin(address, request)),
-    commit: (address, lease, draft) => guarded("commit", store.commit(address, lease, draft)),
-    abandon: (address, token) => guarded("abandon", store.abandon(address, token)),
-    inspect: (address) => guarded("inspect", store.inspect(address)),
-    invalidate: (batch) => bounded("invalidate", store.invalidate(batch)),
-    sweep: (keys, mode) => bounded("sweep", store.sweep(keys, mode)),
-    fence: (fence) => bounded("fence", store.fence(fence)),
-    lift: (fence) => bounded("lift", store.lift(fence))
+    read: store.readsInTime === true
+      ? (address) => inTime("read", store.read(address))
+      : (address) => guarded("read", () => store.read(address)),
+    begin: (address, request) => guarded("begin", () => store.begin(address, request)),
+    commit: (address, lease, draft) => guarded("commit", () => store.commit(address, lease, draft)),
+    abandon: (address, token) => guarded("abandon", () => store.abandon(address, token)),
+    inspect: (address) => guarded("inspect", () => store.inspect(address)),
+    invalidate: (batch) => always("invalidate", () => store.invalidate(batch)),
+    sweep: (keys, mode) => always("sweep", () => store.sweep(keys, mode), long),
+    fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
+    lift: (fence) => always("lift", () => store.lift(fence))
   }
 }

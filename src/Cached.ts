@@ -52,6 +52,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -67,6 +68,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
 import * as Counters from "./internal/counters.ts"
+import { elapsed } from "./internal/deadline.ts"
 import * as Internal from "./internal/definition.ts"
 import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
@@ -502,6 +504,11 @@ class Read {
     return this.service.now(this.fiber)
   }
 
+  /** For what takes time, whatever the store's clock does meanwhile: it may be known only since the first answer. */
+  elapsed(): number {
+    return elapsed(this.fiber.getRef(Clock.Clock))
+  }
+
   private label(): { readonly name: string; readonly key: string } {
     return { name: this.definition.name, key: this.address.key }
   }
@@ -579,10 +586,10 @@ class Read {
   /** Loads for this caller alone and stores nothing. */
   loadAlone(old: Sight | undefined): AnyEffect {
     return Effect.suspend(() => {
-      const started = this.now()
+      const started = this.elapsed()
       const report = (exit: Exit.Exit<unknown, unknown>) =>
         Effect.sync(() =>
-          Loads.reportLoad(this.service, this.counters, this.address, exit, this.now() - started, "unsaved")
+          Loads.reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
         )
       const load = Effect.flatMap(
         Effect.exit(Effect.onExit(this.definition.lookupOne(this.address.input), report)),
@@ -691,7 +698,8 @@ type BegunOrFailed = CacheService.Begun | { readonly _tag: "Failed"; readonly er
 const beginSafely = (
   read: Read,
   request: Omit<CacheService.Begin, "token" | "leaseFor">,
-  restore: Restore
+  restore: Restore,
+  token: CacheService.Token = read.service.token()
 ): AnyEffect<BegunOrFailed> => {
   const { address, definition, service } = read
   try {
@@ -700,7 +708,6 @@ const beginSafely = (
   } catch (thrown) {
     return Effect.die(thrown)
   }
-  const token = service.token()
   const begin = service.store.begin(address, { ...request, token, leaseFor: definition.leaseFor })
   return Effect.flatMap(Effect.exit(restore(begin)), (exit): AnyEffect<BegunOrFailed> => {
     if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
@@ -712,6 +719,21 @@ const beginSafely = (
     return Effect.andThen(giveUp, answer)
   })
 }
+
+/** Asks for the lease of a load. Those of this process who are told that it is taken can wait for the load to start. */
+const beginLoad = (read: Read, { drop, force, seenToken }: Attempt, restore: Restore): AnyEffect<BegunOrFailed> =>
+  Effect.suspend(() => {
+    const { service } = read
+    const token = service.token()
+    Loads.announce(service, token)
+    return Effect.onExit(
+      beginSafely(read, { seen: seenToken, drop, force }, restore, token),
+      (exit) =>
+        Effect.sync(() => {
+          if (Exit.isFailure(exit) || exit.value._tag !== "Leased") Loads.settle(service, token)
+        })
+    )
+  })
 
 const sameVersions = (a: Loads.Versions["value"], b: Loads.Versions["value"]): boolean =>
   a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
@@ -748,7 +770,24 @@ const joinOther = (
   begun: Exclude<BegunOrFailed, { readonly _tag: "Leased" }>,
   restore: Restore
 ): AnyEffect<Filled> => {
-  const flight = begun._tag === "Busy" && attempt.join ? Loads.flightOf(read.service, begun.token) : undefined
+  if (begun._tag !== "Busy" || !attempt.join) return Effect.succeed(begun)
+  const settled = Loads.settled(read.service, begun.token)
+  if (settled !== undefined) {
+    const waiting = attempt.limit === undefined
+      ? settled
+      : Effect.timeoutOrElse(settled, { duration: attempt.limit, orElse: () => Effect.void })
+    return Effect.flatMap(restore(waiting), () => joinStarted(read, attempt, begun, restore))
+  }
+  return joinStarted(read, attempt, begun, restore)
+}
+
+const joinStarted = (
+  read: Read,
+  attempt: Attempt,
+  begun: Extract<CacheService.Begun, { readonly _tag: "Busy" }>,
+  restore: Restore
+): AnyEffect<Filled> => {
+  const flight = Loads.flightOf(read.service, begun.token)
   if (flight === undefined) return Effect.succeed(begun)
   if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
   read.coalesced()
@@ -759,7 +798,7 @@ const joinOther = (
 const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      beginSafely(read, { seen: attempt.seenToken, drop: attempt.drop, force: attempt.force }, restore),
+      beginLoad(read, attempt, restore),
       (begun): AnyEffect<Filled> => {
         if (begun._tag !== "Leased") return joinOther(read, attempt, begun, restore)
         const flight = flightFor(read, attempt, begun.lease)
@@ -821,7 +860,7 @@ const resolve = Effect.fnUntraced(function*(
 ): Generator<AnyEffect, unknown, never> {
   const fiber = (yield* Effect.withFiber((self) => Effect.succeed(self))) as AnyFiber
   const read = new Read(definition, service, address, fiber)
-  const started = read.now()
+  const started = read.elapsed()
   const soft = definition.softTimeout
   for (let round = 0; round < maxRounds;) {
     const versions = (yield* currentVersions(definition, address.input)) as Loads.Versions
@@ -866,7 +905,7 @@ const resolve = Effect.fnUntraced(function*(
       }
       // Another process has it, or a write-through of this one.
       if (servable && definition.refresh === "caller") return yield* read.serveStale(sight, sight.verdict)
-      const waited = read.now() - started
+      const waited = read.elapsed() - started
       if (old !== undefined && soft !== undefined && waited >= soft) {
         const stale = read.fallback(old)
         if (stale !== undefined) return yield* stale
@@ -1011,7 +1050,7 @@ const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<
   const asking = Effect.forEach(wants, ({ attempt, read }, i) =>
     Effect.uninterruptibleMask((inner) =>
       Effect.map(
-        beginSafely(read, { seen: attempt.seenToken, drop: attempt.drop, force: attempt.force }, inner),
+        beginLoad(read, attempt, inner),
         (answer) => {
           begun[i] = answer
         }
@@ -1020,9 +1059,10 @@ const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<
   const giveUp = Effect.suspend(() =>
     Effect.forEach(wants, ({ read: { address, service } }, i) => {
       const answer = begun[i]
-      return answer?._tag === "Leased"
-        ? Effect.forkIn(Effect.ignore(service.store.abandon(address, answer.lease.token)), service.scope)
-        : Effect.void
+      if (answer?._tag !== "Leased") return Effect.void
+      const { token } = answer.lease
+      Loads.settle(service, token)
+      return Effect.forkIn(Effect.ignore(service.store.abandon(address, token)), service.scope)
     }, { discard: true })
   )
   return Effect.map(Effect.onError(restore(asking), () => giveUp), () => begun as ReadonlyArray<BegunOrFailed>)
@@ -1099,10 +1139,10 @@ const loadTogetherAlone = (
   }
   return Effect.suspend(() => {
     const [{ read: { counters, service }, read: first }] = untold as [Untold]
-    const started = first.now()
+    const started = first.elapsed()
     const report = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>) => {
       for (const [i, { read: { address } }] of untold.entries()) {
-        Loads.reportLoad(service, counters, address, exits[i]!, first.now() - started, "unsaved")
+        Loads.reportLoad(service, counters, address, exits[i]!, first.elapsed() - started, "unsaved")
       }
     }
     const load = Effect.onExit(
@@ -1325,7 +1365,7 @@ export const set: {
             if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
             return yield* failed(false, error?.reason ?? "Malformed", error)
           }
-          const started = read.now()
+          const started = read.elapsed()
           const exit = yield* Effect.exit(restore(write))
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
@@ -1336,7 +1376,7 @@ export const set: {
               flight,
               exit,
               false,
-              { now, millis: now - started, jitter },
+              { now, millis: read.elapsed() - started, jitter },
               counters
             )
             if (draft === undefined) return Effect.as(Loads.warnUnwritable(definition), false)

@@ -452,7 +452,6 @@ const makeStoreWith = (
   return {
     name: "memory",
     payload: "value",
-    offset: () => 0,
     read: ({ key }) => find(key),
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),

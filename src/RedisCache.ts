@@ -31,8 +31,8 @@
  *
  * **Example** (Swapping the layer)
  *
- * ```ts no-run
- * import { Effect } from "effect"
+ * ```ts
+ * import { Config, Effect, Schema } from "effect"
  * import { Cached, Key, Policy, RedisCache } from "effect-cache-algebra"
  *
  * const square = Cached.make("square", {
@@ -42,8 +42,9 @@
  * }, Policy.ttl("5 minutes"))
  *
  * const program = Cached.get(square, 12).pipe(
- *   Effect.provide(RedisCache.layer({ url: "redis://127.0.0.1:6379" }))
+ *   Effect.provide(RedisCache.layerConfig({ url: Config.Redacted("REDIS_URL") }))
  * )
+ * await Effect.runPromise(program) // => 144
  * ```
  *
  * @since 0.1.0
@@ -250,7 +251,8 @@ const randomId = (): string =>
 // Some 600 ms in all: a connection that broke is there again, or the server is away.
 const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
-// Repeating is safe. Whatever the last attempt met, an earlier one may have happened.
+// Repeating is safe. Whatever the last attempt met, an earlier one may have happened. A lease that is given up belongs
+// to them: left behind, it would keep others waiting.
 const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["retry"]>): CacheService.CacheStore => {
   const again = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
     Effect.suspend(() => {
@@ -264,6 +266,7 @@ const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["re
     })
   return {
     ...store,
+    abandon: (address, token) => again(store.abandon(address, token)),
     invalidate: (batch) => again(store.invalidate(batch)),
     sweep: (keys, mode) => again(store.sweep(keys, mode)),
     fence: (fence) => again(store.fence(fence)),
@@ -290,7 +293,8 @@ type Prepared = ReturnType<typeof prepare>
 const lookAround = (
   client: Transport.Client,
   transport: Transport.Transport,
-  { acknowledgement, patience, settings }: Prepared
+  { acknowledgement, patience, settings }: Prepared,
+  unheard: string | undefined
 ): Effect.Effect<void> => {
   const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
   const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
@@ -300,7 +304,10 @@ const lookAround = (
       orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
     }),
     Effect.matchEffect({
-      onSuccess: (seen) => Effect.forEach(Look.complaints(seen, expected), warn, { discard: true }),
+      onSuccess: (seen) => {
+        const refused = unheard === undefined ? seen.refused : [...seen.refused, `SUBSCRIBE: ${unheard}`]
+        return Effect.forEach(Look.complaints({ ...seen, refused }, expected), warn, { discard: true })
+      },
       onFailure: ({ cause }) =>
         warn(
           `the server does not answer (${
@@ -321,8 +328,9 @@ const makePrepared = Effect.fnUntraced(function*(
   const hashes = yield* Transport.hashAll(allScripts)
   const transport = Transport.make(client, { writer, acknowledgement, hashes, limit })
   const notices = yield* Connect.listen(client, settings.prefix, randomId(), patience)
-  yield* lookAround(client, transport, prepared)
-  return retrying({ ...Store.make(transport, settings, notices), trusted: prepared.trusted }, retry)
+  yield* lookAround(client, transport, prepared, notices.refused)
+  const readsInTime = limit !== undefined && !client.isCluster
+  return retrying({ ...Store.make(transport, settings, notices), trusted: prepared.trusted, readsInTime }, retry)
 })
 
 /**

@@ -213,7 +213,6 @@ export const instrument = (
     store: {
       name: "test",
       payload,
-      offset: store.offset,
       // Suspended: the store in memory answers a read when it is called.
       read: (address) =>
         around(

@@ -59,6 +59,8 @@ interface Plan {
   readonly writes: ReadonlyArray<Write>
   /** What may be lost in between. */
   readonly lost?: ReadonlyArray<"entry" | "lease" | "journal">
+  /** Whether the store refuses every other operation that a write needs after it. */
+  readonly refuses?: boolean
   readonly runs?: number
 }
 
@@ -79,7 +81,7 @@ const Row = Schema.Struct({ version: Schema.Int, owner: Schema.Int })
  * loads and operations of the store that take random times. No read that
  * starts after a write has returned may give what was before it.
  */
-const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], writes }: Plan) {
+const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], refuses = false, writes }: Plan) {
   const { below, pick } = chance(seed)
   const happened: Array<Happened> = []
   const rows = [{ version: 0, owner: 1 }, { version: 0, owner: 2 }]
@@ -109,7 +111,14 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], wri
     )
   )
   for (const name of ["read", "begin", "commit", "invalidate", "sweep", "fence", "lift"] as const) {
-    yield* TestCache.disturb(name, (_, perform) => below(3) === 0 ? Effect.andThen(wait(20), perform) : perform)
+    const refusable = refuses && (name === "commit" || name === "invalidate" || name === "sweep" || name === "lift")
+    const refused = Effect.fail(
+      new CacheService.StoreError({ operation: name, reason: "Unavailable", mayHaveHappened: false })
+    )
+    yield* TestCache.disturb(name, (_, perform) => {
+      const slowly = below(3) === 0 ? Effect.andThen(wait(20), perform) : perform
+      return refusable && below(2) === 0 ? (below(2) === 0 ? refused : Effect.andThen(slowly, refused)) : slowly
+    })
   }
   const read = Effect.suspend(() => {
     const [key, start] = [below(2), happened.length]
@@ -120,11 +129,14 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], wri
   const write = Effect.suspend(() => {
     const [key, how] = [below(2), pick(writes)]
     const before = rows[key]!
+    let written: number | undefined
     const commit = Effect.andThen(
       wait(30),
-      Effect.sync(() =>
-        rows[key] = { version: rows[key]!.version + 1, owner: how === "found" ? before.owner : below(2) + 1 }
-      )
+      Effect.sync(() => {
+        const row = { version: rows[key]!.version + 1, owner: how === "found" ? before.owner : below(2) + 1 }
+        written = row.version
+        return rows[key] = row
+      })
     )
     const invalidate = (batch: (row: typeof before) => Invalidation.Invalidation) =>
       Effect.tap(commit, () => Effect.andThen(wait(20), Effect.suspend(() => Cached.apply(batch(before)))))
@@ -142,8 +154,9 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], wri
           Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.keys(cached, key))
         )
       }
-    return Effect.map(ways[how], ({ version }) => {
-      happened.push({ _tag: "Wrote", key, version, how })
+    // Also one whose invalidation has failed, and is kept: in this process it counts.
+    return Effect.map(refuses ? Effect.ignore(ways[how]) : ways[how], () => {
+      if (written !== undefined) happened.push({ _tag: "Wrote", key, version: written, how })
     })
   })
   const lose = Effect.suspend(() => TestCache.evict(pick(lost)))
@@ -169,6 +182,8 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], wri
     yield* TestClock.adjust("1 second")
     assert.strictEqual((yield* Fiber.join(last)).version, rows[key]!.version, `seed ${seed}: the last read`)
   }
+  yield* TestClock.adjust("5 seconds")
+  assert.deepStrictEqual(yield* CacheService.undelivered, [])
   yield* assertQuiet
 })
 
@@ -179,10 +194,13 @@ const noHistoryBreaksIt = (plan: Plan) => {
       (seed) => Effect.andThen(Cached.apply(Invalidation.everything), randomHistory(seed, plan)),
       { discard: true }
     )
-  onEach(
-    `no random history breaks it: ${[...plan.writes, ...(plan.lost ?? []).map((what) => `a lost ${what}`)].join(", ")}`,
-    all(1)
-  )
+  const what = [
+    ...plan.writes,
+    ...(plan.lost ?? []).map((what) => `a lost ${what}`),
+    ...(plan.refuses === true ? ["a store that refuses"] : [])
+  ]
+  const test = plan.refuses === true ? onText : onEach
+  test(`no random history breaks it: ${what.join(", ")}`, all(1))
 }
 
 // -----------------------------------------------------------------------------
@@ -799,13 +817,54 @@ describe("G8. Truthful invalidation: it succeeds only if the store acknowledged 
         for (const [disturb, mayHaveHappened, reason] of cases) {
           yield* disturb
           const fiber = yield* begin(errorOf(way))
-          yield* TestClock.adjust("1 second")
+          yield* TestClock.adjust(name === "sweep" ? "1 minute" : "1 second")
           assert.deepInclude(yield* Fiber.join(fiber), { _tag: "InvalidationError", mayHaveHappened, reason })
           yield* way // repeating it is safe
         }
       })
     )
   }
+
+  for (const how of ["key", "known", "found", "pattern", "everything", "set", "mutate"] as const) {
+    noHistoryBreaksIt({ writes: [how], refuses: true })
+  }
+  noHistoryBreaksIt({ writes: ["key", "known", "found", "pattern", "everything", "set", "mutate"], refuses: true })
+
+  it.effect("one that failed counts in its process at once, and everywhere when the store has acknowledged it", () =>
+    Effect.gen(function*() {
+      const { here, there } = yield* twoProcesses
+      const origin = new Origin(0)
+      const cached = numbers(origin, Policy.tagged("t"))
+      yield* there(Cached.get(cached, "a"))
+      origin.value = 1
+      yield* here(TestCache.fail("invalidate", 1))
+      yield* errorOf(here(Cached.apply(Invalidation.tags("t"))))
+      assert.strictEqual(yield* there(Cached.get(cached, "a")), 0)
+      assert.deepStrictEqual(yield* here(Cached.getOption(cached, "a")), Option.none())
+      assert.deepStrictEqual(yield* here(Cached.getMany(cached, ["a"])), [1])
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* here(CacheService.undelivered), [])
+      assert.deepStrictEqual([yield* there(Cached.get(cached, "a")), yield* here(Cached.get(cached, "a"))], [1, 1])
+    }))
+
+  onText(
+    "a write-through whose key could not be emptied: nobody here is given what was there before",
+    Effect.gen(function*() {
+      const origin = new Origin(0)
+      const cached = numbers(origin)
+      yield* Cached.get(cached, "a")
+      // Whoever fills the key while it is written may have read before it.
+      const write = Effect.andThen(Cached.refresh(cached, "a"), Effect.sync(() => origin.value = 1))
+      yield* TestCache.fail("invalidate", 1)
+      assert.deepInclude(yield* errorOf(Cached.set(cached, "a", write)), { mayHaveHappened: true })
+      assert.strictEqual((yield* CacheService.undelivered)[0]?.invalidation.toString(), "key number:a")
+      assert.strictEqual((yield* TestCache.entries)[0]?.payload, "0")
+      assert.strictEqual(yield* Cached.get(cached, "a"), 1)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* CacheService.undelivered, [])
+      assert.strictEqual(yield* Cached.get(cached, "a"), 1)
+    })
+  )
 
   onText(
     "an invalidation that may have happened and did is one that has",

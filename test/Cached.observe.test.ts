@@ -696,6 +696,8 @@ describe("events", () => {
         return `${event.key} Refused ${event.outcome}`
       case "Invalidated":
         return `Invalidated ${event.invalidation} ${event.entries}`
+      case "Undelivered":
+        return `Undelivered ${event.invalidation} ${event.attempts}`
       case "StoreFailed":
         return `StoreFailed ${event.error.operation} ${event.error.reason}`
       default:
@@ -803,7 +805,8 @@ describe("events", () => {
         "number:a Miss Nothing",
         "StoreFailed read Unavailable",
         "number:a Load success unsaved 0",
-        "StoreFailed invalidate Unavailable"
+        "StoreFailed invalidate Unavailable",
+        "Undelivered key number:a 1"
       ])
     })
   )

@@ -6,8 +6,10 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { pathToFileURL } from "node:url"
-import { afterAll, assert, describe, it } from "vitest"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { root } from "./support/modules.ts"
+import { connect } from "./support/redis.ts"
+import { clusterUrls, nodeUrl } from "./support/sharedRedis.ts"
 import { extract, findAll, program, type Snippet, SnippetError } from "./support/snippets.ts"
 
 // One folder a process, so that two runs at once do not write over each other.
@@ -84,7 +86,17 @@ const run = async (name: string): Promise<void> => {
   }
 }
 
+// An example finds its server as a program would. One database is theirs alone: what they count begins at nothing.
+const provideRedis = async (): Promise<void> => {
+  process.env.REDIS_URL = `${nodeUrl()}/1`
+  process.env.REDIS_NODES = clusterUrls().join()
+  const redis = await connect(process.env.REDIS_URL)
+  await redis.flushdb()
+  redis.disconnect()
+}
+
 describe("the examples in the documentation", () => {
+  beforeAll(provideRedis)
   afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 
   it("type-check", () => {

@@ -1,23 +1,27 @@
 /**
- * A Postgres that lives in this process and forgets everything at its end (PGlite). It counts the queries it is asked.
+ * A Postgres that lives in this process and forgets everything at its end (PGlite), or another that is reached in the
+ * same way. It counts the queries it is asked.
  */
 import { PGlite } from "@electric-sql/pglite"
-import { Context, Effect, Exit, Layer, Ref, Schema } from "effect"
+import { Context, Effect, Exit, Layer, Ref, Schema, type Scope } from "effect"
 
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
   sql: Schema.String,
   cause: Schema.Defect()
 }) {}
 
-/** What a query is sent to: inside a transaction, the transaction. */
-const Connection = Context.Reference<Pick<PGlite, "query"> | undefined>("catalogue/Connection", {
-  defaultValue: () => undefined
-})
+/** What a query is sent to. */
+export interface Connection {
+  query(sql: string, parameters: Array<unknown>): Promise<{ readonly rows: ReadonlyArray<unknown> }>
+}
 
-const open = Effect.acquireRelease(
-  Effect.promise(() => PGlite.create()),
-  (postgres) => Effect.promise(() => postgres.close())
-)
+/** What is used of PGlite. */
+export interface Postgres extends Connection {
+  transaction<A>(run: (connection: Connection & { rollback(): Promise<void> }) => Promise<A>): Promise<A>
+}
+
+/** Inside a transaction, the transaction. */
+const Within = Context.Reference<Connection | undefined>("catalogue/Within", { defaultValue: () => undefined })
 
 const schema = `
   create table films (
@@ -30,6 +34,12 @@ const schema = `
   );
   create index films_by_genre on films (genre, rating desc nulls last);
 `
+
+/** A Postgres in this process, with an empty table of films. */
+export const open: Effect.Effect<Postgres, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.promise(() => PGlite.create()),
+  (postgres) => Effect.promise(() => postgres.close())
+).pipe(Effect.tap((postgres) => Effect.promise(() => postgres.exec(schema))))
 
 /**
  * - `query`: rows of the given schema. Parameters are written `$1`, `$2` and never become part of the text.
@@ -50,10 +60,10 @@ interface Shape {
   readonly another: Effect.Effect<Shape>
 }
 
-const make = (postgres: PGlite): Effect.Effect<Shape> =>
+const make = (postgres: Postgres): Effect.Effect<Shape> =>
   Effect.map(Ref.make(0), (count) => ({
     query: Effect.fnUntraced(function*(row, sql, parameters = []) {
-      const connection = (yield* Connection) ?? postgres
+      const connection = (yield* Within) ?? postgres
       yield* Ref.update(count, (n) => n + 1)
       const failed = (cause: unknown) => new DatabaseError({ sql, cause })
       const { rows } = yield* Effect.tryPromise({ try: () => connection.query(sql, [...parameters]), catch: failed })
@@ -61,12 +71,12 @@ const make = (postgres: PGlite): Effect.Effect<Shape> =>
       return yield* Effect.mapError(Effect.forEach(rows, (columns) => decode(columns)), failed)
     }),
     transaction: Effect.fnUntraced(function*<A, E, R>(write: Effect.Effect<A, E, R>) {
-      if ((yield* Connection) !== undefined) return yield* write
+      if ((yield* Within) !== undefined) return yield* write
       const context = yield* Effect.context<R>()
       const exit = yield* Effect.tryPromise({
         try: (signal) =>
           postgres.transaction(async (connection) => {
-            const inside = Effect.provideService(write, Connection, connection)
+            const inside = Effect.provideService(write, Within, connection)
             const exit = await Effect.runPromiseExitWith(context)(inside, { signal })
             if (Exit.isFailure(exit)) await connection.rollback()
             return exit
@@ -80,12 +90,7 @@ const make = (postgres: PGlite): Effect.Effect<Shape> =>
   }))
 
 export class Database extends Context.Service<Database, Shape>()("catalogue/Database") {
-  static readonly layer = Layer.effect(
-    Database,
-    Effect.gen(function*() {
-      const postgres = yield* open
-      yield* Effect.promise(() => postgres.exec(schema))
-      return yield* make(postgres)
-    })
-  )
+  static readonly layer = Layer.effect(Database, Effect.flatMap(open, make))
+
+  static readonly layerOf = (postgres: Postgres) => Layer.effect(Database, make(postgres))
 }

@@ -1,9 +1,11 @@
 /**
- * The story: a catalogue of films, what is asked of it, what changes in it, and what the cache makes of that.
+ * The story: a catalogue of films, what is asked of it, what changes in it, and what the cache makes of that. With
+ * `--redis URL` it is another one, of two processes that share a cache: `sideBySide.ts`.
  *
  * Every answer is compared with the database. One that differs, or a claim that does not hold, ends this with code 1.
  */
-import { Clock, type Duration, Effect, Layer, Random, Result } from "effect"
+import { Cause, Clock, type Duration, Effect, Exit, Layer, Random, Result } from "effect"
+import { parseArgs } from "node:util"
 import { Cached, MemoryCache } from "../../src/index.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as StoryClock from "./clock.ts"
@@ -189,7 +191,7 @@ const ordinaryDay = Effect.fnUntraced(function*(
   yield* tick("\n")
 })
 
-const program = Effect.gen(function*() {
+const inOneProcess = Effect.gen(function*() {
   yield* heading("A catalogue of films")
   yield* say("Starting Postgres in this process ...")
   const { clock, setAhead } = yield* StoryClock.make
@@ -200,5 +202,27 @@ const program = Effect.gen(function*() {
   )
 })
 
-const broken = await Effect.runPromise(Effect.scoped(program))
-if (broken > 0) process.exitCode = 1
+const inTwoProcesses = (url: string, options: { readonly apart: boolean }) =>
+  Effect.flatMap(
+    // Not needed, and not loaded, by the other story.
+    Effect.promise(() => import("./sideBySide.ts")),
+    ({ run }) => run(url, options)
+  ).pipe(Effect.catchTag("UnknownError", ({ cause }) => {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return Effect.as(say(`There is no Redis at the address that was given: ${reason}`), 1)
+  }))
+
+const { apart, redis } = parseArgs({
+  options: { redis: { type: "string" }, apart: { type: "boolean", default: false } }
+}).values
+
+// Whoever is interrupted puts away what it has laid out.
+const stop = new AbortController()
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
+
+const exit = await Effect.runPromiseExit(
+  Effect.scoped(redis === undefined ? inOneProcess : inTwoProcesses(redis, { apart })),
+  { signal: stop.signal }
+)
+if (Exit.isFailure(exit) && !stop.signal.aborted) throw Cause.squash(exit.cause)
+if (Exit.isFailure(exit) || exit.value > 0) process.exitCode = 1

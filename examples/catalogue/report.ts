@@ -32,7 +32,7 @@ const wrap = (line: string, indent: string, hanging: string): ReadonlyArray<stri
   return [...lines, current]
 }
 
-const print = (lines: ReadonlyArray<string>): Effect.Effect<void> => Console.log(lines.join("\n"))
+export const print = (lines: ReadonlyArray<string>): Effect.Effect<void> => Console.log(lines.join("\n"))
 
 export const heading = (text: string): Effect.Effect<void> => print(["", bold(text), dim("-".repeat(text.length))])
 

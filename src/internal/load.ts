@@ -7,6 +7,7 @@
  * when the last one has left, it is interrupted and its leases are given up.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,6 +16,7 @@ import * as Random from "effect/Random"
 import type { CacheService, Draft, Lease, Outcome, StoreError, Token } from "../CacheService.ts"
 import * as Plan from "../Plan.ts"
 import type { Counters } from "./counters.ts"
+import { elapsed } from "./deadline.ts"
 import { type Definition, fatalOf, type KeyAddress, kindOf, View } from "./definition.ts"
 
 /** The versions that are current, by slot: those of values, and those of failures that are cached. */
@@ -72,8 +74,39 @@ export class Load {
   }
 }
 
-export const flightOf = (service: CacheService, token: Token): Flight | undefined =>
-  service.flights.get(token) as Flight | undefined
+/**
+ * A lease that this process has asked for, until its load has started. A store
+ * may tell others that the lease is taken before its answer is here.
+ */
+class Asked {
+  readonly settled: Deferred.Deferred<void> = Deferred.makeUnsafe()
+}
+
+/** Says that a lease of this name is asked for; `start` or `settle` has to follow. */
+export const announce = (service: CacheService, token: Token): void => {
+  service.flights.set(token, new Asked())
+}
+
+/** Ends what was announced: with the flight that has come of it, or with none. */
+export const settle = (service: CacheService, token: Token, flight?: Flight): void => {
+  const asked = service.flights.get(token)
+  if (flight !== undefined) service.flights.set(token, flight)
+  if (!(asked instanceof Asked)) return
+  if (flight === undefined) service.flights.delete(token)
+  // Last: whoever waits goes on at once.
+  Deferred.doneUnsafe(asked.settled, Effect.void)
+}
+
+export const flightOf = (service: CacheService, token: Token): Flight | undefined => {
+  const flight = service.flights.get(token)
+  return flight instanceof Flight ? flight : undefined
+}
+
+/** Waits until the load of a lease that this process has asked for has started, or has come to nothing. */
+export const settled = (service: CacheService, token: Token): Effect.Effect<void> | undefined => {
+  const asked = service.flights.get(token)
+  return asked instanceof Asked ? Deferred.await(asked.settled) : undefined
+}
 
 // One slow or fast load makes a poor estimate: the larger of the last and a decaying average.
 const steady = (last: number, usually: number): number => Math.max(last, (last + usually) / 2)
@@ -180,7 +213,8 @@ export const reportStoreFailure = (service: CacheService, counters: Counters, er
 const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void, never, never> =>
   Effect.withFiber((fiber) => {
     const { service } = load
-    const started = service.now(fiber)
+    const clock = fiber.getRef(Clock.Clock)
+    const started = elapsed(clock)
     return Effect.flatMap(
       lookup(load.flights.map(({ address }) => address)),
       (exits) =>
@@ -188,7 +222,7 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
           const now = service.now(fiber)
           return land(service, flight, exits[i]!, {
             now,
-            millis: now - started,
+            millis: elapsed(clock) - started,
             jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
           }, counters)
         }, { discard: true, concurrency: "unbounded" })
@@ -262,8 +296,8 @@ export const start = (
 ): Effect.Effect<Load> =>
   Effect.withFiber((starter) => {
     const load = new Load(service, flights, held)
-    const started = service.now(starter)
-    for (const flight of flights) service.flights.set(flight.lease.token, flight)
+    const started = elapsed(starter.getRef(Clock.Clock))
+    for (const flight of flights) settle(service, flight.lease.token, flight)
     // Whatever ends a load early tells those who wait to look again. An observer sees even a fiber that never ran,
     // since the layer was released.
     const settleRest = (exit: Exit.Exit<void>) => {
@@ -285,7 +319,7 @@ export const start = (
     return flying.pipe(
       Effect.onExit((exit) =>
         Exit.isSuccess(exit) ? Effect.void : Effect.withFiber((fiber) => {
-          const millis = service.now(fiber) - started
+          const millis = elapsed(fiber.getRef(Clock.Clock)) - started
           const left = flights.filter(({ landed }) => !Deferred.isDoneUnsafe(landed))
           for (const { address } of left) reportLoad(service, counters, address, exit, millis, "unsaved")
           return abandon(left)

@@ -282,7 +282,6 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   const store: MarkerStore = {
     name: "markers",
     payload: "text",
-    offset: () => 0,
     read: ({ key }) =>
       Effect.suspend(() => {
         const entry = entries.get(key)

@@ -5,6 +5,7 @@
  * `ts no-run` is type-checked only. In a block, `expression // => expected`
  * promises what the expression gives. The `// =>` may stand on the lines after
  * the expression, and go on over several lines of comment.
+ * A server is in the environment: `REDIS_URL` and `REDIS_NODES`.
  *
  * Every line of a program is the line of its snippet, so that the place of an
  * error is known.

@@ -142,6 +142,9 @@ export const beside = (client: Client, patience: number): Effect.Effect<Client, 
 // listening
 // -----------------------------------------------------------------------------
 
+// Subscribing anew is done here: what `ioredis` does by itself nobody would hear fail.
+const listening = { enableOfflineQueue: true, maxRetriesPerRequest: null, autoResubscribe: false }
+
 /** How many invalidations a slow listener may be behind before it loses the oldest. */
 const buffered = 4096
 
@@ -159,7 +162,7 @@ export const listen = (
     const names = new Wire.Names(prefix)
     const invalidations = yield* Broadcast.make<Invalidation.Invalidation>(buffered)
     const waiting = new Map<Token, Set<() => void>>()
-    const subscriber = yield* owned(() => duplicateOf(client, { enableOfflineQueue: true, maxRetriesPerRequest: null }))
+    const subscriber = yield* owned(() => duplicateOf(client, listening))
 
     const wake = (token: Token): void => {
       for (const one of waiting.get(token) ?? []) one()
@@ -172,20 +175,27 @@ export const listen = (
       if (batch !== undefined) invalidations.publish(batch)
     }
     subscriber.on("message", hear)
-    // What was told while there was no connection is not told again.
-    subscriber.on("ready", () => {
-      for (const token of waiting.keys()) wake(token)
+    // Each time there is a connection: the first may come long after the start. What was told in between is not told
+    // again, so whoever waits looks for himself.
+    const subscribe = (): Promise<void> =>
+      subscriber.subscribe(names.released, names.invalidated).then(() => {
+        for (const token of waiting.keys()) wake(token)
+      })
+    const first = Effect.callback<string | undefined>((resume) => {
+      subscriber.on("ready", () => {
+        subscribe().then(
+          () => resume(Effect.succeed(undefined)),
+          (error: unknown) => resume(Effect.succeed(error instanceof Error ? error.message : String(error)))
+        )
+      })
+      // It goes on trying by itself.
+      subscriber.connect().catch(() => {})
     })
-    const subscribe = Effect.callback<void>((resume) => {
-      subscriber.connect().then(() => subscriber.subscribe(names.released, names.invalidated)).then(
-        () => resume(Effect.void),
-        () => resume(Effect.void)
-      )
-    })
-    yield* Effect.timeoutOrElse(subscribe, { duration: patience, orElse: () => Effect.void })
+    const refused = yield* Effect.timeoutOrElse(first, { duration: patience, orElse: () => Effect.succeed(undefined) })
 
     return {
       origin,
+      refused,
       invalidations,
       onReleased: (token, one) => {
         let all = waiting.get(token)

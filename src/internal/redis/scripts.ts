@@ -33,6 +33,12 @@ local now = string.format('%.0f', ms)
 
 local function failed(answer) return type(answer) == 'table' and answer.err end
 
+-- A full server refuses to write only as long as a script has written nothing. This writes nothing, and is refused too.
+local function mayWrite(key)
+  local answer = redis.pcall('SETRANGE', key, 0, '')
+  return not (failed(answer) and string.find(answer.err, 'OOM', 1, true)), answer
+end
+
 -- What is of another type is garbage, and goes.
 local function get(key)
   local value = redis.pcall('GET', key)
@@ -246,6 +252,21 @@ const script = (name: string, ...parts: ReadonlyArray<string>): Script => ({
   source: [library, ...parts.slice(0, -1), reading, parts.at(-1)].join("")
 })
 
+// What stores asks first whether there is room: a server that is full must not grow on by it.
+const asking = `
+local room, refusal = mayWrite(KEYS[1])
+if not room then return redis.error_reply(refusal.err) end
+`
+
+// What was seen dead goes also where no lease can be given.
+const askingToTake = `
+local room, refusal = mayWrite(KEYS[1])
+if not room then
+  if drop and (force or tokenOf(KEYS[1]) == seen) then redis.call('DEL', KEYS[1]) end
+  return redis.error_reply(refusal.err)
+end
+`
+
 // -----------------------------------------------------------------------------
 // one node: an operation, a script
 // -----------------------------------------------------------------------------
@@ -255,8 +276,7 @@ export const begin = script(
   "begin",
   fencing,
   `
-local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()
-local nonce, life, journalLife, names = arg(), number(), arg(), list()
+local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local nonce, life, journalLife, names = arg(), number(), arg(), list()
 local tokens = {}
 for i = 1, #names do tokens[i] = capture(KEYS[4 + i], nonce, life) end
 local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens)
@@ -271,7 +291,7 @@ export const commit = script(
   "commit",
   fencing,
   storing,
-  `
+  `${asking}
 local channel, token, nonce, margin, longest = arg(), arg(), arg(), number(), arg()
 local epoch, sequence, expires, facts, payload = arg(), arg(), arg(), arg(), arg()
 local over, expected, names = list(), list(), list()
@@ -334,7 +354,7 @@ return { now }
 /** KEYS: a marker. Its token, made afresh if it is missing. */
 export const captureOne = script(
   "capture",
-  `
+  `${asking}
 local nonce, life = arg(), number()
 return { now, capture(KEYS[1], nonce, life) }
 `
@@ -344,8 +364,7 @@ return { now, capture(KEYS[1], nonce, life) }
 export const takeLease = script(
   "take",
   `
-local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()
-local names, tokens = list(), list()
+local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local names, tokens = list(), list()
 local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens)
 return { now, answer, other }
 `
@@ -376,7 +395,7 @@ return { now, quiet(KEYS[1], epoch, sequence, names) and allStand(KEYS[2], over)
 export const storeEntry = script(
   "store",
   storing,
-  `
+  `${asking}
 local channel, token, keep, longest, expires, facts, payload = arg(), arg(), arg() == '1', arg(), arg(), arg(), arg()
 local tokens = list()
 if held(KEYS[2]) ~= token then return { now, 'lost', 0 } end

@@ -7,11 +7,9 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import { elapsed } from "../deadline.ts"
 
 const realClock = Context.get(Context.empty(), Clock.Clock)
-
-/** Milliseconds of the monotonic clock, which begins anywhere and is never set. */
-export const ticks = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 export class ServerClock {
   private ahead: number | undefined
@@ -32,6 +30,6 @@ export class ServerClock {
   }
 
   now(clock: Clock.Clock): number {
-    return Math.round(ticks(clock) + (this.ahead ?? 0))
+    return Math.round(elapsed(clock) + (this.ahead ?? 0))
   }
 }

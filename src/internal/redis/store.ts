@@ -40,9 +40,10 @@ import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
 import type { Broadcast } from "../broadcast.ts"
+import { elapsed } from "../deadline.ts"
 import * as Scripts from "./scripts.ts"
 import type { Script } from "./scripts.ts"
-import { ServerClock, ticks } from "./serverClock.ts"
+import { ServerClock } from "./serverClock.ts"
 import { malformed, type Transport, type Value } from "./transport.ts"
 import * as Wire from "./wire.ts"
 
@@ -64,6 +65,8 @@ export interface Notices {
   /** Calls when a lease that was waited for is over; gives the end of listening. */
   readonly onReleased: (token: Token, wake: () => void) => () => void
   readonly invalidations: Broadcast<Invalidation.Invalidation>
+  /** Why it cannot be heard, where the server said so. */
+  readonly refused?: string | undefined
   /** What this process publishes begins with it, so that it does not hear itself. */
   readonly origin: string
 }
@@ -212,11 +215,11 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   ): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const sent = ticks(clock)
+      const sent = elapsed(clock)
       return Effect.flatMap(send(operation, script, keys, args), (answer) => {
         const server = Number(answer[0])
         if (!Number.isFinite(server)) return Effect.fail(malformed(operation, answer))
-        time.learn(clock, server, sent, ticks(clock))
+        time.learn(clock, server, sent, elapsed(clock))
         return Effect.succeed(answer)
       })
     })
@@ -706,7 +709,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   return {
     name: "redis",
     payload: "text",
-    offset: () => 0,
     now: (clock) => time.now(clock),
     read,
     begin: (address, request) => begin(address, request),

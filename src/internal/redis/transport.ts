@@ -161,7 +161,7 @@ export interface TransportOptions {
   readonly writer: Client
   readonly acknowledgement: Acknowledgement | undefined
   readonly hashes: Hashes
-  readonly limit: number | undefined
+  readonly limit?: number | undefined
 }
 
 /** Bounds what is sent in time: once for all that wait for it. */

@@ -1,0 +1,57 @@
+/**
+ * When a store that fails is left alone: after so many failures in a row the
+ * circuit is open for a while; then one operation tries, and what becomes of it
+ * decides. Times are milliseconds of a clock that is never set back.
+ */
+
+/** Given to an operation that was admitted; a number if it is the one that tries. */
+export type Ticket = number | undefined
+
+export class Circuit {
+  private readonly limit: number
+  private readonly openFor: number
+  private failures = 0
+  private openUntil: number | undefined = undefined
+  private probe: Ticket = undefined
+  private probes = 0
+
+  constructor(limit: number, openFor: number) {
+    this.limit = limit
+    this.openFor = openFor
+  }
+
+  get isClosed(): boolean {
+    return this.openUntil === undefined
+  }
+
+  /** The ticket of the one that tries; undefined if it is not yet time, or another tries already. */
+  tryNow(now: number): Ticket {
+    if (this.openUntil === undefined || now < this.openUntil || this.probe !== undefined) return undefined
+    return this.probe = ++this.probes
+  }
+
+  /** Whoever hears from the store, also of an operation that asked nobody, closes the circuit. */
+  succeeded(): void {
+    this.failures = 0
+    this.openUntil = undefined
+    this.probe = undefined
+  }
+
+  /**
+   * While it is open, only the one that tries may prolong it: failures of what is always tried would keep readers away
+   * from a store that answers them.
+   */
+  failed(ticket: Ticket, now: number): void {
+    if (this.openUntil === undefined) {
+      if (++this.failures >= this.limit) this.openUntil = now + this.openFor
+    } else if (ticket !== undefined && ticket === this.probe) {
+      this.openUntil = now + this.openFor
+      this.probe = undefined
+    }
+  }
+
+  /** Who was interrupted has learnt nothing: the next one may try. */
+  interrupted(ticket: Ticket): void {
+    if (ticket !== undefined && ticket === this.probe) this.probe = undefined
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * A limit in time for many operations. One fiber sleeps for all of them, until
+ * the oldest has had its time, and ends when none is pending: a timer for each
+ * would cost as much as asking a fast store.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
+
+/** Milliseconds of a clock's time that is never set back. */
+export const elapsed = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+/** An operation that has not ended. */
+interface Pending {
+  readonly until: number
+  readonly expire: () => void
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+class Watch {
+  readonly clock: Clock.Clock
+  private readonly limit: number
+  /** All have the same limit, so they stand in the order in which they expire. */
+  private readonly pending = new Set<Pending>()
+  private timer: Fiber.Fiber<void> | undefined = undefined
+
+  constructor(clock: Clock.Clock, limit: number) {
+    this.clock = clock
+    this.limit = limit
+  }
+
+  add(expire: () => void, fiber: AnyFiber): Pending {
+    const one: Pending = { until: elapsed(this.clock) + this.limit, expire }
+    this.pending.add(one)
+    this.timer ??= this.start(fiber)
+    return one
+  }
+
+  /** Whether it was pending still. */
+  drop(one: Pending): boolean {
+    if (!this.pending.delete(one)) return false
+    if (this.pending.size === 0) this.stop()
+    return true
+  }
+
+  private start(fiber: AnyFiber): Fiber.Fiber<void> {
+    // Of the operation that is there by chance it needs the time, and must not hold the rest.
+    const context = Context.make(Clock.Clock, this.clock).pipe(
+      Context.add(Scheduler.Scheduler, fiber.getRef(Scheduler.Scheduler))
+    )
+    return Effect.runForkWith(context)(this.sleep(this.limit))
+  }
+
+  private stop(): void {
+    const { timer } = this
+    this.timer = undefined
+    timer?.interruptUnsafe()
+  }
+
+  private sleep(millis: number): Effect.Effect<void> {
+    return Effect.flatMap(this.clock.sleep(Duration.millis(Math.ceil(millis))), () => this.look())
+  }
+
+  private look(): Effect.Effect<void> {
+    const now = elapsed(this.clock)
+    const expired: Array<Pending> = []
+    for (const one of this.pending) {
+      if (one.until > now) break
+      expired.push(one)
+    }
+    for (const one of expired) if (this.drop(one)) one.expire()
+    return Effect.suspend(() => {
+      const [first] = this.pending
+      return first === undefined ? Effect.void : this.sleep(first.until - elapsed(this.clock))
+    })
+  }
+}
+
+export class Deadline {
+  /** Milliseconds. */
+  private readonly limit: number
+  private watch: Watch | undefined = undefined
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /**
+   * Runs an effect for as long as the limit allows. `end` is told how it ended
+   * (undefined: it took too long, and was interrupted), and gives the answer.
+   */
+  run<A, E>(
+    effect: Effect.Effect<A, E>,
+    fiber: AnyFiber,
+    end: (exit: Exit.Exit<A, E> | undefined) => Exit.Exit<A, E>
+  ): Effect.Effect<A, E> {
+    const watch = this.watchOf(fiber.getRef(Clock.Clock))
+    return Effect.callback((resume) => {
+      // In a fiber of its own: what is frozen must be left behind, also where its caller cannot be interrupted.
+      const child = Effect.runForkWith(fiber.context)(effect)
+      const exit = child.pollUnsafe()
+      if (exit !== undefined) return resume(end(exit))
+      const pending = watch.add(() => {
+        child.interruptUnsafe()
+        resume(end(undefined))
+      }, fiber)
+      child.addObserver((exit) => {
+        if (watch.drop(pending)) resume(end(exit))
+      })
+      return Fiber.interrupt(child)
+    })
+  }
+
+  // Whoever has another clock gets another watch; the old one ends by itself.
+  private watchOf(clock: Clock.Clock): Watch {
+    return this.watch?.clock === clock ? this.watch : this.watch = new Watch(clock, this.limit)
+  }
+}
