@@ -1,0 +1,75 @@
+/** What befalls the servers while a history runs. */
+import { type Cluster, eventually, type Server } from "../support/redis.ts"
+import { check, forgive, type Verdict } from "./check.ts"
+import { type History, now } from "./history.ts"
+import { type Crew, type During, type Options, type Outcome, runHistory, sleep } from "./run.ts"
+
+type Base = Pick<Options, "cache" | "seed" | "servers"> & Partial<Options>
+
+/** A server was away for some time. */
+export interface Absence extends Outcome {
+  readonly from: number
+  readonly to: number
+}
+
+/** The server is killed, and started again a while later. */
+export const death = async (crew: Crew, server: Server, base: Base): Promise<Absence> => {
+  let [from, to] = [0, 0]
+  const during = async ({ note }: During): Promise<void> => {
+    await sleep(1_200)
+    from = now()
+    await server.kill()
+    await sleep(600)
+    await server.restart()
+    to = now()
+    note({ kind: "down", from, to })
+  }
+  const outcome = await runHistory(crew, { seconds: 3.5, faults: [], ...base, during })
+  return { ...outcome, from, to }
+}
+
+/** A primary that was killed, after its replica had been behind for a while. */
+export interface Failover extends Absence {
+  /** When the replica began to fall behind. */
+  readonly cut: number
+  /** The verdict on all that was promised outside the window from then to the kill. */
+  readonly besides: Verdict
+}
+
+// What is on its way to the replica when the primary dies is acknowledged and lost.
+const underWay = 50_000
+
+/** The primary that has the journal is killed; its replica, `lag` milliseconds behind, takes its place. */
+export const failover = async (crew: Crew, cluster: Cluster, base: Base, lag: number): Promise<Failover> => {
+  let [cut, from, to] = [0, 0, 0]
+  const during = async ({ note }: During): Promise<void> => {
+    const primary = await cluster.primaryOf("{journal}")
+    const [replica] = await cluster.replicasOf(primary)
+    await sleep(1_200)
+    cut = now()
+    if (lag > 0) {
+      // A password that the primary does not know keeps the replica from linking again.
+      await replica!.send("CONFIG", "SET", "masterauth", "wrong")
+      await replica!.send("CLIENT", "KILL", "TYPE", "master")
+      await eventually(
+        "the replica is cut off",
+        async () => /slave0:.*state=online/.test(String(await primary.send("INFO", "replication"))) ? undefined : true
+      )
+      await sleep(lag)
+    }
+    from = now()
+    await cluster.failover(primary)
+    to = now()
+    note({ kind: "failover", from: cut, to })
+    await replica!.send("CONFIG", "SET", "masterauth", "")
+    await sleep(1_000)
+    await primary.restart()
+  }
+  const outcome = await runHistory(crew, { seconds: 5, faults: [], ...base, during })
+  await cluster.waitUntilReady()
+  return { ...outcome, from, to, cut, besides: check(forgive(outcome.history, cut - underWay, from + underWay)) }
+}
+
+/** Reads that began and ended between two times. */
+export const readsBetween = ({ facts }: History, from: number, to: number): number =>
+  facts.filter((fact) => fact.t === "read" && fact.start > from && fact.end < to).length
