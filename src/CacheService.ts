@@ -998,7 +998,9 @@ const makeCourier = Effect.fnUntraced(function*(
  * - `sweepLimit`: the longest that may take which walks all keys: a sweep, and a
  *   fence over patterns or everything (1 minute).
  * - `failures`: so many in a row open the circuit (5).
- * - `openFor`: how long it stays open (5 seconds); then one operation tries.
+ * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
+ *   a failure that took no time a twentieth of it: asking again costs little, and
+ *   a connection that is back after a moment is found soon.
  *
  * @category models
  * @since 0.1.0
@@ -1028,6 +1030,9 @@ const positiveCount = (name: string, value: number): number => {
 // What a store throws is no answer. Interruption passes.
 const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
   Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(errorOf(operation, exit.cause))
+
+const timedOut = (cause: Cause.Cause<StoreError>): boolean =>
+  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason === "Timeout")
 
 /**
  * Bounds every operation of a store in time, and leaves the store alone for a
@@ -1065,7 +1070,9 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
         : sound(operation, exit)
       if (Exit.isSuccess(answer)) circuit.succeeded()
       else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
-      else if (operation !== "abandon" || ticket !== undefined) circuit.failed(ticket, now(fiber))
+      else if (operation !== "abandon" || ticket !== undefined) {
+        circuit.failed(ticket, now(fiber), timedOut(answer.cause))
+      }
       return answer
     })
 
@@ -1105,7 +1112,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
         if (Exit.isSuccess(exit)) circuit.succeeded()
         return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
           ? Effect.void
-          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber))))
+          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber), timedOut(exit.cause))))
       })
       : guarded(operation, () => effect)
 

@@ -63,6 +63,7 @@ import * as Look from "./internal/redis/look.ts"
 import * as Scripts from "./internal/redis/scripts.ts"
 import * as Store from "./internal/redis/store.ts"
 import * as Transport from "./internal/redis/transport.ts"
+import { Names } from "./internal/redis/wire.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 
 // -----------------------------------------------------------------------------
@@ -236,7 +237,9 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
     throw refuse("acknowledge is \"primary\" or \"replicas\"")
   }
   if (acknowledge === "primary" && replicas !== undefined) throw refuse("`replicas` needs acknowledge: \"replicas\"")
-  return acknowledge === "primary" ? undefined : { replicas: natural("replicas", replicas ?? 1, 1), within }
+  return acknowledge === "primary"
+    ? undefined
+    : { replicas: natural("replicas", replicas ?? 1, 1), within, witness: new Names(prefixOf(options)).witness }
 }
 
 // -----------------------------------------------------------------------------
@@ -289,6 +292,12 @@ const prepare = (options: Options) => {
 
 type Prepared = ReturnType<typeof prepare>
 
+const within = <A>(effect: Effect.Effect<A, CacheService.StoreError>, patience: number) =>
+  Effect.timeoutOrElse(effect, {
+    duration: patience,
+    orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
+  })
+
 /** Warns once of each thing that will hurt. */
 const lookAround = (
   client: Transport.Client,
@@ -298,11 +307,8 @@ const lookAround = (
 ): Effect.Effect<void> => {
   const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
   const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
-  return Effect.suspend(() => Look.look(Transport.primariesOf(client)[0] ?? client, transport, settings.prefix)).pipe(
-    Effect.timeoutOrElse({
-      duration: patience,
-      orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
-    }),
+  const look = Effect.suspend(() => Look.look(Transport.primariesOf(client)[0] ?? client, transport, settings.prefix))
+  return within(look, patience).pipe(
     Effect.matchEffect({
       onSuccess: (seen) => {
         const refused = unheard === undefined ? seen.refused : [...seen.refused, `SUBSCRIBE: ${unheard}`]
@@ -329,8 +335,10 @@ const makePrepared = Effect.fnUntraced(function*(
   const transport = Transport.make(client, { writer, acknowledgement, hashes, limit })
   const notices = yield* Connect.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared, notices.refused)
+  const store = Store.make(transport, settings, notices)
+  yield* Effect.ignore(within(store.synchronize, patience))
   const readsInTime = limit !== undefined && !client.isCluster
-  return retrying({ ...Store.make(transport, settings, notices), trusted: prepared.trusted, readsInTime }, retry)
+  return retrying({ ...store, trusted: prepared.trusted, readsInTime }, retry)
 })
 
 /**

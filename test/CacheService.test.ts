@@ -75,7 +75,8 @@ describe("guard", () => {
       for (let i = 0; i < 3; i++) assert.strictEqual(yield* read, "Unavailable")
       for (let i = 0; i < 5; i++) assert.strictEqual(yield* read, "CircuitOpen")
       assert.strictEqual(yield* asked("read"), 3)
-      yield* TestClock.adjust(4999)
+      // What refuses at once is asked again after a twentieth.
+      yield* TestClock.adjust(249)
       assert.strictEqual(yield* read, "CircuitOpen")
       const lease = { token: "none" }
       const { abandon, begin, commit, inspect } = yield* store
@@ -85,6 +86,20 @@ describe("guard", () => {
       assert.strictEqual(yield* reasonOf(inspect(at("a"))), "CircuitOpen")
       const error = yield* Effect.flip(begin(at("a"), asks()))
       assert.isFalse(error.mayHaveHappened)
+    }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
+
+  it.effect("after failures that took their time it is left alone for the whole while", () =>
+    Effect.gen(function*() {
+      yield* TestCache.lose("read", "request", 3)
+      for (let i = 0; i < 3; i++) {
+        const frozen = yield* forked(read)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(frozen), "Timeout")
+      }
+      yield* TestClock.adjust(4999)
+      assert.strictEqual(yield* read, "CircuitOpen")
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* read, "fine")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
   it.effect("a success in between begins the count anew", () =>
@@ -314,7 +329,7 @@ describe("guard", () => {
       for (let i = 0; i < 3; i++) yield* reasonOf(invalidate(Invalidation.tags("x")))
       assert.strictEqual(yield* read, "CircuitOpen")
       for (let i = 0; i < 5; i++) {
-        yield* TestClock.adjust(999)
+        yield* TestClock.adjust(49)
         yield* reasonOf(invalidate(Invalidation.tags("x")))
       }
       assert.strictEqual(yield* read, "CircuitOpen")

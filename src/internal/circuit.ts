@@ -1,7 +1,9 @@
 /**
  * When a store that fails is left alone: after so many failures in a row the
  * circuit is open for a while; then one operation tries, and what becomes of it
- * decides. Times are milliseconds of a clock that is never set back.
+ * decides. After failures that cost time it is left alone for `openFor`, after
+ * those that did not for a twentieth of it. Times are milliseconds of a clock
+ * that is never set back.
  */
 
 /** Given to an operation that was admitted; a number if it is the one that tries. */
@@ -41,11 +43,13 @@ export class Circuit {
    * While it is open, only the one that tries may prolong it: failures of what is always tried would keep readers away
    * from a store that answers them.
    */
-  failed(ticket: Ticket, now: number): void {
+  failed(ticket: Ticket, now: number, slow: boolean): void {
+    // What refuses at once costs next to nothing to ask: a connection that is back after a moment must be found soon.
+    const openFor = slow ? this.openFor : this.openFor / 20
     if (this.openUntil === undefined) {
-      if (++this.failures >= this.limit) this.openUntil = now + this.openFor
+      if (++this.failures >= this.limit) this.openUntil = now + openFor
     } else if (ticket !== undefined && ticket === this.probe) {
-      this.openUntil = now + this.openFor
+      this.openUntil = now + openFor
       this.probe = undefined
     }
   }

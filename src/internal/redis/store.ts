@@ -185,7 +185,12 @@ const together = <A, B>(
   each: (one: A, i: number) => Effect.Effect<B, StoreError>
 ): Effect.Effect<Array<B>, StoreError> => Effect.forEach(all, each, { concurrency: "unbounded" })
 
-export const make = (transport: Transport, settings: Settings, notices: Notices): CacheStore => {
+/** `synchronize` asks for the server's time, without which no age can be told. */
+export interface RedisStore extends CacheStore {
+  readonly synchronize: Effect.Effect<void, StoreError>
+}
+
+export const make = (transport: Transport, settings: Settings, notices: Notices): RedisStore => {
   const names = new Wire.Names(settings.prefix)
   const split = settings.split ?? transport.cluster
   const longest = Math.floor(settings.longest)
@@ -224,7 +229,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       })
     })
 
-  const askTime = Effect.asVoid(run("time", Scripts.timeNow, [names.probe], []))
+  const synchronize = Effect.asVoid(run("time", Scripts.timeNow, [names.probe], []))
 
   // ---------------------------------------------------------------------------
   // reading
@@ -248,6 +253,13 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     }
     remembered.set(key, keep ? record : { ...record, written: { ...written, payload: undefined } })
     return record
+  }
+
+  /** What is stored now will be read with these markers. */
+  const expect = (key: string, { found, stamp: { dependencies } }: Draft): void => {
+    if (found.length === 0) return
+    const places = placesFor(key, dependencies)
+    remembered.set(key, { names: dependencies, places, text: undefined, written: Wire.unreadable(""), memo: undefined })
   }
 
   /** Makes an entry of what was read; asks again where its dependencies are others than were asked for. */
@@ -289,7 +301,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
 
   const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>
     // Ages cannot be told before the server's time was heard once.
-    Effect.suspend(() => time.isKnown ? readOnce(address) : Effect.andThen(askTime, readOnce(address)))
+    Effect.suspend(() => time.isKnown ? readOnce(address) : Effect.andThen(synchronize, readOnce(address)))
 
   // ---------------------------------------------------------------------------
   // loading
@@ -333,7 +345,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         markerLife,
         journalLife,
         ...list(known)
-      ]),
+      ], sendFor(request)),
       ([, answer, other, epoch, sequence, tokens, fences]): Taken => ({
         answer,
         other,
@@ -352,6 +364,10 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     Math.max(1, Math.ceil(Math.min(leaseFor, longest)))
   ]
 
+  // A write-through empties the key before it writes: that must hold wherever its invalidation would.
+  const sendFor = ({ drop, force }: Begin): Transport["run"] =>
+    drop && force ? transport.runAcknowledged : transport.run
+
   const beginInSteps = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
     Effect.gen(function*() {
       const tokens = yield* capture("begin", known, nonce)
@@ -359,7 +375,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         "begin",
         Scripts.takeLease,
         [names.entry(address.key), names.lease(address.key)],
-        [...taking(request), ...list(known), ...list(tokens)]
+        [...taking(request), ...list(known), ...list(tokens)],
+        sendFor(request)
       )
       if (answer !== "leased") return { answer, other, lease: undefined } satisfies Taken
       const [, ...position] = yield* run("begin", Scripts.positionNow, [names.journal, names.fences], [
@@ -539,9 +556,14 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       ([, count]) => countOf("invalidate", count)
     )
 
-  const removeOne = (operation: string, key: string, mode: Mode): Effect.Effect<number, StoreError> =>
+  const removeOne = (
+    operation: string,
+    key: string,
+    mode: Mode,
+    send = transport.runAcknowledged
+  ): Effect.Effect<number, StoreError> =>
     Effect.flatMap(
-      run(operation, Scripts.removeKey, placesOf([key]), [names.released, mode], transport.runAcknowledged),
+      run(operation, Scripts.removeKey, placesOf([key]), [names.released, mode], send),
       ([, count]) => countOf(operation, count)
     )
 
@@ -600,16 +622,18 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       const keys = new Set(found.flatMap((name) => names.keyOf(name) ?? []))
       const mine = [...keys].filter((key) => which === "everything" || Key.matches(which, key))
       return Effect.map(
-        together(mine, (key) => removeOne(operation, key, mode)),
+        together(mine, (key) => removeOne(operation, key, mode, transport.run)),
         (counts) => {
           for (const one of counts) count += one
         }
       )
     }
     const [leases, entries] = names.globs(which)
-    return Effect.andThen(
-      transport.walk(operation, leases, removeAll),
-      Effect.map(transport.walk(operation, entries, removeAll), () => count)
+    return transport.walk(operation, leases, removeAll).pipe(
+      Effect.andThen(transport.walk(operation, entries, removeAll)),
+      // Also of what an earlier attempt has removed, and this one did not find any more.
+      Effect.andThen(transport.settle(operation)),
+      Effect.map(() => count)
     )
   }
 
@@ -709,11 +733,20 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   return {
     name: "redis",
     payload: "text",
+    synchronize,
     now: (clock) => time.now(clock),
     read,
     begin: (address, request) => begin(address, request),
     commit: ({ key }, lease, draft) =>
-      Effect.suspend(() => (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft)),
+      Effect.suspend(() =>
+        Effect.tap(
+          (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft),
+          (outcome) =>
+            Effect.sync(() => {
+              if (outcome === "stored") expect(key, draft)
+            })
+        )
+      ),
     abandon: ({ key }, token) => Effect.asVoid(giveUp("abandon", key, token)),
     released,
     invalidate: (batch) => told(batch, invalidate(batch)),

@@ -10,6 +10,7 @@ import { StoreError } from "../../CacheService.ts"
 import { Deadline } from "../deadline.ts"
 import { together } from "./batch.ts"
 import type { Script } from "./scripts.ts"
+import { type Claim, claimOf, coverAll, tagIn } from "./slots.ts"
 
 export type Value = string | null
 
@@ -28,7 +29,9 @@ export interface Transport {
   ) => Effect.Effect<ReadonlyArray<unknown>, StoreError>
   /** The same, acknowledged by as many replicas as were asked for. */
   readonly runAcknowledged: Transport["run"]
-  /** Gives all keys that match a glob pattern, some at a time, of every primary. */
+  /** Waits until that many replicas of every primary have what was written before. */
+  readonly settle: (operation: string) => Effect.Effect<void, StoreError>
+  /** Gives all keys that match a glob pattern, some at a time, of every primary; fails if it is not sure of each. */
   readonly walk: (
     operation: string,
     pattern: string,
@@ -144,11 +147,19 @@ export const hashAll = (scripts: Iterable<Script>): Effect.Effect<Hashes> =>
 
 const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT")
 
-/** So many replicas must have acknowledged a write within so many milliseconds. */
+/**
+ * So many replicas must have acknowledged a write within so many milliseconds.
+ * `WAIT` is about what its connection has written. A script that has found
+ * nothing to do has written nothing, and another's writes may be on their way
+ * still: so a witness is written first, a key that begins with `witness`.
+ */
 export interface Acknowledgement {
   readonly replicas: number
   readonly within: number
+  readonly witness: string
 }
+
+const witnessLife = 1000
 
 const keysPerScan = 500
 
@@ -184,6 +195,24 @@ const getString = (client: Client, key: string): Promise<Value> =>
     if (error instanceof Error && error.message.startsWith("WRONGTYPE")) return null
     throw error
   })
+
+const waiting = (pipeline: Pipeline, witness: string, { replicas, within }: Acknowledgement): Pipeline =>
+  pipeline.call("SET", witness, "", "PX", witnessLife).call("WAIT", replicas, within)
+
+/** The answers to a pipeline; the first error is that of all. */
+const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
+  pipeline.exec().then((answers) => {
+    if (answers === null) throw new Error("no answer")
+    return answers.map(([error, answer]) => {
+      if (error !== null) throw error
+      return answer
+    })
+  })
+
+/** Lets a cluster's client look where the slots are. */
+const refresh = (client: Client): void => {
+  if (client.isCluster) (client as unknown as { refreshSlotsCache?: () => void }).refreshSlotsCache?.()
+}
 
 /** A transport on a client of `ioredis`. */
 export const make = (
@@ -228,41 +257,87 @@ export const make = (
   const run: Transport["run"] = (operation, script, keys, args) =>
     Effect.flatMap(runOn(operation, { by: client, script }, keys, args), (answer) => checked(operation, answer))
 
+  const waitedFor = (
+    operation: string,
+    { replicas }: Acknowledgement,
+    count: unknown
+  ): Effect.Effect<void, StoreError> =>
+    typeof count === "number" && count >= replicas
+      ? Effect.void
+      : Effect.fail(
+        new StoreError({
+          operation,
+          reason: "Unavailable",
+          mayHaveHappened: true,
+          cause: new Error(`${String(count)} of ${replicas} replicas acknowledged`)
+        })
+      )
+
   const acknowledged = (
     operation: string,
     script: Script,
     keys: ReadonlyArray<string>,
     args: ReadonlyArray<string | number>,
-    { replicas, within }: Acknowledgement
+    acknowledgement: Acknowledgement
   ): Effect.Effect<ReadonlyArray<unknown>, StoreError> => {
+    // In the slot of the first key, which has braces.
+    const witness = `${acknowledgement.witness}${/\{[^}]*\}/.exec(keys[0]!)?.[0] ?? ""}`
     const send = (known: boolean) => {
       const pipeline = writer.pipeline()
       const sent = known
         ? pipeline.evalsha(hashFor(script), keys.length, ...keys, ...args)
         : pipeline.eval(script.source, keys.length, ...keys, ...args)
-      return sent.call("WAIT", replicas, within).exec().then((answers) => {
-        const [done, waited] = answers ?? []
-        if (done === undefined || waited === undefined) throw new Error("no answer")
-        if (done[0] !== null) throw done[0]
-        if (waited[0] !== null) throw waited[0]
-        return [done[1], waited[1]] as const
-      })
+      return answersOf(waiting(sent, witness, acknowledgement))
     }
     return Effect.flatMap(
       ask(operation, () => send(true).catch((error) => isUnknownScript(error) ? send(false) : Promise.reject(error))),
-      ([answer, count]) =>
-        typeof count === "number" && count >= replicas
-          ? checked(operation, answer)
-          : Effect.fail(
-            new StoreError({
-              operation,
-              reason: "Unavailable",
-              mayHaveHappened: true,
-              cause: new Error(`${count} of ${replicas} replicas acknowledged`)
-            })
-          )
+      ([answer, , count]) => Effect.andThen(waitedFor(operation, acknowledgement, count), checked(operation, answer))
     )
   }
+
+  const claimsOf = (operation: string, node: Client): Effect.Effect<Claim, StoreError> =>
+    Effect.flatMap(
+      ask(operation, () => Promise.all([node.call("CLUSTER", "MYID"), node.call("CLUSTER", "SLOTS")])),
+      ([id, slots]) => {
+        const claim = claimOf(id, slots)
+        return claim === undefined ? Effect.fail(malformed(operation, slots)) : Effect.succeed(claim)
+      }
+    )
+
+  const unsure = (operation: string, why: string): Effect.Effect<never, StoreError> => {
+    // So that it may be another time.
+    for (const one of new Set([client, writer])) refresh(one)
+    return Effect.fail(
+      new StoreError({ operation, reason: "Unavailable", mayHaveHappened: true, cause: new Error(why) })
+    )
+  }
+
+  /**
+   * Does something at every primary. The client may have lost one of them, or
+   * not know of one yet: in a cluster each is asked what it has, before and
+   * after, and unless all slots are there and stayed where they were it fails.
+   */
+  const everywhere = (
+    operation: string,
+    by: Client,
+    act: (node: Client, claim: Claim | undefined) => Effect.Effect<void, StoreError>
+  ): Effect.Effect<void, StoreError> =>
+    Effect.suspend(() => {
+      if (!by.isCluster) return act(by, undefined)
+      const nodes = primariesOf(by)
+      const ask = Effect.forEach(nodes, (node) => claimsOf(operation, node), { concurrency: "unbounded" })
+      return Effect.flatMap(ask, (claims) => {
+        if (!coverAll(claims)) return unsure(operation, "some slots have no primary that is connected")
+        const acting = Effect.forEach(nodes, (node, i) => act(node, claims[i]), {
+          concurrency: "unbounded",
+          discard: true
+        })
+        return Effect.flatMap(Effect.andThen(acting, ask), (after) =>
+          JSON.stringify(after) === JSON.stringify(claims)
+            ? Effect.void
+            : unsure(operation, "slots were moved meanwhile"))
+      })
+    })
 
   const walkOne = (
     node: Client,
@@ -290,16 +365,18 @@ export const make = (
     runAcknowledged: acknowledgement === undefined
       ? run
       : (operation, script, keys, args) => acknowledged(operation, script, keys, args, acknowledgement),
-    walk: (operation, pattern, each) =>
-      Effect.suspend(() => {
-        const primaries = primariesOf(client)
-        return primaries.length === 0
-          ? Effect.fail(toStoreError(operation, new Error("Cluster isn't ready")))
-          : Effect.forEach(primaries, (node) => walkOne(node, operation, pattern, each), {
-            concurrency: "unbounded",
-            discard: true
-          })
+    settle: (operation) =>
+      acknowledgement === undefined ? Effect.void : everywhere(operation, writer, (node, claim) => {
+        const tag = claim === undefined ? "" : tagIn(claim.ranges)
+        if (tag === undefined) return Effect.void
+        const witness = `${acknowledgement.witness}{${tag}}`
+        return Effect.flatMap(
+          ask(operation, () => answersOf(waiting(node.pipeline(), witness, acknowledgement))),
+          ([, count]) => waitedFor(operation, acknowledgement, count)
+        )
       }),
+    walk: (operation, pattern, each) =>
+      everywhere(operation, client, (node) => walkOne(node, operation, pattern, each)),
     publish: (operation, channel, message) => Effect.asVoid(ask(operation, () => client.publish(channel, message)))
   }
 }

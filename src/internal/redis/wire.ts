@@ -18,6 +18,7 @@ export class Names {
   readonly journal: string
   readonly fences: string
   readonly probe: string
+  readonly witness: string
   readonly released: string
   readonly invalidated: string
   private readonly entries: string
@@ -31,6 +32,7 @@ export class Names {
     this.journal = `${prefix}:j:{journal}`
     this.fences = `${prefix}:f:{journal}`
     this.probe = `${prefix}:p:{probe}`
+    this.witness = `${prefix}:w:`
     this.released = `${prefix}:released`
     this.invalidated = `${prefix}:invalidated`
   }
@@ -108,7 +110,7 @@ export interface Written {
 const none: ReadonlyArray<never> = []
 
 // No definition has this shape, and nothing decodes from it: the interpreter counts it as unreadable, and drops it.
-const unreadable = (token: string): Written => ({
+export const unreadable = (token: string): Written => ({
   token,
   softened: false,
   stamp: { storedAt: 0, duration: 0, jitter: 0, versions: {}, dependencies: none, shape: "unreadable", failure: false },
