@@ -9,6 +9,8 @@ export interface Aim {
   readonly ratio: Spread
   /** Reached when the ratio is no larger. */
   readonly aim: number | undefined
+  /** Reached when it is no smaller. */
+  readonly atLeast?: boolean
 }
 
 const within = ({ samples }: Measured, name: string, to: string): Spread | undefined => {
@@ -45,7 +47,7 @@ const plans = (all: ReadonlyArray<Measured>): ReadonlyArray<Aim> =>
 
 /** How much longer an invalidation takes than that of one entry. */
 const growth = (all: ReadonlyArray<Measured>): ReadonlyArray<Aim> => {
-  const [first, ...others] = all.filter(({ table }) => table.title.startsWith("invalidating"))
+  const [first, ...others] = all.filter(({ table }) => /^(redis )?invalidating/.test(table.title))
   if (first === undefined) return []
   return others.flatMap(({ samples, table }) =>
     [...samples].filter(([name]) => name.endsWith(": invalidate")).map(([name, mine]): Aim => {
@@ -56,6 +58,19 @@ const growth = (all: ReadonlyArray<Measured>): ReadonlyArray<Aim> => {
   )
 }
 
+const redisHits = (all: ReadonlyArray<Measured>): ReadonlyArray<Aim> =>
+  all.filter(({ table }) => table.title.startsWith("redis hits")).flatMap((measured) =>
+    summarize(measured).flatMap(({ name, ratio }): ReadonlyArray<Aim> => {
+      const aim = name === "ours, no dependency"
+        ? 0.9
+        : /^ours, 3 tags( from the (key|value))?$/.test(name)
+        ? 0.6
+        : undefined
+      const what = `${name} / raw: ${measured.table.title.slice("redis hits, ".length)}`
+      return aim === undefined ? [] : [{ what, ratio, aim, atLeast: true }]
+    })
+  )
+
 export const aimsOf = (
   all: ReadonlyArray<Measured>
-): ReadonlyArray<Aim> => [...hits(all), ...plans(all), ...growth(all)]
+): ReadonlyArray<Aim> => [...hits(all), ...redisHits(all), ...plans(all), ...growth(all)]

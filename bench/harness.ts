@@ -39,6 +39,8 @@ export interface Table {
   readonly reference: string
   /** The loop with nothing in it, to be subtracted for the last column. */
   readonly baseline?: string
+  /** The ratio tells how many operations are done in the time in which the reference does one. */
+  readonly rate?: boolean
   readonly contenders: ReadonlyArray<Contender>
 }
 
@@ -46,13 +48,15 @@ export interface Effort {
   readonly rounds: number
   readonly sampleMillis: number
   readonly warmUpMillis: number
+  /** A sample has at least so many operations, however long they take. */
+  readonly least?: number
 }
 
 /** Nanoseconds per operation, a number for each round. */
 export type Samples = ReadonlyMap<string, ReadonlyArray<number>>
 
 export interface Measured {
-  readonly table: Pick<Table, "title" | "note" | "reference" | "baseline">
+  readonly table: Pick<Table, "title" | "note" | "reference" | "baseline" | "rate">
   readonly outside: ReadonlyArray<string>
   readonly samples: Samples
 }
@@ -154,9 +158,9 @@ export const measure = async (
   return { table: about(table), outside, samples }
 }
 
-const again = async (run: Run, n: number, { sampleMillis }: Effort): Promise<number> => {
+const again = async (run: Run, n: number, { least = 1, sampleMillis }: Effort): Promise<number> => {
   const took = Math.min(await timed(run, n), await timed(run, n), await timed(run, n))
-  return Math.max(1, Math.round(n * Math.min(4, sampleMillis / Math.max(took, 1e-3))))
+  return Math.max(least, Math.round(n * Math.min(4, sampleMillis / Math.max(took, 1e-3))))
 }
 
 /**
@@ -189,11 +193,12 @@ export const measureStaged = async (
   return { table: about(table), outside: [], samples }
 }
 
-const about = ({ baseline, note, reference, title }: Omit<Table, "contenders">): Measured["table"] => ({
+const about = ({ baseline, note, rate, reference, title }: Omit<Table, "contenders">): Measured["table"] => ({
   title,
   reference,
   ...(note === undefined ? {} : { note }),
-  ...(baseline === undefined ? {} : { baseline })
+  ...(baseline === undefined ? {} : { baseline }),
+  ...(rate === undefined ? {} : { rate })
 })
 
 /** The middle of some numbers, and the quarters around it. */
@@ -228,7 +233,9 @@ export const summarize = ({ outside, samples, table }: Measured): ReadonlyArray<
   return [...samples].map(([name, mine]) => ({
     name,
     nanos: spreadOf(mine),
-    ratio: spreadOf(mine.map((nanos, round) => nanos / reference[round]!)),
+    ratio: spreadOf(
+      mine.map((nanos, round) => table.rate === true ? reference[round]! / nanos : nanos / reference[round]!)
+    ),
     net: baseline === undefined || name === table.baseline || outside.includes(name)
       ? undefined
       : spreadOf(mine.map((nanos, round) => (nanos - baseline[round]!) / (reference[round]! - baseline[round]!)))

@@ -33,7 +33,7 @@ const line = ({ name, nanos, net, ratio }: Row, hasNet: boolean): string =>
   ].join(" ").trimEnd()
 
 const header = (table: Measured["table"]): string => {
-  const columns = ["ns/op".padStart(11), "ratio".padStart(8) + " quartiles".padEnd(13)]
+  const columns = ["ns/op".padStart(11), (table.rate === true ? "rate" : "ratio").padStart(8) + " quartiles".padEnd(13)]
   if (table.baseline !== undefined) columns.push("less loop".padStart(9))
   return `${" ".repeat(nameWidth)} ${columns.join(" ")}`
 }
@@ -45,7 +45,7 @@ export const format = (measured: Measured): string => {
     "",
     table.title,
     ...(table.note === undefined ? [] : [`  ${table.note}`]),
-    `  ratio: to "${table.reference}"${
+    `  ${table.rate === true ? "rate: operations in the time of one by" : "ratio: to"} "${table.reference}"${
       table.baseline === undefined ? "" : `; less loop: with "${table.baseline}" taken off both`
     }`,
     header(table),
@@ -56,8 +56,10 @@ export const format = (measured: Measured): string => {
 // So far a median moves by itself between two runs on a shared machine.
 const slack = 1.05
 
-const verdict = ({ aim, ratio }: Aim): string =>
-  aim === undefined ? "" : `${ratio.median <= aim * slack ? "reached" : "missed"} (${aim})`
+const verdict = ({ aim, atLeast, ratio: { median } }: Aim): string =>
+  aim === undefined
+    ? ""
+    : `${(atLeast === true ? median >= aim / slack : median <= aim * slack) ? "reached" : "missed"} (${aim})`
 
 /** What is aimed for, and whether it is reached. */
 export const formatAims = (aims: ReadonlyArray<Aim>): string =>
@@ -80,7 +82,16 @@ const versionOf = (name: string): string => {
   return "unknown"
 }
 
-const packages = ["effect", "lru-cache", "bentocache", "@epic-web/cachified", "cacheable"]
+const packages = [
+  "effect",
+  "lru-cache",
+  "ioredis",
+  "bentocache",
+  "@epic-web/cachified",
+  "cacheable",
+  "@keyv/redis",
+  "@redis/client"
+]
 
 /** What the figures depend on besides the code. */
 export const machine = () => ({
@@ -108,10 +119,17 @@ const raw = (measured: Measured) => ({
 })
 
 /** Writes everything that was measured; gives the file's place within the project. */
-export const save = (mode: string, startedAt: Date, tables: ReadonlyArray<Measured>): string => {
+export const save = (mode: string, startedAt: Date, tables: ReadonlyArray<Measured>, more: object = {}): string => {
   const folder = join(dirname(new URL(import.meta.url).pathname), "results")
   const file = `${mode}-${startedAt.toISOString().slice(0, 19).replaceAll(":", "-")}.json`
-  const content = { mode, seed, startedAt: startedAt.toISOString(), machine: machine(), tables: tables.map(raw) }
+  const content = {
+    mode,
+    seed,
+    startedAt: startedAt.toISOString(),
+    machine: machine(),
+    ...more,
+    tables: tables.map(raw)
+  }
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, file), JSON.stringify(content, undefined, 1))
   return `bench/results/${file}`

@@ -166,6 +166,12 @@ const where = "RedisCache"
 
 const refuse = (message: string): InvalidInput.InvalidInput => InvalidInput.make(where, "InvalidOption", message)
 
+const finite = (name: string, input: Duration.Input): number => {
+  const millis = positiveMillis(where, name, input)
+  if (Number.isFinite(millis)) return millis
+  throw InvalidInput.make(where, "InvalidNumber", `${name} must end`)
+}
+
 const natural = (name: string, value: number, least: number): number => {
   if (Number.isSafeInteger(value) && value >= least) return value
   throw InvalidInput.make(where, "InvalidNumber", `${name} must be an integer of at least ${least}, and is ${value}`)
@@ -242,6 +248,37 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
     : { replicas: natural("replicas", replicas ?? 1, 1), within, witness: new Names(prefixOf(options)).witness }
 }
 
+/**
+ * The least that a user of the server must be allowed, as `ACL SETUSER` takes it:
+ * keys and channels of the prefix, and the commands that are used. Written for
+ * Redis 7; before it, subcommands (`cluster|slots`) cannot be named.
+ *
+ * **Example** (A user for the cache)
+ *
+ * ```ts
+ * import { RedisCache } from "effect-cache-algebra"
+ *
+ * const rule = RedisCache.acl("shop")
+ * rule.startsWith("~shop:* &shop:* -@all +get +mget") // => true
+ * ```
+ *
+ * @category security
+ * @since 0.1.0
+ */
+export const acl = (prefix = "cache"): string => {
+  const checkedPrefix = prefixOf({ prefix })
+  return [`~${checkedPrefix}:*`, `&${checkedPrefix}:*`, "-@all", ...commands.map((command) => `+${command}`)].join(" ")
+}
+
+// What scripts call, what is sent besides, and what `ioredis` asks of a node and of a cluster.
+const commands = [
+  ..."get mget set del getrange setrange pttl pexpire".split(" "),
+  ..."zadd zcard zscore zrange zremrangebyrank hset hlen hget hgetall hdel".split(" "),
+  ..."evalsha eval scan time publish subscribe wait".split(" "),
+  ..."info ping client|setname".split(" "),
+  ..."cluster|myid cluster|slots cluster|shards cluster|info cluster|nodes readonly".split(" ")
+]
+
 // -----------------------------------------------------------------------------
 // the store
 // -----------------------------------------------------------------------------
@@ -279,8 +316,14 @@ const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["re
 
 /** Everything that options decide, checked before anything is done. */
 const prepare = (options: Options) => {
-  const patience = positiveMillis(where, "timeLimit", options.timeLimit ?? "1 second")
+  const patience = finite("timeLimit", options.timeLimit ?? "1 second")
+  const { failures, openFor } = options
   return {
+    limits: {
+      timeLimit: patience,
+      ...(failures === undefined ? {} : { failures: natural("failures", failures, 1) }),
+      ...(openFor === undefined ? {} : { openFor: finite("openFor", openFor) })
+    },
     patience,
     target: targetOf(options),
     settings: settingsOf(options),
@@ -362,15 +405,9 @@ export const makeStore = (options: Options): Effect.Effect<CacheService.CacheSto
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<CacheService.CacheService> => {
-  const { failures, openFor, timeLimit } = options
-  const limits = {
-    ...(timeLimit === undefined ? {} : { timeLimit }),
-    ...(failures === undefined ? {} : { failures }),
-    ...(openFor === undefined ? {} : { openFor })
-  }
   const prepared = prepare(options)
   return CacheService.layer(
-    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, limits))
+    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, prepared.limits))
   )
 }
 

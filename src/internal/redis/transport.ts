@@ -80,7 +80,7 @@ export const primariesOf = (client: Client): ReadonlyArray<Client> =>
 
 // The server said so before it did anything.
 const refusals =
-  /^(?:OOM|READONLY|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|MISCONF|BUSY|TRYAGAIN|CROSSSLOT|NOSCRIPT|DENIED)\b/
+  /^(?:OOM|READONLY|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|MISCONF|BUSY|TRYAGAIN|CROSSSLOT|NOSCRIPT|DENIED|MOVED|ASK)\b/
 
 // The command never left this process.
 const unsent = /enableOfflineQueue|Cluster isn't ready|None of startup nodes|ECONNREFUSED|ENOTFOUND/
@@ -116,18 +116,28 @@ export const malformed = (operation: string, answer: unknown): StoreError =>
 // ioredis
 // -----------------------------------------------------------------------------
 
-const ask = <A>(operation: string, send: () => Promise<A>): Effect.Effect<A, StoreError> =>
-  Effect.callback<A, StoreError>((resume) => {
-    let sent: Promise<A>
-    try {
-      sent = send()
-    } catch (error) {
-      return resume(Effect.fail(toStoreError(operation, error)))
+type Ask = <A>(operation: string, send: () => Promise<A>) => Effect.Effect<A, StoreError>
+
+/** Lets a cluster's client look where the slots are. */
+const refresh = (client: Client): void => {
+  if (client.isCluster) (client as unknown as { refreshSlotsCache?: () => void }).refreshSlotsCache?.()
+}
+
+// `ioredis` follows a redirection, but not where it has put commands of several slots into one pipeline: it would go on
+// asking the wrong node.
+const leadsElsewhere = (error: unknown): boolean => error instanceof Error && error.message.startsWith("MOVED ")
+
+const askBy = (client: Client): Ask => (operation, send) =>
+  Effect.callback((resume) => {
+    const fail = (error: unknown) => {
+      if (leadsElsewhere(error)) refresh(client)
+      resume(Effect.fail(toStoreError(operation, error)))
     }
-    sent.then(
-      (answer) => resume(Effect.succeed(answer)),
-      (error) => resume(Effect.fail(toStoreError(operation, error)))
-    )
+    try {
+      send().then((answer) => resume(Effect.succeed(answer)), fail)
+    } catch (error) {
+      fail(error)
+    }
   })
 
 const toHex = (bytes: ArrayBuffer): string =>
@@ -209,17 +219,13 @@ const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
     })
   })
 
-/** Lets a cluster's client look where the slots are. */
-const refresh = (client: Client): void => {
-  if (client.isCluster) (client as unknown as { refreshSlotsCache?: () => void }).refreshSlotsCache?.()
-}
-
 /** A transport on a client of `ioredis`. */
 export const make = (
   client: Client,
   options: TransportOptions
 ): Transport => {
   const { acknowledgement, limit, writer } = options
+  const ask = askBy(client)
   const hashFor = (script: Script): string => options.hashes.get(script)!
 
   const getAtOnce: Transport["get"] = (operation, keys) =>
@@ -325,14 +331,14 @@ export const make = (
     Effect.suspend(() => {
       if (!by.isCluster) return act(by, undefined)
       const nodes = primariesOf(by)
-      const ask = Effect.forEach(nodes, (node) => claimsOf(operation, node), { concurrency: "unbounded" })
-      return Effect.flatMap(ask, (claims) => {
+      const asking = Effect.forEach(nodes, (node) => claimsOf(operation, node), { concurrency: "unbounded" })
+      return Effect.flatMap(asking, (claims) => {
         if (!coverAll(claims)) return unsure(operation, "some slots have no primary that is connected")
         const acting = Effect.forEach(nodes, (node, i) => act(node, claims[i]), {
           concurrency: "unbounded",
           discard: true
         })
-        return Effect.flatMap(Effect.andThen(acting, ask), (after) =>
+        return Effect.flatMap(Effect.andThen(acting, asking), (after) =>
           JSON.stringify(after) === JSON.stringify(claims)
             ? Effect.void
             : unsure(operation, "slots were moved meanwhile"))
