@@ -276,7 +276,8 @@ for (const way of both) {
             const ahead = yield* skewed(600_000)(start(way.layer({ prefix: w.prefix })))
             yield* skewed(-600_000)(behind.run(get(w)))
             const pttl = yield* promise(() => client.pttl(places(w.prefix).entry(Cached.keyOf(w.cached, "a"))))
-            assert.isAtMost(pttl, 700)
+            // The server's time is known to within half of a round trip.
+            assert.isAtMost(pttl, 2100)
             assert.isAbove(pttl, 0)
             // Others agree that it is young.
             assert.strictEqual(yield* skewed(600_000)(ahead.run(get(w))), 0)
@@ -286,7 +287,7 @@ for (const way of both) {
             yield* until("it is old", () => Effect.runPromise(skewed(600_000)(ahead.run(get(w)))).then((n) => n === 1))
             assert.strictEqual(yield* skewed(-600_000)(behind.run(get(w))), 1)
           }),
-        Policy.ttl("700 millis")
+        Policy.ttl("2 seconds")
       )
     })
 

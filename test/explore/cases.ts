@@ -19,14 +19,14 @@ import {
   writer
 } from "./world.ts"
 
-const of = (
+export const of = (
   name: string,
   settings: Settings,
   early: ReadonlyArray<Actress>,
   more: Partial<Case> = {}
 ): Case => ({ name, settings, early, late: [reader(0), reader(1)], ...more })
 
-const by = (dependence: Dependence): Settings => ({ by: dependence })
+export const by = (dependence: Dependence): Settings => ({ by: dependence })
 
 const dependences: ReadonlyArray<readonly [Dependence, string]> = [
   ["key", "key"],

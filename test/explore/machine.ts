@@ -39,6 +39,8 @@ export class Machine {
   readonly gates = new Map<string, Gate>()
   readonly schedule: Array<string> = []
   readonly problems: Array<string> = []
+  /** How often something moved: a task was given, or a gate reached. */
+  moves = 0
   time = 0
   /** Milliseconds that a step takes. Where time passes, no two steps may change places. */
   readonly tick: number
@@ -50,6 +52,7 @@ export class Machine {
     this.tick = tick
     const dispatcher = {
       scheduleTask: (task: () => void) => {
+        this.moves++
         this.tasks.push(task)
       },
       flush: () => this.drain()
@@ -97,6 +100,7 @@ export class Machine {
   gate(name: string, access: Access): Effect.Effect<void> {
     return Effect.withFiber((fiber) =>
       Effect.callback<void>((resume) => {
+        this.moves++
         const base = `${fiber.getRef(Actor)}:${name}`
         let id = base
         for (let n = 2; this.gates.has(id); n++) id = `${base}'${n}`

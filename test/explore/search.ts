@@ -8,8 +8,7 @@
  * does not hold, and all are run.
  */
 import { type Access, type Gate, independent } from "./machine.ts"
-import type { Actress, Bug, Settings, World } from "./world.ts"
-import { violation, World as makeWorld } from "./world.ts"
+import { type Actress, type Bug, inMemory, type Settings, violation, type World } from "./world.ts"
 
 export interface Case {
   readonly name: string
@@ -29,16 +28,40 @@ export interface Violation {
   readonly history: ReadonlyArray<unknown>
 }
 
+/**
+ * Something that is run in steps. It gives what has to be awaited before it goes on: nothing where the store answers
+ * at once, so that it then is a function like any other.
+ */
+export type Run<A> = Generator<Promise<unknown>, A, unknown>
+
+/** Runs what awaits nothing. */
+export const atOnce = <A>(run: Run<A>): A => {
+  const step = run.next()
+  if (step.done !== true) throw new Error("this store does not answer at once")
+  return step.value
+}
+
+/** Runs what may await something. */
+export const inTime = async <A>(run: Run<A>): Promise<A> => {
+  let step = run.next()
+  while (step.done !== true) step = run.next(await step.value)
+  return step.value
+}
+
+/** Makes the world of a run. */
+export type MakeWorld = (settings: Settings) => World | Promise<World>
+
 /** Chooses one of the gates; undefined to give the run up. */
 type Choose = (gates: ReadonlyArray<Gate>) => Gate | undefined
 
 // No case is longer; a run that is has gone in circles.
 const maxSteps = 2000
 
-const settle = (world: World, choose: Choose): "ended" | "given up" | "endless" => {
-  const { machine } = world
+function* settle(world: World, choose: Choose): Run<"ended" | "given up" | "endless"> {
+  const { ground: { quiet }, machine } = world
   machine.drain()
   for (let n = 0; n < maxSteps; n++) {
+    if (quiet !== undefined) yield quiet()
     const gates = [...machine.gates.values()]
     if (gates.length === 0) {
       if (machine.jump()) continue
@@ -54,36 +77,33 @@ const settle = (world: World, choose: Choose): "ended" | "given up" | "endless" 
 const first: Choose = (gates) => gates[0]
 
 /** Runs a case by one way of choosing. Undefined when nothing is wrong, or when the run was given up. */
-const runOnce = (
-  of: Case,
-  bug: Bug | undefined,
-  choose: Choose,
-  seed?: number
-): { readonly world: World; readonly found: Violation | undefined; readonly ended: boolean } => {
-  const world = new makeWorld(of.settings, bug)
+function* runOnce(of: Case, make: MakeWorld, choose: Choose, seed?: number): Run<Violation | undefined> {
+  const made = make(of.settings)
+  const world = made instanceof Promise ? (yield made) as World : made
   const fibers = of.early.map((actress, i) => {
     const who = `${actress.name}${i}`
     return world.machine.fork(who, actress.act(world, who))
   })
-  let end = settle(world, choose)
+  let end = yield* settle(world, choose)
   if (end === "ended") {
     for (const [i, actress] of of.late.entries()) {
       const who = `late ${actress.name}${i}`
       fibers.push(world.machine.fork(who, actress.act(world, who)))
-      end = settle(world, first)
+      end = yield* settle(world, first)
     }
   }
-  if (end === "given up") return { world, found: undefined, ended: false }
+  if (end === "given up") return undefined
   const hanging = fibers.filter((fiber) => fiber.pollUnsafe() === undefined).length
+  const counted = world.ground.leases()
+  const leases = typeof counted === "number" ? counted : (yield counted) as number
   const what = end === "endless"
     ? "goes in circles"
     : hanging > 0
     ? `${hanging} fibers hang`
-    : violation(world) ?? of.expect?.(world)
-  const found = what === undefined
+    : violation(world, leases) ?? of.expect?.(world)
+  return what === undefined
     ? undefined
     : { case: of.name, what, schedule: [...world.machine.schedule], seed, history: world.history }
-  return { world, found, ended: true }
 }
 
 /** A generator of numbers in [0, 1) from a seed (mulberry32). */
@@ -97,19 +117,29 @@ const random = (seed: number): () => number => {
   }
 }
 
-export const runSeed = (of: Case, seed: number, bug?: Bug): Violation | undefined => {
+export const runSeedIn = (make: MakeWorld, of: Case, seed: number): Run<Violation | undefined> => {
   const next = random(seed)
-  return runOnce(of, bug, (gates) => gates[Math.floor(next() * gates.length)], seed).found
+  return runOnce(of, make, (gates) => gates[Math.floor(next() * gates.length)], seed)
 }
 
+export const runSeed = (of: Case, seed: number, bug?: Bug): Violation | undefined =>
+  atOnce(runSeedIn(inMemory(bug), of, seed))
+
 /** Runs a case by a schedule; after its end, the first gate is taken. */
-export const replay = (of: Case, schedule: ReadonlyArray<string>, bug?: Bug): Violation | undefined => {
+export const replayIn = (
+  make: MakeWorld,
+  of: Case,
+  schedule: ReadonlyArray<string>
+): Run<Violation | undefined> => {
   let i = 0
-  return runOnce(of, bug, (gates) => {
+  return runOnce(of, make, (gates) => {
     const next = schedule[i++]
     return gates.find((gate) => gate.id === next) ?? gates[0]
-  }).found
+  })
 }
+
+export const replay = (of: Case, schedule: ReadonlyArray<string>, bug?: Bug): Violation | undefined =>
+  atOnce(replayIn(inMemory(bug), of, schedule))
 
 export interface Found {
   readonly schedules: number
@@ -117,27 +147,33 @@ export interface Found {
   readonly complete: boolean
 }
 
-/** Many schedules at random, from seed 1. */
-export const sample = (of: Case, count: number, bug?: Bug, from = 1): Found => {
+export function* sampleIn(make: MakeWorld, of: Case, count: number, from = 1): Run<Found> {
   for (let n = 0; n < count; n++) {
-    const found = runSeed(of, from + n, bug)
+    const found = yield* runSeedIn(make, of, from + n)
     if (found !== undefined) return { schedules: n + 1, violation: found, complete: false }
   }
   return { schedules: count, violation: undefined, complete: false }
 }
 
-/** One schedule of each case, then another of each, until a mistake is found. */
-export const hunt = (cases: ReadonlyArray<Case>, bug: Bug, seeds: number): Found => {
+/** Many schedules at random, from seed 1. */
+export const sample = (of: Case, count: number, bug?: Bug, from = 1): Found =>
+  atOnce(sampleIn(inMemory(bug), of, count, from))
+
+export function* huntIn(make: MakeWorld, cases: ReadonlyArray<Case>, seeds: number): Run<Found> {
   let schedules = 0
   for (let seed = 1; seed <= seeds; seed++) {
     for (const of of cases) {
       schedules++
-      const violation = runSeed(of, seed, bug)
+      const violation = yield* runSeedIn(make, of, seed)
       if (violation !== undefined) return { schedules, violation, complete: false }
     }
   }
   return { schedules, violation: undefined, complete: false }
 }
+
+/** One schedule of each case, then another of each, until a mistake is found. */
+export const hunt = (cases: ReadonlyArray<Case>, bug: Bug, seeds: number): Found =>
+  atOnce(huntIn(inMemory(bug), cases, seeds))
 
 interface Point {
   readonly options: Map<string, Access>
@@ -158,8 +194,7 @@ const asleepAfter = (point: Point, chosen: Access, reduces: boolean): Map<string
   return sleep
 }
 
-/** All schedules, up to `limit` runs. */
-export const exhaust = (of: Case, limit: number, bug?: Bug): Found => {
+export function* exhaustIn(make: MakeWorld, of: Case, limit: number): Run<Found> {
   const reduces = (of.settings.tick ?? 0) === 0
   const path: Array<Point> = []
   for (let schedules = 1; schedules <= limit; schedules++) {
@@ -179,12 +214,15 @@ export const exhaust = (of: Case, limit: number, bug?: Bug): Found => {
       depth++
       return gates.find((gate) => gate.id === point.chosen)
     }
-    const { found } = runOnce(of, bug, choose)
+    const found = yield* runOnce(of, make, choose)
     if (found !== undefined) return { schedules, violation: found, complete: false }
     if (!advance(path)) return { schedules, violation: undefined, complete: true }
   }
   return { schedules: limit, violation: undefined, complete: false }
 }
+
+/** All schedules, up to `limit` runs. */
+export const exhaust = (of: Case, limit: number, bug?: Bug): Found => atOnce(exhaustIn(inMemory(bug), of, limit))
 
 /** Takes another way at the last point where one is left; false when none is. */
 const advance = (path: Array<Point>): boolean => {

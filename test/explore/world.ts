@@ -40,6 +40,24 @@ export interface Settings {
   readonly fence?: number
 }
 
+/** What can be lost. Not every store has each. */
+export type Losable = "entry" | "lease" | "journal" | "marker" | "fences"
+
+/** The store, or the stores, of a world, and what is done to them from outside. */
+export interface Ground {
+  /** What each process reaches the store by. Two processes in one memory share theirs. */
+  readonly stores: readonly [CacheService.CacheStore, CacheService.CacheStore]
+  /** Whether the gates stand before the operations of a store, or further down, where it sends its commands. */
+  readonly gates: "operations" | "commands"
+  /** How the world's definition is called, so that a store can tell one world's keys from another's. */
+  readonly definition: string
+  readonly lose: (what: Losable) => Effect.Effect<void>
+  /** How many leases are held. */
+  readonly leases: () => number | Promise<number>
+  /** Given by a store that does not answer at once: waits until nothing moves any more. */
+  readonly quiet: (() => Promise<void>) | undefined
+}
+
 /** Turns the good store into one with a deliberate mistake. One store for both processes. */
 export type Bug = (store: MemoryCache.MemoryStore, world: World) => CacheService.CacheStore
 
@@ -48,11 +66,19 @@ export interface Process {
   readonly service: CacheService.CacheService
 }
 
+/** What a process remembers of what it read, in a store that does. */
+export const memoryOf = (process: string): string => `${process} memory`
+
+const processNames = ["P1", "P2"]
+
+const inNewScope = <A>(effect: Effect.Effect<A, never, Scope.Scope>): A =>
+  Effect.runSync(Scope.provide(effect, Effect.runSync(Scope.make())))
+
 export class World {
   readonly settings: Settings
   readonly machine: Machine
   readonly history: Array<HistoryEvent> = []
-  readonly memory: MemoryCache.MemoryStore
+  readonly ground: Ground
   readonly processes: ReadonlyArray<Process>
   readonly definition: Cached.Cached<string, Row>
   readonly row: { v: number; tag: string } = { v: 0, tag: "T" }
@@ -61,19 +87,16 @@ export class World {
   readonly fences = new Map<string, number>()
   loads = 0
 
-  constructor(settings: Settings, bug: Bug | undefined) {
+  constructor(settings: Settings, makeGround: (world: World) => Ground) {
     this.settings = settings
     this.machine = new Machine(settings.tick ?? 0)
-    const scope = Effect.runSync(Scope.make())
-    const inScope = <A>(effect: Effect.Effect<A, never, Scope.Scope>) => Effect.runSync(Scope.provide(effect, scope))
-    this.memory = inScope(MemoryCache.makeStore({ capacity: 10 }))
-    const store = bug === undefined ? this.memory : bug(this.memory, this)
-    this.processes = ["P1", "P2"].map((name) => ({
-      name,
-      service: inScope(CacheService.make(this.gated(store, name)))
-    }))
+    this.ground = makeGround(this)
+    this.processes = this.ground.stores.map((store, i) => {
+      const name = processNames[i]!
+      return { name, service: inNewScope(CacheService.make(this.gated(store, name))) }
+    })
     this.definition = Cached.make(
-      "k",
+      this.ground.definition,
       { key: Key.string("id"), value: Row, lookup: () => this.load() },
       policies[settings.by]
     )
@@ -86,21 +109,21 @@ export class World {
     // What an answer sets off happens within its process; a write-through is done with the answer to its commit, and
     // whoever begins to read after that must see it.
     const answer = (name: string) =>
-      machine.gate(`${name} answered`, { writes: name === "commit" ? [process, "history"] : [process] })
-    const before = <A, E>(name: string, effect: Effect.Effect<A, E>) => Effect.andThen(gate(name), effect)
+      machine.gate(`${name} answered`, {
+        writes: [process, memoryOf(process), ...name === "commit" ? ["history"] : []]
+      })
+    const atCommands = this.ground.gates === "commands"
+    const before = <A, E>(name: string, effect: Effect.Effect<A, E>) =>
+      atCommands ? effect : Effect.andThen(gate(name), effect)
     const around = <A, E>(name: string, effect: Effect.Effect<A, E>) =>
       Effect.tap(before(name, effect), () => answer(name))
     return {
       ...store,
       read: (address) =>
-        Effect.andThen(
-          gate("read", { reads: ["store", "history"] }),
-          Effect.withFiber((fiber) => {
-            const who = fiber.getRef(Actor)
-            // A read begins no later than its first look at the store; later is stricter.
-            if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: machine.time })
-            return Effect.map(store.read(address), (entry) => entry && view(entry))
-          })
+        atCommands ? store.read(address) : gate("read", { reads: ["store", "history"] }).pipe(
+          Effect.andThen(this.looks),
+          // A store in memory looks when it is asked, which must be when the gate is open.
+          Effect.andThen(Effect.suspend(() => Effect.map(store.read(address), (entry) => entry && view(entry))))
         ),
       begin: (address, request) => around("begin", store.begin(address, request)),
       commit: (address, lease, draft) => around("commit", store.commit(address, lease, draft)),
@@ -112,11 +135,23 @@ export class World {
           "fence",
           Effect.tap(
             store.fence(fence),
-            () => Effect.sync(() => this.fences.set(fence.id, machine.time + fence.length))
+            () => Effect.sync(() => this.opened(fence.id, fence.length))
           )
         ),
       lift: (fence) => before("lift", store.lift(fence))
     }
+  }
+
+  /** A read begins no later than its first look at the store; later is stricter. */
+  readonly looks: Effect.Effect<void> = Effect.withFiber((fiber) => {
+    const who = fiber.getRef(Actor)
+    if (!this.starts.has(who)) this.starts.set(who, { at: this.history.length, time: this.machine.time })
+    return Effect.void
+  })
+
+  /** A fence is open, from when it was opened first. */
+  opened(id: string, length: number): void {
+    if (!this.fences.has(id)) this.fences.set(id, this.machine.time + length)
   }
 
   private load(): Effect.Effect<Row> {
@@ -153,6 +188,25 @@ export class World {
     return this.settings.by === "key" ? Cached.keys(this.definition, "a") : Invalidation.tags("T")
   }
 }
+
+/** The world in memory, where everything happens at once. */
+export const inMemory = (bug?: Bug) => (settings: Settings): World =>
+  new World(settings, (world) => {
+    const memory = inNewScope(MemoryCache.makeStore({ capacity: 10 }))
+    const store = bug === undefined ? memory : bug(memory, world)
+    return {
+      stores: [store, store],
+      gates: "operations",
+      definition: "k",
+      lose: (what) =>
+        Effect.sync(() => {
+          if (what === "marker" || what === "fences") throw new Error(`the store in memory has no ${what} to lose`)
+          memory.evict(what)
+        }),
+      leases: () => memory.sizes().leases,
+      quiet: undefined
+    }
+  })
 
 const view = (entry: CacheService.Entry): CacheService.Entry => ({
   token: entry.token,
@@ -300,13 +354,20 @@ export const setter = (process: number): Actress =>
       (row) => world.record({ _tag: "Done", who, v: row.v, soft: false })
     ))
 
-export const evictor = (...what: ReadonlyArray<"entry" | "lease" | "journal">): Actress =>
+export const evictor = (...what: ReadonlyArray<Losable>): Actress =>
   actor("evictor", (world) =>
     Effect.forEach(what, (one) =>
       Effect.andThen(
         world.machine.gate(`evict ${one}`, { writes: ["store"] }),
-        Effect.sync(() => world.memory.evict(one))
+        world.ground.lose(one)
       )))
+
+/** One thing after another. */
+export const inTurn = (...all: ReadonlyArray<Actress>): Actress =>
+  actor(
+    all.map(({ name }) => name).join(" then "),
+    (world, who) => Effect.forEach(all, ({ act }) => act(world, who))
+  )
 
 /** Lets the fences run out. */
 export const waitOut = (millis: number): Actress =>
@@ -319,7 +380,7 @@ export const waitOut = (millis: number): Actress =>
 // the verdict on a history
 // -----------------------------------------------------------------------------
 
-export const violation = (world: World): string | undefined => {
+export const violation = (world: World, leases: number): string | undefined => {
   const { history, machine } = world
   if (machine.problems.length > 0) return machine.problems.join("; ")
   for (const [i, event] of history.entries()) {
@@ -336,7 +397,6 @@ export const violation = (world: World): string | undefined => {
     if (service.flights.size > 0) return `${name} still has ${service.flights.size} loads in its books`
     if (service.refreshing.size > 0) return `${name} still believes to refresh ${service.refreshing.size} keys`
   }
-  const { leases } = world.memory.sizes()
   if (leases > 0) return `${leases} leases were never given up`
   return undefined
 }
