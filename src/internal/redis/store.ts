@@ -79,22 +79,27 @@ interface Captured extends Lease {
   readonly fences: ReadonlyArray<{ readonly id: Token; readonly over: Invalidation.Invalidation }>
 }
 
+/** An entry as it lies there, and what the reader made of it. */
+interface Text {
+  readonly text: string
+  readonly written: Wire.Written
+  memo: unknown
+}
+
 /** What is remembered of a key: which markers to ask for, and the entry as it was last seen, ready to be served. */
 interface Remembered {
   readonly names: ReadonlyArray<Dependency>
   /** Where the entry and its markers lie. */
   readonly places: ReadonlyArray<string>
-  readonly text: string | undefined
-  readonly written: Wire.Written
-  memo: unknown
+  readonly last: Text | undefined
 }
 
 /** An entry as a reader sees it. What the reader makes of its payload is remembered with the text. */
 class Seen implements Entry {
   readonly changed: Entry["changed"]
-  private readonly from: Remembered
+  private readonly from: Text
 
-  constructor(from: Remembered, changed: Entry["changed"]) {
+  constructor(from: Text, changed: Entry["changed"]) {
     this.from = from
     this.changed = changed
   }
@@ -198,7 +203,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     max: mostRemembered,
     // What was parsed takes about as much again as the text; names are remembered also where no text is.
     maxSize: settings.remember + bytesOfNames,
-    sizeCalculation: ({ names, text }) => 300 + names.length * 200 + (text === undefined ? 0 : 4 * text.length)
+    sizeCalculation: ({ last, names }) => 300 + names.length * 200 + (last === undefined ? 0 : 4 * last.text.length)
   })
 
   // Tells tokens apart that are made in the same microsecond.
@@ -240,26 +245,26 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     ...all.map((name) => names.marker(name))
   ]
 
-  const remember = (key: string, text: string): Remembered => {
-    const written = Wire.readEntry(text)
-    const keep = text.length <= longestRemembered && settings.remember > 0
-    const record: Remembered = {
-      names: written.stamp.dependencies,
-      places: placesFor(key, written.stamp.dependencies),
-      text: keep ? text : undefined,
-      // The payload would be kept by the record otherwise.
-      written,
-      memo: undefined
-    }
-    remembered.set(key, keep ? record : { ...record, written: { ...written, payload: undefined } })
-    return record
+  const sameNames = (a: ReadonlyArray<Dependency>, b: ReadonlyArray<Dependency>): boolean =>
+    a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
+
+  /** The next read of the key will ask for these markers. */
+  const remember = (key: string, dependencies: ReadonlyArray<Dependency>, last?: Text): void => {
+    const before = remembered.get(key)
+    const same = before !== undefined && sameNames(before.names, dependencies)
+    if (same && last === undefined && before.last === undefined) return
+    remembered.set(key, {
+      names: dependencies,
+      places: same ? before.places : placesFor(key, dependencies),
+      last
+    })
   }
 
-  /** What is stored now will be read with these markers. */
-  const expect = (key: string, { found, stamp: { dependencies } }: Draft): void => {
-    if (found.length === 0) return
-    const places = placesFor(key, dependencies)
-    remembered.set(key, { names: dependencies, places, text: undefined, written: Wire.unreadable(""), memo: undefined })
+  const parse = (key: string, text: string): Text => {
+    const parsed: Text = { text, written: Wire.readEntry(text), memo: undefined }
+    const keep = settings.remember > 0 && text.length <= longestRemembered
+    remember(key, parsed.written.stamp.dependencies, keep ? parsed : undefined)
+    return parsed
   }
 
   /** Makes an entry of what was read; asks again where its dependencies are others than were asked for. */
@@ -271,19 +276,18 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   ): Effect.Effect<Entry | undefined, StoreError> => {
     const text = values[0]
     if (typeof text !== "string") return Effect.succeed(undefined)
-    const record = last !== undefined && last.text === text ? last : remember(key, text)
-    const { written } = record
-    if (written.vector.length === 0) return Effect.succeed(new Seen(record, undefined))
-    if (asked === record.names) {
-      const { vector } = written
+    const seen = last?.last !== undefined && last.last.text === text ? last.last : parse(key, text)
+    const { stamp: { dependencies }, vector } = seen.written
+    if (vector.length === 0) return Effect.succeed(new Seen(seen, undefined))
+    if (sameNames(asked, dependencies)) {
       let same = true
       for (let i = 0; same && i < vector.length; i++) same = vector[i] === values[i + 1]
-      if (same) return Effect.succeed(new Seen(record, undefined))
+      if (same) return Effect.succeed(new Seen(seen, undefined))
     }
     const markers = new Map<Dependency, Value>()
     for (let i = 0; i < asked.length; i++) markers.set(asked[i]!, values[i + 1] ?? null)
-    const missing = record.names.filter((name) => !markers.has(name))
-    const look = () => new Seen(record, Wire.changesOf(written, (name) => markers.get(name)))
+    const missing = dependencies.filter((name) => !markers.has(name))
+    const look = () => new Seen(seen, Wire.changesOf(seen.written, (name) => markers.get(name)))
     return missing.length === 0
       ? Effect.sync(look)
       : Effect.map(transport.get("read", missing.map((name) => names.marker(name))), (more) => {
@@ -743,7 +747,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
           (split ? commitInSteps : commitAtOnce)(key, lease as Captured, draft),
           (outcome) =>
             Effect.sync(() => {
-              if (outcome === "stored") expect(key, draft)
+              if (outcome === "stored" && draft.found.length > 0) remember(key, draft.stamp.dependencies)
             })
         )
       ),

@@ -110,7 +110,7 @@ export interface Written {
 const none: ReadonlyArray<never> = []
 
 // No definition has this shape, and nothing decodes from it: the interpreter counts it as unreadable, and drops it.
-export const unreadable = (token: string): Written => ({
+const unreadable = (token: string): Written => ({
   token,
   softened: false,
   stamp: { storedAt: 0, duration: 0, jitter: 0, versions: {}, dependencies: none, shape: "unreadable", failure: false },
