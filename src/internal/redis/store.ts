@@ -135,7 +135,6 @@ const chunkSize = 200
 // An entry longer than this is parsed each time: remembering it would push out too many others.
 const longestRemembered = 65_536
 
-const mostRemembered = 100_000
 const bytesOfNames = 8_388_608
 
 const noNames: ReadonlyArray<Dependency> = []
@@ -200,8 +199,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const split = settings.split ?? transport.cluster
   const longest = Math.floor(settings.longest)
   const remembered = new LRUCache<string, Remembered>({
-    max: mostRemembered,
-    // What was parsed takes about as much again as the text; names are remembered also where no text is.
+    // What was parsed takes about as much again as the text, and names are remembered also where no text is. With a `max`
+    // room for as many would be taken from the start.
     maxSize: settings.remember + bytesOfNames,
     sizeCalculation: ({ last, names }) => 300 + names.length * 200 + (last === undefined ? 0 : 4 * last.text.length)
   })
