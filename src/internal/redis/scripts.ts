@@ -494,6 +494,9 @@ return { now, 1 }
 `
 )
 
+/** KEYS: lease. Takes it from whoever has it. */
+export const releaseLease = script("release", `\nrelease(KEYS[1], arg())\nreturn { now }\n`)
+
 /** KEYS: lease. Whether it is still that one; if so, its end will be told. */
 export const awaitLease = script(
   "await",

@@ -621,18 +621,25 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     mode: Mode
   ): Effect.Effect<number, StoreError> => {
     let count = 0
-    const removeAll = (found: ReadonlyArray<string>) => {
+    const covered = (found: ReadonlyArray<string>): ReadonlyArray<string> => {
+      // The same name can be given twice.
       const keys = new Set(found.flatMap((name) => names.keyOf(name) ?? []))
-      const mine = [...keys].filter((key) => which === "everything" || Key.matches(which, key))
-      return Effect.map(
-        together(mine, (key) => removeOne(operation, key, mode, transport.run)),
+      return [...keys].filter((key) => which === "everything" || Key.matches(which, key))
+    }
+    const releaseAll = (found: ReadonlyArray<string>) =>
+      Effect.asVoid(together(
+        covered(found),
+        (key) => run(operation, Scripts.releaseLease, [names.lease(key)], [names.released])
+      ))
+    const removeAll = (found: ReadonlyArray<string>) =>
+      Effect.map(
+        together(covered(found), (key) => removeOne(operation, key, mode, transport.run)),
         (counts) => {
           for (const one of counts) count += one
         }
       )
-    }
     const [leases, entries] = names.globs(which)
-    return transport.walk(operation, leases, removeAll).pipe(
+    return transport.walk(operation, leases, releaseAll).pipe(
       Effect.andThen(transport.walk(operation, entries, removeAll)),
       // Also of what an earlier attempt has removed, and this one did not find any more.
       Effect.andThen(transport.settle(operation)),
