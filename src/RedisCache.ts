@@ -131,8 +131,10 @@ export interface ClusterOptions {
  *   cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the
  *   default), or `replicas` (1) must have it within the time limit.
- * - `timeLimit`, `failures`, `openFor`: see `CacheService.guard`.
+ * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheService.guard`.
  * - `retry`: how an invalidation is tried again within the time limit.
+ * - `redeliver`: when one that could not be delivered is tried again, see
+ *   `CacheService.Options`.
  * - `maxLifetime`: nothing stays longer in Redis (30 days).
  * - `journal`: so many invalidated dependencies are remembered for loads in
  *   flight (10 000).
@@ -153,9 +155,11 @@ export interface Options {
   readonly acknowledge?: "primary" | "replicas"
   readonly replicas?: number
   readonly timeLimit?: Duration.Input
+  readonly sweepLimit?: Duration.Input
   readonly failures?: number
   readonly openFor?: Duration.Input
   readonly retry?: Schedule.Schedule<unknown, CacheService.StoreError>
+  readonly redeliver?: Schedule.Schedule<unknown>
   readonly maxLifetime?: Duration.Input
   readonly journal?: number
   readonly remember?: number
@@ -317,10 +321,11 @@ const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["re
 /** Everything that options decide, checked before anything is done. */
 const prepare = (options: Options) => {
   const patience = finite("timeLimit", options.timeLimit ?? "1 second")
-  const { failures, openFor } = options
+  const { failures, openFor, sweepLimit } = options
   return {
     limits: {
       timeLimit: patience,
+      ...(sweepLimit === undefined ? {} : { sweepLimit: finite("sweepLimit", sweepLimit) }),
       ...(failures === undefined ? {} : { failures: natural("failures", failures, 1) }),
       ...(openFor === undefined ? {} : { openFor: finite("openFor", openFor) })
     },
@@ -407,7 +412,8 @@ export const makeStore = (options: Options): Effect.Effect<CacheService.CacheSto
 export const layer = (options: Options): Layer.Layer<CacheService.CacheService> => {
   const prepared = prepare(options)
   return CacheService.layer(
-    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, prepared.limits))
+    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, prepared.limits)),
+    options.redeliver === undefined ? {} : { retry: options.redeliver }
   )
 }
 

@@ -117,6 +117,7 @@ describe("options that cannot be are refused where the layer is made", () => {
     "no failures": () => ({ url, failures: 0 }),
     "half a failure": () => ({ url, failures: 1.5 }),
     "a circuit that opens for no time": () => ({ url, openFor: 0 }),
+    "an endless sweep": () => ({ url, sweepLimit: "Infinity" }),
     "no journal": () => ({ url, journal: 0 }),
     "half a journal": () => ({ url, journal: 1.5 }),
     "no lifetime": () => ({ url, maxLifetime: 0 }),
