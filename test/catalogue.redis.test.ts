@@ -20,9 +20,12 @@ const demo = (
   new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, NO_COLOR: "1" } })
     let output = ""
+    let told = false
     const hear = (chunk: Buffer): void => {
       output += chunk.toString()
-      if (until !== undefined && output.includes(until)) child.kill("SIGINT")
+      // Once: who is told twice ends at once, and puts nothing away.
+      if (told || until === undefined || !output.includes(until)) return
+      told = child.kill("SIGINT")
     }
     child.stdout.on("data", hear)
     child.stderr.on("data", hear)
