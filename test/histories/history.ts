@@ -76,6 +76,8 @@ export interface Invalidate {
   readonly ret: number
   readonly ok: boolean
   readonly error?: string
+  /** Its promise does not count. */
+  readonly forgiven?: boolean
 }
 
 /** The fence stood when the write began; `until` is the latest time at which it ends by itself. */
@@ -87,6 +89,8 @@ export interface MutateOpen {
   readonly start: number
   readonly write: number
   readonly until: number
+  /** Its promise does not count. */
+  readonly forgiven?: boolean
 }
 
 export interface MutateEnd {

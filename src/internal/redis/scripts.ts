@@ -89,13 +89,19 @@ local function release(lease, channel)
   if token and string.sub(value, 1, 1) == '1' then redis.call('PUBLISH', channel, token) end
 end
 
--- Taken under other tokens than the caller's: something it depends on was invalidated since.
+-- When a marker was last replaced: its last token begins with it.
+local function since(token)
+  return string.sub(string.match(token, '[^/]*$'), 1, 16)
+end
+
+-- Taken under older tokens than the caller's: something it depends on was invalidated since. In a cluster a caller's may
+-- be the older ones: then it is the caller who comes too late.
 local function doomed(value, vector)
   local lines = string.gmatch(value, '[^\\n]*\\n')
   lines()
   for line in lines do
     local name, token = string.match(line, '^([^ ]*) (.*)\\n$')
-    if name and vector[name] and vector[name] ~= token then return true end
+    if name and vector[name] and vector[name] ~= token and since(token) <= since(vector[name]) then return true end
   end
   return false
 end
