@@ -195,11 +195,15 @@ export interface Begin {
 /**
  * The right to fill one key. A store may hide more in it.
  *
+ * - `fenced`: whether any fence stood when the load began. Unless it surely did
+ *   not, what is loaded is shared only if `commit` says that it may be.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Lease {
   readonly token: Token
+  readonly fenced?: boolean
 }
 
 /**

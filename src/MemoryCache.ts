@@ -193,6 +193,7 @@ class HeldLease implements CacheService.Lease {
   readonly position: number
   /** The fences that stood when the load began. */
   readonly fences: ReadonlyArray<StandingFence>
+  readonly fenced: boolean
   readonly until: number
   readonly waiting = new Set<() => void>()
 
@@ -207,6 +208,7 @@ class HeldLease implements CacheService.Lease {
     this.known = known
     this.position = position
     this.fences = fences
+    this.fenced = fences.length > 0
     this.until = until
   }
 }

@@ -751,6 +751,32 @@ describe("G7. mutate: nothing loaded between its start and its end is stored or 
     )
   }
 
+  for (const found of [false, true]) {
+    onText(
+      `what was loaded under the fence is not shared after it by a load that could not be stored${
+        found ? ", tags found" : ""
+      }`,
+      Effect.gen(function*() {
+        const origin = new Origin(0)
+        const cached = found ? tagged(origin) : numbers(origin)
+        const writing = Effect.andThen(Effect.sleep(1000), Effect.sync(() => origin.value = 1))
+        const writer = yield* begin(Cached.mutate(writing, Cached.keys(cached, "a")))
+        yield* TestClock.adjust(500)
+        origin.takes = 2000
+        const early = yield* begin(Cached.get(cached, "a"))
+        yield* TestClock.adjust(500)
+        yield* Fiber.join(writer)
+        origin.takes = 0
+        const late = yield* begin(Cached.get(cached, "a"))
+        assert.isTrue(isRunning(late))
+        yield* TestCache.fail("commit", 1)
+        yield* TestClock.adjust(1500)
+        assert.strictEqual(yield* Fiber.join(early), 0)
+        assert.strictEqual(yield* Fiber.join(late), 1)
+      })
+    )
+  }
+
   it.effect("a process that dies in the middle: until its fence has ended nothing is stored, and nothing of it afterwards", () =>
     Effect.gen(function*() {
       const { here, memory, there } = yield* twoProcesses

@@ -402,12 +402,15 @@ wrong("everyone shares the lease", (store) => ({
 }))
 wrong("force shares the lease", (store) => ({
   begin: (address, request) =>
-    Effect.flatMap(store.begin(address, { ...request, force: false }), (begun) =>
-      !request.force
-        ? Effect.succeed(begun)
-        : begun._tag === "Busy"
-        ? Effect.succeed({ _tag: "Leased" as const, lease: { token: begun.token } })
-        : store.begin(address, request))
+    Effect.flatMap(
+      store.begin(address, { ...request, force: false }),
+      (begun): ReturnType<typeof store.begin> =>
+        !request.force
+          ? Effect.succeed(begun)
+          : begun._tag === "Busy"
+          ? Effect.succeed({ _tag: "Leased" as const, lease: { token: begun.token } })
+          : store.begin(address, request)
+    )
 }))
 wrong("busy names the one who asks", (store) => ({
   begin: (address, request) =>

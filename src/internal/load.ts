@@ -247,6 +247,8 @@ const land = (
       Effect.ignore(service.store.abandon(address, lease.token)),
       () => settle({ exit: result, shared }, "unsaved")
     )
+  // A value that was loaded under a fence must not be served after its end, and only a commit tells whether it has ended.
+  const unfenced = lease.fenced === false
   const kind = isCacheable(address.definition, exit)
   // A failure has no value in which dependencies could be found, so what the store said of the lease when they
   // joined holds for all who wait: a hundred callers make one call to a failing origin. But a lookup that was
@@ -261,7 +263,7 @@ const land = (
   if (draft === undefined) {
     return Effect.andThen(
       warnUnwritable(address.definition),
-      giveUp(exit, address.definition.value.plan.fromValue.length === 0)
+      giveUp(exit, unfenced && address.definition.value.plan.fromValue.length === 0)
     )
   }
   const { found } = draft
@@ -272,7 +274,7 @@ const land = (
       // that does not answer must not be waited for again.
       Effect.map(Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope), () => {
         reportStoreFailure(service, counters, error)
-        settle({ exit, shared: found.length === 0 }, "unsaved")
+        settle({ exit, shared: unfenced && found.length === 0 }, "unsaved")
       })
   })
 }

@@ -208,7 +208,8 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     yield* step
     const now = yield* Clock.currentTimeMillis
     const { epoch, sequence } = journal
-    const lease: Captured = { token: request.token, vector, epoch, sequence, fences: standing(now) }
+    const fences = standing(now)
+    const lease: Captured = { token: request.token, fenced: fences.length > 0, vector, epoch, sequence, fences }
     yield* step
     const entry = entries.get(key)
     if (entry !== undefined && !request.force && entry.token !== request.seen) {

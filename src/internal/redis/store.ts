@@ -322,7 +322,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       // A fence that cannot be read is taken to be over everything.
       standing.push({ id: fences[i]!, over: Wire.readInvalidation(fences[i + 1]!) ?? Invalidation.everything })
     }
-    return { token, vector: new Map(known.map((name, i) => [name, tokens[i]!])), epoch, sequence, fences: standing }
+    const vector = new Map(known.map((name, i) => [name, tokens[i]!]))
+    return { token, fenced: standing.length > 0, vector, epoch, sequence, fences: standing }
   }
 
   const capture = (operation: string, all: ReadonlyArray<Dependency>, nonce: string) =>
