@@ -52,7 +52,8 @@ import * as Broadcast from "./internal/broadcast.ts"
 import { Circuit, type Ticket } from "./internal/circuit.ts"
 import * as Counters from "./internal/counters.ts"
 import { Deadline, elapsed } from "./internal/deadline.ts"
-import { positiveMillis } from "./internal/duration.ts"
+import { finiteMillis, positiveMillis } from "./internal/duration.ts"
+import { randomId } from "./internal/randomId.ts"
 import * as Kept from "./internal/undelivered.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
@@ -468,11 +469,6 @@ export const InvalidationLogLevel = Context.Reference<LogLevel.Severity | undefi
   "effect-cache-algebra/CacheService/InvalidationLogLevel",
   { defaultValue: () => "Debug" }
 )
-
-const randomId = (): string => {
-  const bytes = crypto.getRandomValues(new Uint8Array(12))
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
-}
 
 // Tokens must differ between processes that were given one seed, so `Random` is not asked.
 const makeTokens = (): () => Token => {
@@ -1016,12 +1012,6 @@ export interface GuardOptions {
   readonly openFor?: Duration.Input
 }
 
-const finiteMillis = (name: string, input: Duration.Input): number => {
-  const value = positiveMillis("CacheService.guard", name, input)
-  if (Number.isFinite(value)) return value
-  throw InvalidInput.make("CacheService.guard", "InvalidNumber", `${name} must be finite`)
-}
-
 const positiveCount = (name: string, value: number): number => {
   if (Number.isSafeInteger(value) && value > 0) return value
   throw InvalidInput.make(
@@ -1054,11 +1044,11 @@ const timedOut = (cause: Cause.Cause<StoreError>): boolean =>
  * @since 0.1.0
  */
 export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore => {
-  const short = new Deadline(finiteMillis("timeLimit", options.timeLimit ?? "1 second"))
-  const long = new Deadline(finiteMillis("sweepLimit", options.sweepLimit ?? "1 minute"))
+  const short = new Deadline(finiteMillis("CacheService.guard", "timeLimit", options.timeLimit ?? "1 second"))
+  const long = new Deadline(finiteMillis("CacheService.guard", "sweepLimit", options.sweepLimit ?? "1 minute"))
   const circuit = new Circuit(
     positiveCount("failures", options.failures ?? 5),
-    finiteMillis("openFor", options.openFor ?? "5 seconds")
+    finiteMillis("CacheService.guard", "openFor", options.openFor ?? "5 seconds")
   )
 
   const bounded = <A>(

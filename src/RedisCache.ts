@@ -57,7 +57,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
-import { positiveMillis } from "./internal/duration.ts"
+import { finiteMillis, positiveMillis } from "./internal/duration.ts"
+import { randomId } from "./internal/randomId.ts"
 import * as Connect from "./internal/redis/connect.ts"
 import * as Look from "./internal/redis/look.ts"
 import * as Scripts from "./internal/redis/scripts.ts"
@@ -169,12 +170,6 @@ export interface Options {
 const where = "RedisCache"
 
 const refuse = (message: string): InvalidInput.InvalidInput => InvalidInput.make(where, "InvalidOption", message)
-
-const finite = (name: string, input: Duration.Input): number => {
-  const millis = positiveMillis(where, name, input)
-  if (Number.isFinite(millis)) return millis
-  throw InvalidInput.make(where, "InvalidNumber", `${name} must end`)
-}
 
 const natural = (name: string, value: number, least: number): number => {
   if (Number.isSafeInteger(value) && value >= least) return value
@@ -289,9 +284,6 @@ const commands = [
 
 const allScripts = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
 
-const randomId = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")
-
 // Some 600 ms in all: a connection that broke is there again, or the server is away.
 const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
@@ -320,14 +312,14 @@ const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["re
 
 /** Everything that options decide, checked before anything is done. */
 const prepare = (options: Options) => {
-  const patience = finite("timeLimit", options.timeLimit ?? "1 second")
+  const patience = finiteMillis(where, "timeLimit", options.timeLimit ?? "1 second")
   const { failures, openFor, sweepLimit } = options
   return {
     limits: {
       timeLimit: patience,
-      ...(sweepLimit === undefined ? {} : { sweepLimit: finite("sweepLimit", sweepLimit) }),
+      ...(sweepLimit === undefined ? {} : { sweepLimit: finiteMillis(where, "sweepLimit", sweepLimit) }),
       ...(failures === undefined ? {} : { failures: natural("failures", failures, 1) }),
-      ...(openFor === undefined ? {} : { openFor: finite("openFor", openFor) })
+      ...(openFor === undefined ? {} : { openFor: finiteMillis(where, "openFor", openFor) })
     },
     patience,
     target: targetOf(options),

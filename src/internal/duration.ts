@@ -37,3 +37,10 @@ export const positiveMillis = (where: string, name: string, input: Duration.Inpu
   if (value === 0) throw InvalidInput.make(where, "NegativeDuration", `${name} must be longer than nothing`)
   return value
 }
+
+/** Milliseconds, more than 0, and not for ever. */
+export const finiteMillis = (where: string, name: string, input: Duration.Input): number => {
+  const value = positiveMillis(where, name, input)
+  if (Number.isFinite(value)) return value
+  throw InvalidInput.make(where, "InvalidNumber", `${name} must be finite`)
+}

@@ -144,7 +144,9 @@ export const look = Effect.fnUntraced(function*(
     Effect.match(ask(node, "look", ...command), { onSuccess: parse, onFailure: () => otherwise })
   const info = yield* tell((text) => parseLines(text, ":"), {}, "INFO")
   const cluster = yield* tell((text) => parseLines(text, ":"), {}, "CLUSTER", "INFO")
-  const configs = yield* Effect.forEach(asked, (name) => tell(parsePairs, {}, "CONFIG", "GET", name))
+  const configs = yield* Effect.forEach(asked, (name) => tell(parsePairs, {}, "CONFIG", "GET", name), {
+    concurrency: "unbounded"
+  })
   return { info, cluster, config: Object.assign({}, ...configs), refused }
 })
 

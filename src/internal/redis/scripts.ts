@@ -387,13 +387,12 @@ return { now, epoch, sequence, standing(KEYS[2]) }
 `
 )
 
-/** KEYS: journal, fences. */
+/** KEYS: journal. Whether none of these was invalidated since, as far as the journal can tell. */
 export const quietSince = script(
   "quiet",
-  fencing,
   `
-local epoch, sequence, names, over = arg(), arg(), list(), list()
-return { now, quiet(KEYS[1], epoch, sequence, names) and allStand(KEYS[2], over) and 1 or 0 }
+local epoch, sequence, names = arg(), arg(), list()
+return { now, quiet(KEYS[1], epoch, sequence, names) and 1 or 0 }
 `
 )
 

@@ -181,9 +181,6 @@ const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
   return Invalidation.combine(some("hard"), Invalidation.soft(some("soft")))
 }
 
-const isStrings = (u: unknown): u is ReadonlyArray<string> =>
-  Array.isArray(u) && u.every((one) => typeof one === "string")
-
 const together = <A, B>(
   all: ReadonlyArray<A>,
   each: (one: A, i: number) => Effect.Effect<B, StoreError>
@@ -316,7 +313,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     tokens: ReadonlyArray<string>,
     [epoch, sequence, fences]: ReadonlyArray<unknown>
   ): Captured | undefined => {
-    if (typeof epoch !== "string" || typeof sequence !== "string" || !isStrings(fences)) return undefined
+    if (typeof epoch !== "string" || typeof sequence !== "string" || !Wire.isStrings(fences)) return undefined
     const standing: Array<Captured["fences"][number]> = []
     for (let i = 0; i + 1 < fences.length; i += 2) {
       // A fence that cannot be read is taken to be over everything.
@@ -353,7 +350,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       ([, answer, other, epoch, sequence, tokens, fences]): Taken => ({
         answer,
         other,
-        lease: isStrings(tokens) && tokens.length === known.length
+        lease: Wire.isStrings(tokens) && tokens.length === known.length
           ? captured(request.token, known, tokens, [epoch, sequence, fences])
           : undefined
       })
@@ -468,11 +465,10 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       const fresh = yield* capture("commit", found, newNonce())
       const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(dependencies[i]!)]! : token)
       if (found.length > 0) {
-        const [, quiet] = yield* run("commit", Scripts.quietSince, [names.journal, names.fences], [
+        const [, quiet] = yield* run("commit", Scripts.quietSince, [names.journal], [
           lease.epoch,
           lease.sequence,
-          ...list(found),
-          ...list([])
+          ...list(found)
         ])
         if (quiet !== 1) return (yield* giveUp("commit", key, lease.token)) ? "invalidated" : "lost"
       }
@@ -711,7 +707,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       const markerOf = new Map(dependencies.map((name, i) => [name, markers[i] ?? null]))
       const changed = written && Wire.changesOf(written, (name) => markerOf.get(name))
       const [, fences] = yield* run("inspect", Scripts.fencesNow, [names.fences], [])
-      const over = isStrings(fences) ? fences.filter((_, i) => i % 2 === 1) : []
+      const over = Wire.isStrings(fences) ? fences.filter((_, i) => i % 2 === 1) : []
       return {
         entry: written && { ...written, changed },
         changedAt: new Map([...changed?.keys() ?? []].flatMap((name) => {

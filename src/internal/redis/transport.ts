@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { StoreError } from "../../CacheService.ts"
 import { Deadline } from "../deadline.ts"
+import { toHex } from "../randomId.ts"
 import { together } from "./batch.ts"
 import type { Script } from "./scripts.ts"
 import { type Claim, claimOf, coverAll, tagIn } from "./slots.ts"
@@ -140,9 +141,6 @@ const askBy = (client: Client): Ask => (operation, send) =>
     }
   })
 
-const toHex = (bytes: ArrayBuffer): string =>
-  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("")
-
 /** Names of scripts by which the server remembers them. */
 export type Hashes = ReadonlyMap<Script, string>
 
@@ -150,7 +148,10 @@ export const hashAll = (scripts: Iterable<Script>): Effect.Effect<Hashes> =>
   Effect.promise(async () => {
     const hashes = new Map<Script, string>()
     for (const script of scripts) {
-      hashes.set(script, toHex(await crypto.subtle.digest("SHA-1", new TextEncoder().encode(script.source))))
+      hashes.set(
+        script,
+        toHex(new Uint8Array(await crypto.subtle.digest("SHA-1", new TextEncoder().encode(script.source))))
+      )
     }
     return hashes
   })

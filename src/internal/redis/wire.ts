@@ -132,7 +132,7 @@ export const writeFacts = (stamp: Plan.Stamp): string =>
 
 const isNumber = (u: unknown): u is number => typeof u === "number"
 
-const isStrings = (u: unknown): u is ReadonlyArray<string> =>
+export const isStrings = (u: unknown): u is ReadonlyArray<string> =>
   Array.isArray(u) && u.every((one) => typeof one === "string")
 
 const isVersions = (u: unknown): u is Plan.Stamp["versions"] =>
