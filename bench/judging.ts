@@ -50,6 +50,7 @@ const situationsOf = (policy: UserPolicy): ReadonlyArray<Situation> => {
     const known = Plan.knownDependencies(policy.plan, i)
     const stamp: Plan.Stamp = {
       storedAt: epoch + i,
+      beganAt: epoch + i,
       duration: 50 + draw() * 100,
       jitter: draw(),
       versions: policy.plan.constants,

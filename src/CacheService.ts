@@ -412,6 +412,20 @@ export interface Undelivered {
 }
 
 /**
+ * What a transaction makes untrue once it is committed.
+ *
+ * - `open`: whether it still collects; afterwards everything is applied at once.
+ * - `add`: collects an invalidation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Collecting {
+  readonly open: boolean
+  readonly add: (batch: Invalidation.Invalidation) => void
+}
+
+/**
  * A store and what this process keeps beside it.
  *
  * - `store`: the store, without what an undelivered invalidation covers.
@@ -426,12 +440,15 @@ export interface Undelivered {
  *   kept, whether that fails or is interrupted.
  * - `keep`: has an invalidation delivered later.
  * - `undelivered`: what is kept, in the order in which it failed.
+ * - `collecting`: there inside of a transaction, where invalidations wait for its
+ *   commit (`Changes.withTransaction`).
  *
  * @category models
  * @since 0.1.0
  */
 export interface CacheService {
   readonly store: CacheStore
+  readonly collecting?: Collecting
   readonly now: (fiber: Fiber.Fiber<unknown, unknown>) => number
   readonly token: () => Token
   readonly flights: Map<Token, unknown>
@@ -669,6 +686,9 @@ const report = Effect.fnUntraced(function*(
  * process serves nothing that it covers; so it is if it is interrupted.
  * Repeating it is safe.
  *
+ * Inside of `Changes.withTransaction` it is collected, and applied after the
+ * commit; it gives `undefined` then.
+ *
  * @category invalidating
  * @since 0.1.0
  */
@@ -677,6 +697,7 @@ export const invalidate = Effect.fnUntraced(function*(
 ): Effect.fn.Return<number | undefined, InvalidationError, CacheService> {
   if (Invalidation.isEmpty(batch)) return 0
   const service = yield* CacheService
+  if (service.collecting?.open === true) return service.collecting.add(batch), undefined
   const entries = yield* Effect.mapError(service.deliver(batch), (error) => toInvalidationError(batch, error))
   yield* report(service.publish, batch, entries)
   return entries

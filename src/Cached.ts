@@ -67,6 +67,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
+import * as Catalogues from "./internal/catalogue.ts"
 import * as Counters from "./internal/counters.ts"
 import { elapsed } from "./internal/deadline.ts"
 import * as Internal from "./internal/definition.ts"
@@ -74,6 +75,7 @@ import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
 import * as Loads from "./internal/load.ts"
 import * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import * as Plan from "./Plan.ts"
 import type * as Policy from "./Policy.ts"
@@ -429,6 +431,70 @@ export const pattern = <K, V, E, R>(
     parts: definition.key.pattern(fixed as Record<string, unknown>)
   })
 }
+
+type KeyOf<D> = D extends Cached<infer K, infer _V, infer _E, infer _R> ? K : never
+
+type Fixable<K> = Extract<keyof Key.Fixed<K>, string>
+
+// What each key of a union takes in a field, all at once: functions are asked, since parameters intersect.
+type Taken<K, N> = (K extends unknown ? (_: N extends keyof K ? K[N] : never) => void : never) extends
+  (_: infer A) => void ? A : never
+
+/**
+ * What may be fixed in a pattern over several definitions: the fields that the
+ * keys of all of them have, with values that each of them takes.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type FixedInAll<D extends ReadonlyArray<unknown>> = {
+  readonly [N in Fixable<KeyOf<D[number]>>]?: Taken<KeyOf<D[number]>, N>
+}
+
+/**
+ * The invalidation of all keys of several definitions that have the given
+ * fields, as one value: "everything of user 5". The fields are named, so they
+ * may stand at different places in the keys.
+ *
+ * Every key of each is looked at, so a tag is cheaper where one can be
+ * foreseen. Throws `InvalidInput` for a field that some key lacks.
+ *
+ * **Example** (Everything of one user)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ *
+ * const texts = { value: Schema.Array(Schema.String), lookup: () => Effect.succeed([]) }
+ * const user = Key.int("userId")
+ * const settings = Cached.make("settings", { key: Key.struct({ userId: user }), ...texts }, Policy.forever)
+ * const orders = Cached.make(
+ *   "orders",
+ *   { key: Key.struct({ page: Key.int("page"), userId: user }), ...texts },
+ *   Policy.forever
+ * )
+ *
+ * Cached.patterns([settings, orders], { userId: 5 }).toString() // => "keys orders:*:5, keys settings:5"
+ * ```
+ *
+ * @category invalidations
+ * @since 0.1.0
+ */
+export const patterns = <const D extends ReadonlyArray<Any>>(
+  definitions: D,
+  fixed: NoInfer<FixedInAll<D>>
+): Invalidation.Invalidation =>
+  Invalidation.combineAll(definitions.map((self) => {
+    const one = self as unknown as Cached<never, unknown>
+    const { key, name } = inside(one)
+    for (const [field, value] of Object.entries(fixed)) {
+      // A name that fixes nothing would leave the pattern as wide as the definition.
+      if (key.pattern({ [field]: value }).every((part) => part === undefined)) {
+        throw InvalidInput.make("Cached.patterns", "UnknownField", `the key of "${name}" has no field "${field}"`)
+      }
+    }
+    return pattern(one, fixed as never)
+  }))
 
 // -----------------------------------------------------------------------------
 // the interpreter
@@ -1623,3 +1689,81 @@ export type Description = Explain.Description
  * @since 0.1.0
  */
 export const describe = (self: Any): Description => Explain.describe(inside(self))
+
+/**
+ * Which cached values of a program depend on what, and the other way round.
+ *
+ * - `rows`: each cached value, how long it is kept at most (milliseconds), and
+ *   its causes: what ends it. A cause says how bad the value is then
+ *   (`severity`), and whether it is so whatever else holds (`always`) or only
+ *   while no other alternative of the policy holds. Causes with `failure` end
+ *   cached failures.
+ * - `changes`: each field of an entity, tag and version that can change, and
+ *   what that invalidates; in the tables with "perhaps" where it is not always.
+ * - `toString`: both as tables of text. `markdown`: the same in Markdown.
+ * - `mermaid`: a graph, for pages that draw Mermaid.
+ * - `svg`: a picture that needs nothing else, for light and for dark pages.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export type Catalogue = Catalogues.Catalogue
+
+/**
+ * Describes all cached values of a program: which depends on which fields of
+ * which entities, on which tags, versions and ticks of a clock. Generated from
+ * the policies, so it is true; the same definitions give the same text.
+ *
+ * With `entities`, the fields that nothing depends on are told too. Without it,
+ * only what the policies name is known.
+ *
+ * Throws `InvalidInput` when two definitions (or entities) share a name, and
+ * when a policy names a field that the entity given does not have.
+ *
+ * **Example** (What does a new title invalidate?)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Entity, Key, Policy } from "effect-cache-algebra"
+ *
+ * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, genre: Schema.String, rating: Schema.Finite })
+ * const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
+ * const lookup = () => Effect.succeed("")
+ *
+ * const card = Cached.make(
+ *   "card",
+ *   { key: Key.int("id"), value: Schema.String, lookup },
+ *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, ["title"]))
+ * )
+ * const best = Cached.make(
+ *   "best",
+ *   { key: Key.string("genre"), value: Schema.String, lookup },
+ *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", ["title", "rating"]))
+ * )
+ *
+ * const catalogue = Cached.catalogue([card, best])
+ * const title = catalogue.changes.find(({ label }) => label === "film.title")
+ * title?.invalidates.map(({ name }) => name) // => ["card", "best"]
+ *
+ * catalogue.toString().split("\n").slice(0, 4)
+ * // => [
+ * //   "cached value  kept  invalidated by",
+ * //   "------------  ----  ----------------------------------------------------------",
+ * //   "card(id)      1d    the film of the key: title, coming or going",
+ * //   "best(genre)   5m    the films of a genre of the key: title, rating, membership"
+ * // ]
+ * ```
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const catalogue = (
+  definitions: ReadonlyArray<Any>,
+  options: {
+    readonly entities?: ReadonlyArray<{
+      readonly name: string
+      readonly fields: ReadonlyArray<string>
+      readonly relations: ReadonlyArray<string>
+    }>
+  } = {}
+): Catalogue => Catalogues.make(definitions.map(inside), options.entities ?? [])

@@ -12,6 +12,8 @@
  *
  * @since 0.1.0
  */
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as Dependency from "./Dependency.ts"
 
 /**
@@ -105,6 +107,75 @@ export const related = (kind: "added" | "removed", one: End, other: End): Change
   ends: [one, other]
 })
 
+/**
+ * A row was related to several others at once, or to none of them any more: a
+ * change for each. "All removed" is removed from all that were there.
+ *
+ * **Example** (All tags of an article are removed)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Change, Entity } from "effect-cache-algebra"
+ *
+ * const Row = Schema.Struct({ id: Schema.Int })
+ * const Articles = Entity.make("article", { schema: Row, id: "id", relations: ["tags"] })
+ * const Tags = Entity.make("tag", { schema: Row, id: "id", relations: ["articles"] })
+ *
+ * const had = [3, 4].map((id) => Tags.end(id, "articles"))
+ * Change.relatedMany("removed", Articles.end(42, "tags"), had).map(Change.format)
+ * // => ["article:42 removed tags tag:3", "article:42 removed tags tag:4"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const relatedMany = (
+  kind: "added" | "removed",
+  one: End,
+  others: ReadonlyArray<End>
+): ReadonlyArray<Change> => others.map((other) => related(kind, one, other))
+
+const without = (ends: ReadonlyArray<End>, others: ReadonlyArray<End>): ReadonlyArray<End> => {
+  const name = (end: End) => Dependency.rowField(end.entity, end.id, end.relation)
+  const known = new Set(others.map(name))
+  return ends.filter((end) => {
+    const isNew = !known.has(name(end))
+    known.add(name(end))
+    return isNew
+  })
+}
+
+/**
+ * A row was related to these, and is now related to those: only what differs,
+ * first what was removed, then what was added. Nothing for the same ones in
+ * another order.
+ *
+ * **Example** (The tags of an article are set)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Change, Entity } from "effect-cache-algebra"
+ *
+ * const Row = Schema.Struct({ id: Schema.Int })
+ * const Articles = Entity.make("article", { schema: Row, id: "id", relations: ["tags"] })
+ * const Tags = Entity.make("tag", { schema: Row, id: "id", relations: ["articles"] })
+ * const tags = (...ids: ReadonlyArray<number>) => ids.map((id) => Tags.end(id, "articles"))
+ *
+ * Change.replaced(Articles.end(42, "tags"), { before: tags(3, 4), after: tags(4, 5) }).map(Change.format)
+ * // => ["article:42 removed tags tag:3", "article:42 added tags tag:5"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const replaced = (
+  one: End,
+  ends: { readonly before: ReadonlyArray<End>; readonly after: ReadonlyArray<End> }
+): ReadonlyArray<Change> => [
+  ...relatedMany("removed", one, without(ends.before, ends.after)),
+  ...relatedMany("added", one, without(ends.after, ends.before))
+]
+
 const membership = (row: Row): ReadonlyArray<Dependency.Dependency> => [
   ...new Set([
     Dependency.row(row.entity, row.id),
@@ -196,3 +267,48 @@ export const format = (self: Change): string => {
       return `${name(self.ends[0])} ${self.kind} ${self.ends[0].relation} ${name(self.ends[1])}`
   }
 }
+
+// JSON has no bigints, and one that is written as a string would be another id.
+const BigIntInJson = Schema.Struct({ bigint: Schema.String.check(Schema.isPattern(/^-?\d+$/)) }).pipe(
+  Schema.decodeTo(Schema.BigInt, {
+    decode: SchemaGetter.transform(({ bigint }) => BigInt(bigint)),
+    encode: SchemaGetter.transform((bigint) => ({ bigint: String(bigint) }))
+  })
+)
+
+const Id = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Null, BigIntInJson])
+
+const RowInJson = Schema.Struct({
+  entity: Schema.String,
+  id: Id,
+  partitions: Schema.Array(Schema.Tuple([Schema.String, Id]))
+})
+
+const EndInJson = Schema.Struct({ entity: Schema.String, id: Id, relation: Schema.String })
+
+/**
+ * Changes as JSON, for an outbox or a queue. Ids keep their types.
+ *
+ * **Example** (There and back)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Change, Entity } from "effect-cache-algebra"
+ *
+ * const Films = Entity.make("film", { schema: Schema.Struct({ id: Schema.Int, title: Schema.String }), id: "id" })
+ * const json = Schema.encodeSync(Change.Json)(Films.created({ id: 7, title: "Alien" }))
+ * Change.format(Schema.decodeUnknownSync(Change.Json)(json)) // => "film:7 created"
+ * ```
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const Json: Schema.Codec<Change, unknown> = Schema.Union([
+  Schema.TaggedStruct("Created", { row: RowInJson }),
+  Schema.TaggedStruct("Updated", { before: RowInJson, after: RowInJson, fields: Schema.Array(Schema.String) }),
+  Schema.TaggedStruct("Deleted", { row: RowInJson }),
+  Schema.TaggedStruct("Related", {
+    kind: Schema.Literals(["added", "removed"]),
+    ends: Schema.Tuple([EndInJson, EndInJson])
+  })
+])

@@ -2,8 +2,11 @@
  * Publishing what happened to entities.
  *
  * Writers say what changed; which cached values that concerns follows from
- * their policies. Publish **after** the commit: before it, a reader could load
- * the old row again.
+ * their policies. What is published outside of a transaction is told at once, so
+ * publish **after** the commit: before it, a reader could load the old row again.
+ * Better, publish inside, and say where the transaction is: `withTransaction`
+ * collects what is published and invalidated, tells it after the commit, and
+ * forgets it on a rollback.
  *
  * **Example** (A changed rating)
  *
@@ -36,18 +39,51 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
 import * as CacheService from "./CacheService.ts"
 import type * as Change from "./Change.ts"
+import * as Bypass from "./internal/bypass.ts"
 import * as Invalidation from "./Invalidation.ts"
+
+// -----------------------------------------------------------------------------
+// publishing
+// -----------------------------------------------------------------------------
+
+/**
+ * What is to be told: changes, and what was invalidated besides.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Collected {
+  readonly changes: ReadonlyArray<Change.Change>
+  readonly invalidation: Invalidation.Invalidation
+}
+
+/**
+ * All that a collected publication makes untrue, as one batch.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const invalidationOf = ({ changes, invalidation }: Collected): Invalidation.Invalidation =>
+  Invalidation.combine(Invalidation.changes(...changes), invalidation)
 
 /**
  * Invalidates what the changes touch, as one batch. When it has returned, no
- * read that starts later returns what was loaded before.
+ * read that starts later returns what was loaded before. Then tells the
+ * subscribers.
  *
  * Gives how many entries were removed or softened at once, where the store can
  * tell. Fails with `InvalidationError` if the store did not acknowledge it;
  * publishing again is safe.
+ *
+ * Inside of `withTransaction` the changes are collected, and it gives
+ * `undefined`.
  *
  * @category publishing
  * @since 0.1.0
@@ -55,4 +91,460 @@ import * as Invalidation from "./Invalidation.ts"
 export const publish = (
   ...changes: ReadonlyArray<Change.Change>
 ): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
-  CacheService.invalidate(Invalidation.changes(...changes))
+  Effect.flatMap(CacheService.CacheService, (service) => {
+    const transaction = outerOf(service)
+    if (transaction === undefined) return deliver({ changes, invalidation: Invalidation.empty })
+    transaction.changes.push(...changes)
+    return Effect.undefined
+  })
+
+/**
+ * Runs a write and publishes what it changed, as its result tells.
+ *
+ * Neither can be interrupted: one that comes while the write is committed would
+ * leave nobody to tell. Inside of `withTransaction` both can, since that rolls
+ * back.
+ *
+ * **Example** (A write that tells what it changed)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Changes, Entity, MemoryCache } from "effect-cache-algebra"
+ *
+ * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String })
+ * const Films = Entity.make("film", { schema: Film, id: "id" })
+ *
+ * const rename = (id: number, title: string) =>
+ *   Effect.succeed({ before: { id, title: "Alien" }, after: { id, title } }) // an update that returns both
+ *
+ * const program = rename(7, "Aliens").pipe(
+ *   Changes.publishing(({ after, before }) => Films.updated(before, after)),
+ *   Effect.provide(MemoryCache.layer({ capacity: 10 }))
+ * )
+ * const { after } = await Effect.runPromise(program)
+ * after.title // => "Aliens"
+ * ```
+ *
+ * @category publishing
+ * @since 0.1.0
+ */
+export const publishing: {
+  <A>(
+    changed: (result: A) => Change.Change | ReadonlyArray<Change.Change>
+  ): <E, R>(
+    write: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+  <A, E, R>(
+    write: Effect.Effect<A, E, R>,
+    changed: (result: A) => Change.Change | ReadonlyArray<Change.Change>
+  ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+} = dual(
+  2,
+  <A, E, R>(
+    write: Effect.Effect<A, E, R>,
+    changed: (result: A) => Change.Change | ReadonlyArray<Change.Change>
+  ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService> =>
+    Effect.flatMap(CacheService.CacheService, (service) => {
+      const published = Effect.tap(write, (result) => {
+        const changes = changed(result)
+        return publish(...("_tag" in changes ? [changes] : changes))
+      })
+      // A transaction that is interrupted is rolled back. Otherwise nobody would know whether the write has happened.
+      return outerOf(service) !== undefined ? published : Effect.uninterruptible(published)
+    })
+)
+
+// -----------------------------------------------------------------------------
+// subscribers
+// -----------------------------------------------------------------------------
+
+/**
+ * Somebody who is told of changes: a search index, a feed, a log.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Subscriber {
+  readonly name: string
+  readonly told: (changes: ReadonlyArray<Change.Change>) => Effect.Effect<void>
+}
+
+/**
+ * Who is told of changes. `layer` adds to them.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Subscribers = Context.Reference<ReadonlyArray<Subscriber>>("effect-cache-algebra/Changes/Subscribers", {
+  defaultValue: () => []
+})
+
+const Disconnected = Context.Reference<ReadonlySet<string> | "everybody">(
+  "effect-cache-algebra/Changes/Disconnected",
+  { defaultValue: () => new Set<string>() }
+)
+
+/**
+ * A subscriber, with a name by which a test can disconnect it. It cannot fail:
+ * the change is committed, so what goes wrong is for the subscriber to deal
+ * with. A defect is logged, and disturbs nobody else.
+ *
+ * Changes name rows, fields and partitions, and hold no rows: whoever needs one
+ * reads it, and finds it as it is by then.
+ *
+ * @category subscribing
+ * @since 0.1.0
+ */
+export const subscriber = <R>(
+  name: string,
+  told: (changes: ReadonlyArray<Change.Change>) => Effect.Effect<void, never, R>
+): Effect.Effect<Subscriber, never, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.succeed({ name, told: (changes) => Effect.provideContext(Effect.suspend(() => told(changes)), context) })
+  )
+
+/**
+ * Adds subscribers to those that are there already. They are told after the
+ * commit, after the cache was invalidated, one after the other, and whoever
+ * publishes waits for them.
+ *
+ * Two of these that are merged do not add up, since one of them counts: give all
+ * to one, or provide one to the other.
+ *
+ * **Example** (A list of what has to be indexed anew)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Change, Changes, Entity, MemoryCache } from "effect-cache-algebra"
+ *
+ * const Films = Entity.make("film", { schema: Schema.Struct({ id: Schema.Int, title: Schema.String }), id: "id" })
+ * const toIndex: Array<string> = []
+ * const search = Changes.subscriber("search", (changes) => Effect.sync(() => {
+ *   toIndex.push(...changes.map(Change.format))
+ * }))
+ *
+ * const write = Changes.publish(Films.created({ id: 7, title: "Alien" }))
+ * const live = Layer.merge(MemoryCache.layer({ capacity: 10 }), Changes.layer(search))
+ *
+ * await Effect.runPromise(Effect.provide(write, live))
+ * toIndex // => ["film:7 created"]
+ *
+ * await Effect.runPromise(write.pipe(Changes.disconnected("search"), Effect.provide(live)))
+ * toIndex.length // => 1
+ * ```
+ *
+ * @category subscribing
+ * @since 0.1.0
+ */
+export const layer = <E = never, R = never>(
+  ...subscribers: ReadonlyArray<Effect.Effect<Subscriber, E, R>>
+): Layer.Layer<never, E, R> =>
+  Layer.effect(
+    Subscribers,
+    Effect.gen(function*() {
+      return [...(yield* Subscribers), ...(yield* Effect.all(subscribers))]
+    })
+  )
+
+const alsoDisconnected = (names: ReadonlyArray<string>): Effect.Effect<ReadonlySet<string> | "everybody"> =>
+  Effect.map(
+    Disconnected,
+    (known) => known === "everybody" || names.length === 0 ? "everybody" : new Set([...known, ...names])
+  )
+
+/**
+ * Runs an effect whose publications do not reach the subscribers of these names,
+ * or nobody at all if no name is given. The cache is called `cache`: without it,
+ * nothing that is published invalidates anything. For tests, and for imports that
+ * invalidate everything at their end.
+ *
+ * What was collected by a transaction is told, or not, as where the transaction
+ * was begun.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const disconnected =
+  (...names: ReadonlyArray<string>) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(alsoDisconnected(names), (all) => Effect.provideService(effect, Disconnected, all))
+
+/**
+ * The same as a layer.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerDisconnected = (...names: ReadonlyArray<string>): Layer.Layer<never> =>
+  Layer.effect(Disconnected, alsoDisconnected(names))
+
+const tell = (
+  subscribers: ReadonlyArray<Subscriber>,
+  changes: ReadonlyArray<Change.Change>
+): Effect.Effect<void> =>
+  Effect.forEach(
+    subscribers,
+    ({ name, told }) =>
+      Effect.catchCause(told(changes), (cause) =>
+        Effect.annotateLogs(Effect.logError("a subscriber to changes died", cause), { subscriber: name })),
+    {
+      discard: true
+    }
+  )
+
+/**
+ * Tells what was collected: invalidates it as one batch, then tells the
+ * subscribers of the changes, also if the store did not acknowledge the batch.
+ *
+ * @category publishing
+ * @since 0.1.0
+ */
+export const deliver = (
+  collected: Collected
+): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const without = yield* Disconnected
+      if (without === "everybody") return 0
+      const exit = without.has("cache")
+        ? Exit.succeed(0)
+        : yield* Effect.exit(restore(CacheService.invalidate(invalidationOf(collected))))
+      // The change has happened, whatever became of the invalidation.
+      if (collected.changes.length > 0) {
+        yield* tell((yield* Subscribers).filter(({ name }) => !without.has(name)), collected.changes)
+      }
+      return yield* exit
+    })
+  )
+
+// -----------------------------------------------------------------------------
+// transactions
+// -----------------------------------------------------------------------------
+
+/**
+ * Something that runs an effect in a transaction: `sql.withTransaction`. It
+ * commits if the effect succeeds, and rolls back otherwise. Inside of itself it
+ * makes a savepoint.
+ *
+ * It must take effects of every type, and adds failures of type `E` and
+ * requirements of type `R` to theirs. The type says this of an effect without
+ * either, since no more could be inferred from a generic function.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Transaction<E = never, R = never> = (effect: Effect.Effect<never>) => Effect.Effect<never, E, R>
+
+/** What one transaction, or one savepoint, collects. */
+class Collector implements Bypass.Ending {
+  /** The service as it is outside of all transactions. */
+  readonly outside: CacheService.CacheService
+  readonly owner: unknown
+  readonly changes: Array<Change.Change> = []
+  readonly fences: Array<CacheService.Fence> = []
+  invalidation: Invalidation.Invalidation = Invalidation.empty
+  open = true
+
+  constructor(outside: CacheService.CacheService, owner: unknown) {
+    this.outside = outside
+    this.owner = owner
+  }
+
+  add(batch: Invalidation.Invalidation): void {
+    this.invalidation = Invalidation.combine(this.invalidation, batch)
+  }
+
+  addKey(key: string): void {
+    this.add(Invalidation.keys(key))
+  }
+
+  addFence(fence: CacheService.Fence): void {
+    this.fences.push(fence)
+  }
+
+  addAll({ changes, invalidation }: Collected): void {
+    this.changes.push(...changes)
+    this.add(invalidation)
+  }
+
+  get isEmpty(): boolean {
+    return this.changes.length === 0 && Invalidation.isEmpty(this.invalidation)
+  }
+}
+
+/** The transaction that we are in. */
+const outerOf = ({ collecting }: CacheService.CacheService): Collector | undefined =>
+  collecting instanceof Collector && collecting.open ? collecting : undefined
+
+/** Runs an effect as the inside of a transaction. What it collects counts if it succeeds. */
+const inside = <A, E, R>(
+  outside: CacheService.CacheService,
+  owner: unknown,
+  effect: Effect.Effect<A, E, R>,
+  ended: (collector: Collector, succeeded: boolean) => void
+): Effect.Effect<A, E, Exclude<R, CacheService.CacheService>> =>
+  Effect.suspend(() => {
+    const collector = new Collector(outside, owner)
+    return effect.pipe(
+      Effect.provideService(CacheService.CacheService, Bypass.within(outside, collector)),
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          collector.open = false
+          ended(collector, Exit.isSuccess(exit))
+        })
+      )
+    )
+  })
+
+/**
+ * Runs an effect as the inside of a transaction and gives what it collected
+ * beside its result. Nothing is told to anybody: for tests, and to look before
+ * telling. If the effect fails, what it collected is forgotten.
+ *
+ * **Example** (What a write would make untrue)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, Changes, Invalidation, MemoryCache } from "effect-cache-algebra"
+ *
+ * const write = Effect.as(Cached.apply(Invalidation.tags("genre:drama")), "written")
+ *
+ * const program = Effect.gen(function*() {
+ *   const [result, collected] = yield* Changes.collect(write)
+ *   return [result, collected.invalidation.toString()]
+ * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
+ *
+ * await Effect.runPromise(program) // => ["written", "tag genre:drama"]
+ * ```
+ *
+ * @category transactions
+ * @since 0.1.0
+ */
+export const collect = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<readonly [A, Collected], E, R | CacheService.CacheService> =>
+  Effect.gen(function*() {
+    const service = yield* CacheService.CacheService
+    const outside = outerOf(service)?.outside ?? service
+    let collected: Collector | undefined
+    const lifted = Effect.suspend(() => lift(outside, collected?.fences ?? []))
+    const result = yield* Effect.ensuring(
+      inside(outside, undefined, effect, (collector) => {
+        collected = collector
+      }),
+      lifted
+    )
+    const { changes, invalidation } = collected!
+    return [result, { changes, invalidation }] as const
+  })
+
+// A fence that cannot be taken away runs out by itself.
+const lift = (service: CacheService.CacheService, fences: ReadonlyArray<CacheService.Fence>): Effect.Effect<void> =>
+  Effect.forEach(fences, (fence) => Effect.ignore(service.store.lift(fence)), { discard: true })
+
+/**
+ * What else is done with what a transaction collected: `before` inside of it,
+ * just before its commit, and what that gives after it was told. This is how an
+ * outbox is written.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Saving<E = never, R = never> {
+  readonly before: (collected: Collected) => Effect.Effect<Effect.Effect<void>, E, R>
+}
+
+/**
+ * Runs an effect in a transaction, and tells what it published and invalidated
+ * after the commit. A rollback forgets it; so does one to a savepoint, with what
+ * was collected since. While nothing is committed nothing is told, so nobody can
+ * load the old row after having been told.
+ *
+ * Cached reads inside go past the cache: they see what the transaction sees, and
+ * what they load is given to nobody else. Fences of `mutate` stand from where it
+ * is called, and fall after the commit.
+ *
+ * Where it is not known whether the commit has happened (a connection that was
+ * lost, an interruption), what was collected is told: too much does no harm.
+ * What is collected lives in this process; one that dies between the commit and
+ * the telling forgets it. `Outbox.withTransaction` does not.
+ *
+ * Fails with `InvalidationError` if the store did not acknowledge it; the
+ * transaction is committed then, and the invalidation is tried again.
+ *
+ * **Gotchas**
+ *
+ * - A transaction that is begun without this is not seen: what is published in
+ *   it is told at once, and cached reads in it keep what is not committed yet.
+ * - Give the same function for one database. One inside of another of another
+ *   database is told when it is committed, and once more with the outer one.
+ *
+ * **Example** (All or nothing)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Cached, Changes, Invalidation, MemoryCache } from "effect-cache-algebra"
+ *
+ * const log: Array<string> = []
+ * // In your program: `sql.withTransaction`.
+ * const transaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+ *   Effect.tap(effect, Effect.sync(() => log.push("commit")))
+ *
+ * const rename = Cached.apply(Invalidation.tags("titles")).pipe(
+ *   Effect.tap(Effect.sync(() => log.push("invalidated? not yet"))),
+ *   Changes.withTransaction(transaction)
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(rename, MemoryCache.layer({ capacity: 10 })))
+ * log // => ["invalidated? not yet", "commit"]
+ * ```
+ *
+ * @category transactions
+ * @since 0.1.0
+ */
+export const withTransaction =
+  <E2 = never, R2 = never, E3 = never, R3 = never>(transaction: Transaction<E2, R2>, saving?: Saving<E3, R3>) =>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<
+    A,
+    E | E2 | E3 | CacheService.InvalidationError,
+    R | R2 | R3 | CacheService.CacheService
+  > =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const service = yield* CacheService.CacheService
+        const outer = outerOf(service)
+        const outside = outer?.outside ?? service
+        // A savepoint is told with its transaction. Whoever collects without a transaction tells nobody.
+        const isPart = outer !== undefined && (outer.owner === undefined || outer.owner === transaction)
+        // One that is tried again succeeds several times, and what any of them collected may have happened.
+        const all = new Collector(outside, transaction)
+        const saved: Array<Effect.Effect<void>> = []
+        const save = ({ collecting }: CacheService.CacheService): Effect.Effect<void, E3, R3> =>
+          saving === undefined || isPart || (collecting as Collector).isEmpty
+            ? Effect.void
+            : Effect.map(saving.before(collecting as Collector), (done) => void saved.push(done))
+        const body = inside(
+          outside,
+          transaction,
+          Effect.tap(effect, Effect.flatMap(CacheService.CacheService, save)),
+          (collector, succeeded) => {
+            all.fences.push(...collector.fences)
+            if (succeeded) all.addAll(collector)
+          }
+        )
+        const exit: Exit.Exit<A, E | E2 | E3> = yield* Effect.exit(restore(transaction(body as never)))
+        if (outer !== undefined) {
+          outer.addAll(all)
+          outer.fences.push(...all.fences)
+          if (isPart) return yield* exit
+        }
+        const told: Exit.Exit<unknown, CacheService.InvalidationError> = all.isEmpty
+          ? Exit.void
+          : yield* Effect.exit(Effect.provideService(deliver(all), CacheService.CacheService, outside))
+        if (outer === undefined) yield* lift(outside, all.fences)
+        if (Exit.isFailure(told)) return yield* Exit.isFailure(exit) ? exit : Exit.failCause(told.cause)
+        yield* Effect.forEach(saved, (done) => done, { discard: true })
+        return yield* exit
+      })
+    ) as never

@@ -301,6 +301,7 @@ class Scene {
       payload,
       stamp: {
         storedAt: now,
+        beganAt: now - 9,
         duration: 12,
         jitter: 0.25,
         versions: {},
@@ -608,7 +609,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
   law("port", "stamps of all shapes come back equal", function*(s) {
     const stamps: ReadonlyArray<Partial<Plan.Stamp>> = [
       { duration: 0, jitter: 0 },
-      { duration: 1234.5678, jitter: 0.123456789012345, storedAt: 1e15 },
+      { duration: 1234.5678, jitter: 0.123456789012345, storedAt: 1e15, beganAt: 1e15 - 1234.5 },
       { versions: { schema: 2, "etag 🎬 \"*:": "W/\"1\"", __proto: "" } },
       { failure: true, shape: "" },
       { dependencies: ["b", "a", "c \n🎬*:{}"].map((name) => s.tag(name)) },

@@ -26,13 +26,17 @@
  *
  * @since 0.1.0
  */
+import * as Cron from "effect/Cron"
 import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
 import * as Hash from "effect/Hash"
+import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Change from "./Change.ts"
 import * as Dependency from "./Dependency.ts"
+import * as Crons from "./internal/cron.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -264,3 +268,203 @@ export const covers = (
   self.everything !== undefined || self.keys.has(key) ||
   dependencies.some((name) => self.dependencies.has(name)) ||
   [...self.patterns.values()].some(({ pattern }) => Key.matches(pattern, key))
+
+// -----------------------------------------------------------------------------
+// as text
+// -----------------------------------------------------------------------------
+
+type Modes = ReadonlyArray<readonly [string, "h" | "s"]>
+
+const letter = (mode: Verdict.Mode): "h" | "s" => mode === "hard" ? "h" : "s"
+
+const encodeModes = (all: ReadonlyMap<string, Verdict.Mode>): Modes =>
+  [...all].map(([name, mode]) => [name, letter(mode)])
+
+/**
+ * An invalidation as text, for a message or an outbox.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encode = (self: Invalidation): string =>
+  JSON.stringify({
+    k: encodeModes(self.keys),
+    d: encodeModes(self.dependencies),
+    p: [...self.patterns.values()].map(({ mode, pattern }) => [
+      pattern.name,
+      pattern.parts.map((part) => part ?? null),
+      letter(mode)
+    ]),
+    e: self.everything === undefined ? "" : letter(self.everything)
+  })
+
+const inMode = (mode: unknown, batch: Invalidation): Invalidation => mode === "s" ? soft(batch) : batch
+
+const decodeModes = (all: unknown, one: (name: string) => Invalidation): ReadonlyArray<Invalidation> =>
+  (all as Modes).map(([name, mode]) => {
+    if (typeof name !== "string" || name === "") throw new TypeError("no name")
+    return inMode(mode, one(name))
+  })
+
+const decodePattern = (one: unknown): Invalidation => {
+  const [name, parts, mode] = one as readonly [string, ReadonlyArray<string | null>, string]
+  if (typeof name !== "string" || !parts.every((part) => part === null || typeof part === "string")) {
+    throw new TypeError("no pattern")
+  }
+  return inMode(mode, pattern({ name, parts: parts.map((part) => part ?? undefined) }))
+}
+
+/**
+ * Reads what `encode` wrote. Nothing, if the text is no invalidation; whoever
+ * must not miss one takes it for an invalidation of everything then.
+ *
+ * **Example** (There and back)
+ *
+ * ```ts
+ * import { Option } from "effect"
+ * import { Invalidation } from "effect-cache-algebra"
+ *
+ * const text = Invalidation.encode(Invalidation.soft(Invalidation.tags("genre:drama")))
+ * String(Option.getOrThrow(Invalidation.decode(text))) // => "tag genre:drama (soft)"
+ * Option.isNone(Invalidation.decode("garbage")) // => true
+ * ```
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const decode = (text: string): Option.Option<Invalidation> => {
+  try {
+    const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
+    return Option.some(combineAll([
+      ...decodeModes(k, (key) => keys(key)),
+      ...decodeModes(d, (name) => dependencies(name as Dependency.Dependency)),
+      ...(p as ReadonlyArray<unknown>).map(decodePattern),
+      ...(e === "h" || e === "s" ? [inMode(e, everything)] : [])
+    ]))
+  } catch {
+    return Option.none()
+  }
+}
+
+// -----------------------------------------------------------------------------
+// at given times
+// -----------------------------------------------------------------------------
+
+/**
+ * Runtime type identifier of scheduled invalidations.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const ScheduledTypeId: ScheduledTypeId = "~effect-cache-algebra/Invalidation/Scheduled"
+
+/**
+ * Type-level identifier of scheduled invalidations.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type ScheduledTypeId = "~effect-cache-algebra/Invalidation/Scheduled"
+
+/**
+ * An invalidation at the ticks of a cron expression. `Schedules.layer` runs it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Scheduled extends Pipeable.Pipeable, Equal.Equal {
+  readonly [ScheduledTypeId]: ScheduledTypeId
+  readonly name: string
+  readonly cron: Cron.Cron
+  readonly invalidation: Invalidation
+  readonly missed: "run" | "skip"
+  toString(): string
+}
+
+/**
+ * Options of `onSchedule`.
+ *
+ * - `name`: under which processes agree that a tick was run. Unless given, the
+ *   expression and the invalidation as text: then another invalidation is
+ *   another schedule, also while two deploys run side by side.
+ * - `timeZone`: in which an expression ticks that has none (UTC).
+ * - `missed`: whether the last tick before the start is made up for, if no
+ *   process ran it (`run`), or not (`skip`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ScheduleOptions {
+  readonly name?: string
+  readonly timeZone?: string
+  readonly missed?: "run" | "skip"
+}
+
+const ScheduledProto = {
+  ...Pipeable.Prototype,
+  [ScheduledTypeId]: ScheduledTypeId,
+  [Equal.symbol](this: Scheduled, that: unknown): boolean {
+    return isScheduled(that) && this.name === that.name && this.missed === that.missed &&
+      Cron.equals(this.cron, that.cron) && Equal.equals(this.invalidation, that.invalidation)
+  },
+  [Hash.symbol](this: Scheduled): number {
+    return Hash.string(this.name)
+  },
+  toString(this: Scheduled): string {
+    const text = scheduleText(this.cron, this.invalidation)
+    return `${this.name === text ? "" : `${this.name}: `}${text}${this.missed === "run" ? "" : " (missed: skip)"}`
+  },
+  toJSON(this: Scheduled): unknown {
+    return { _id: "Scheduled", scheduled: this.toString() }
+  },
+  [Symbol.for("nodejs.util.inspect.custom")](this: Scheduled): string {
+    return `Scheduled(${this.toString()})`
+  }
+}
+
+const scheduleText = (cron: Cron.Cron, invalidation: Invalidation): string =>
+  `${invalidation} on (${Crons.print(cron)})`
+
+/**
+ * Tells whether a value is a scheduled invalidation.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isScheduled = (u: unknown): u is Scheduled => Predicate.hasProperty(u, ScheduledTypeId)
+
+/**
+ * The same invalidation at each tick of a cron expression, which is text or a
+ * `Cron`. Nothing happens until it is given to `Schedules.layer`.
+ *
+ * Throws `InvalidInput` for an expression that does not parse or never ticks,
+ * for a time zone that there is not, and for an empty name.
+ *
+ * **Example** (Each night in Rome)
+ *
+ * ```ts
+ * import { Invalidation } from "effect-cache-algebra"
+ *
+ * const nightly = Invalidation.onSchedule("0 3 * * *", Invalidation.tags("popular"), { timeZone: "Europe/Rome" })
+ * nightly.toString() // => 'tag popular on ("0 3 * * *", Europe/Rome)'
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const onSchedule = (
+  cron: string | Cron.Cron,
+  invalidation: Invalidation,
+  options: ScheduleOptions = {}
+): Scheduled => {
+  const where = "Invalidation.onSchedule"
+  const parsed = Crons.parse(where, cron, options.timeZone)
+  const name = options.name ?? scheduleText(parsed, invalidation)
+  if (typeof name !== "string" || name === "") throw InvalidInput.make(where, "EmptyName", "a schedule needs a name")
+  return Object.assign(Object.create(ScheduledProto), {
+    name,
+    cron: parsed,
+    invalidation,
+    missed: options.missed ?? "run"
+  })
+}

@@ -25,9 +25,11 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import { dual } from "effect/Function"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import * as Calendar from "./internal/calendar.ts"
 import { escapePart, unescapePart } from "./internal/escape.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 
@@ -77,12 +79,16 @@ export type Input<K> = K extends Key<infer A> ? A : never
 
 /**
  * What may be fixed in a pattern over keys of type `A`: any of the fields of a
- * struct key.
+ * struct key, any of the places of a tuple (`{ 1: "it" }`).
  *
  * @category utility types
  * @since 0.1.0
  */
-export type Fixed<A> = A extends object ? Partial<A> : Record<never, never>
+export type Fixed<A> = A extends ReadonlyArray<unknown>
+  ? { readonly [I in Exclude<keyof A, keyof ReadonlyArray<unknown>>]?: A[I] }
+  // Not an empty object type, which any key itself would be: it would fix nothing, and empty the whole definition.
+  : A extends string | number | bigint | boolean | void | Date | DateTime.DateTime ? Record<string, never>
+  : Partial<A>
 
 const Proto = {
   ...Pipeable.Prototype,
@@ -224,6 +230,99 @@ export const literals = <const L extends ReadonlyArray<string>>(name: string, al
   })
 }
 
+const instant = (name: string, input: Date | DateTime.DateTime): number => {
+  const millis = DateTime.isDateTime(input)
+    ? DateTime.toEpochMillis(input)
+    : input instanceof Date
+    ? input.getTime()
+    : Number.NaN
+  if (Number.isNaN(millis)) throw refuse(name, "a valid date", input)
+  return millis
+}
+
+const isoInstant = (millis: number): string => new Date(millis).toISOString()
+
+/**
+ * A key of one instant, written in UTC to the millisecond. For what shall be
+ * another entry after each change: "vary on `updated_at`".
+ *
+ * It takes a `Date` or a `DateTime`; those of one instant are one key, whatever
+ * their time zones.
+ *
+ * **Example** (One instant)
+ *
+ * ```ts
+ * import { Key } from "effect-cache-algebra"
+ *
+ * const version = Key.date("updatedAt")
+ * Key.format(Key.encode(version, new Date(0))) // => "1970-01-01T00:00:00.000Z"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const date = (name: string): Key<Date | DateTime.DateTime> =>
+  make(name, (input: Date | DateTime.DateTime) => isoInstant(instant(name, input)))
+
+/**
+ * How long a bucket of time is. Weeks begin on Mondays.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Unit = Calendar.Unit
+
+/**
+ * A key of the hour, day, week ... in which an instant lies: all instants of one
+ * are one key, written as the instant at which it began.
+ *
+ * Hours and days are those of `timeZone`, a name or an offset, UTC unless given:
+ * processes in different zones must agree on what they share. An hour that the
+ * clocks repeat in autumn is two; a day may have 23 or 25 hours.
+ *
+ * With the time in its key, an entry is never asked for again once its hour is
+ * over, and needs a `ttl` to go away. Nor does the key know of loads that a
+ * change of the hour interrupts: what is loaded is kept under the hour in which
+ * it was asked for. `Policy.until` needs neither.
+ *
+ * Throws `InvalidInput` for an unknown unit or time zone.
+ *
+ * **Example** (Statistics of the hour)
+ *
+ * ```ts
+ * import { DateTime } from "effect"
+ * import { Key } from "effect-cache-algebra"
+ *
+ * const hour = Key.bucket("hour", { every: "hour" })
+ * const day = Key.bucket("day", { every: "day", timeZone: "Europe/Rome" })
+ *
+ * const now = DateTime.makeUnsafe("2024-06-01T22:34:56Z") // in a program: yield* DateTime.now
+ * Key.format(Key.encode(hour, now)) // => "2024-06-01T22:00:00.000Z"
+ * Key.format(Key.encode(day, now)) // => "2024-06-01T22:00:00.000Z"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bucket = (
+  name: string,
+  options: { readonly every: Unit; readonly timeZone?: string }
+): Key<Date | DateTime.DateTime> => {
+  const { every } = options
+  if (!Calendar.units.includes(every)) {
+    throw InvalidInput.make(
+      "Key.bucket",
+      "InvalidOption",
+      `every must be one of ${Calendar.units.join(", ")}, and is ${String(every)}`
+    )
+  }
+  const zone = Calendar.timeZone("Key.bucket", "InvalidOption", options.timeZone)
+  return make(
+    name,
+    (input: Date | DateTime.DateTime) => isoInstant(Calendar.startOf(zone, every, instant(name, input)))
+  )
+}
+
 /**
  * The key of a value of which there is only one: the list of popular articles.
  *
@@ -270,6 +369,50 @@ export const tuple = <const T extends ReadonlyArray<Key<never>>>(
     members.flatMap((key) => key.fields),
     (input) => members.flatMap((key, i) => key.parts((input as unknown as ReadonlyArray<unknown>)[i])),
     (input) => members.flatMap((key, i) => fixed(key, Object.hasOwn(input, i), input[i]))
+  )
+}
+
+/**
+ * The key of a rendered fragment of a page: its name, and what it varies on.
+ *
+ * The input is that of what it varies on: nothing, the one key's own, or a tuple
+ * of several. A `struct` as the one key names them, so that patterns can fix
+ * some by name. The name is fixed in every pattern, so one that fixes nothing
+ * else covers all variants of the fragment.
+ *
+ * Throws `InvalidInput` for an empty name.
+ *
+ * **Example** (A sidebar for each user, a menu for all)
+ *
+ * ```ts
+ * import { Key } from "effect-cache-algebra"
+ *
+ * const menu = Key.fragment("menu")
+ * const sidebar = Key.fragment("sidebar", Key.int("user"))
+ * const article = Key.fragment("article", Key.int("id"), Key.date("updatedAt"))
+ *
+ * Key.encode(menu, undefined) // => "menu"
+ * Key.encode(sidebar, 42) // => "sidebar:42"
+ * Key.format(Key.encode(article, [7, new Date(0)])) // => "article:7:1970-01-01T00:00:00.000Z"
+ * ```
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const fragment: {
+  (name: string): Key<void>
+  <A>(name: string, varyOn: Key<A>): Key<A>
+  <const T extends ReadonlyArray<Key<never>>>(
+    name: string,
+    ...varyOn: T
+  ): Key<{ readonly [I in keyof T]: Input<T[I]> }>
+} = (name: string, ...varyOn: ReadonlyArray<Key<never>>): Key<unknown> => {
+  const first = escapePart(nonEmptyName("Key.fragment", name))
+  const rest = (varyOn.length === 0 ? unit : varyOn.length === 1 ? varyOn[0] : tuple(...varyOn)) as Key<unknown>
+  return makeKey(
+    ["fragment", ...rest.fields],
+    (input) => [first, ...rest.parts(input)],
+    (input) => [first, ...rest.pattern(input)]
   )
 }
 

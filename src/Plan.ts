@@ -33,6 +33,8 @@ export type Version = string | number
  * new deploy with a changed policy judges old entries by the new policy.
  *
  * - `storedAt`: milliseconds of the store's clock.
+ * - `beganAt`: when the load began, in milliseconds of the store's clock. What a
+ *   load saw may be as old as that, so ticks are counted from here.
  * - `duration`: milliseconds the load took; the larger of the last one and a
  *   decaying average, since one fast load makes a poor estimate.
  * - `jitter`: one draw in [0, 1) for all jitter of the entry's lifetime.
@@ -46,6 +48,7 @@ export type Version = string | number
  */
 export interface Stamp {
   readonly storedAt: number
+  readonly beganAt: number
   readonly duration: number
   readonly jitter: number
   readonly versions: Readonly<Record<string, Version>>
@@ -87,13 +90,15 @@ export interface Bound {
 }
 
 /**
- * From the first tick after storing, an entry is no better than `severity`.
+ * From the first tick after its load began, or up to `spread` milliseconds
+ * later by the entry's draw, an entry is no better than `severity`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Tick {
   readonly cron: Cron.Cron
+  readonly spread: number
   readonly severity: Verdict.Severity
 }
 
@@ -200,13 +205,11 @@ const addBound = (bounds: ReadonlyArray<Bound>, bound: Bound): ReadonlyArray<Bou
     ? bounds
     : [...bounds.filter((b) => !boundBelow(bound, b)), bound]
 
-const sameTick = (a: Tick, b: Tick): boolean => Cron.equals(a.cron, b.cron)
+const tickImplies = (a: Tick, b: Tick): boolean =>
+  Cron.equals(a.cron, b.cron) && a.spread <= b.spread && Verdict.rank(a.severity) <= Verdict.rank(b.severity)
 
-const addTick = (ticks: ReadonlyArray<Tick>, tick: Tick): ReadonlyArray<Tick> => {
-  const twin = ticks.find((t) => sameTick(t, tick))
-  if (twin === undefined) return [...ticks, tick]
-  return ticks.map((t) => t === twin ? { cron: t.cron, severity: Verdict.meet(t.severity, tick.severity) } : t)
-}
+const addTick = (ticks: ReadonlyArray<Tick>, tick: Tick): ReadonlyArray<Tick> =>
+  ticks.some((t) => tickImplies(t, tick)) ? ticks : [...ticks.filter((t) => !tickImplies(tick, t)), tick]
 
 const sameVersion = (a: Versioned, b: Versioned): boolean =>
   a.name === b.name && a.current === b.current && a.atLeast === b.atLeast
@@ -287,9 +290,7 @@ const versionImplied = (by: ReadonlyArray<Versioned>, version: Versioned): boole
 const implies = (a: Alternative, b: Alternative): boolean =>
   boundsImply(a.fresh, b.fresh) && boundsImply(a.stale, b.stale) && boundsImply(a.onError, b.onError) &&
   a.beta >= b.beta &&
-  b.ticks.every((tick) =>
-    a.ticks.some((t) => sameTick(t, tick) && Verdict.rank(t.severity) <= Verdict.rank(tick.severity))
-  ) &&
+  b.ticks.every((tick) => a.ticks.some((t) => tickImplies(t, tick))) &&
   b.versions.every((version) => versionImplied(a.versions, version)) &&
   [...b.constants].every(([dependency, severity]) => {
     const mine = a.constants.get(dependency)
@@ -519,6 +520,15 @@ export const nextTick = (cron: Cron.Cron, since: number): number => {
   }
 }
 
+/**
+ * When a tick ends an entry, in milliseconds of the store's clock.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const endByTick = (self: Pick<Tick, "cron" | "spread">, stamp: Stamp): number =>
+  nextTick(self.cron, stamp.beganAt) + self.spread * stamp.jitter
+
 // -ln of the smallest 53-bit draw: beyond this many spreads before the end of freshness no draw can fire.
 const farthest = 36.74
 
@@ -535,7 +545,7 @@ const armAlternative = (
   let staleUntil = storedAt + shortest(self.stale, jitter)
   let onErrorUntil = storedAt + shortest(self.onError, jitter)
   for (const tick of self.ticks) {
-    const at = nextTick(tick.cron, storedAt)
+    const at = endByTick(tick, stamp)
     freshUntil = Math.min(freshUntil, at)
     if (tick.severity !== "Stale") staleUntil = Math.min(staleUntil, at)
     if (tick.severity === "Dead") onErrorUntil = Math.min(onErrorUntil, at)

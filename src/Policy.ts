@@ -34,7 +34,6 @@
  * @since 0.1.0
  */
 import * as Cron from "effect/Cron"
-import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -49,7 +48,9 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Dependency from "./Dependency.ts"
 import type * as Entity from "./Entity.ts"
+import { timeZone } from "./internal/calendar.ts"
 import { millis } from "./internal/duration.ts"
+import { fingerprint } from "./internal/fingerprint.ts"
 import * as Text from "./internal/policyText.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Plan from "./Plan.ts"
@@ -140,7 +141,12 @@ export type Node =
     readonly onError: number
     readonly jitter: number
   }
-  | { readonly _tag: "Until"; readonly cron: Cron.Cron; readonly severity: Verdict.Severity }
+  | {
+    readonly _tag: "Until"
+    readonly cron: Cron.Cron
+    readonly spread: number
+    readonly severity: Verdict.Severity
+  }
   | {
     readonly _tag: "Versioned"
     readonly name: string
@@ -307,24 +313,26 @@ const parseCron = (text: string): Cron.Cron => {
   throw InvalidInput.make("Policy.until", "InvalidCron", `"${text}": ${result.failure.message}`)
 }
 
-const zone = (name: string): DateTime.TimeZone => {
-  const found = DateTime.zoneFromString(name)
-  if (Option.isSome(found)) return found.value
-  throw InvalidInput.make("Policy.until", "InvalidCron", `there is no time zone "${name}"`)
-}
-
 /**
- * Fresh until the first tick of a cron expression after storing; then as bad
- * as `severity` says (`Dead` unless given). "Every hour", "at midnight in
- * Rome", with no worker to run.
+ * Fresh until the first tick of a cron expression after the load began; then
+ * as bad as `severity` says (`Dead` unless given). "Every hour", "at midnight
+ * in Rome", with no worker to run. A load that a tick interrupts has read what
+ * was true before it: its result is served to those who wait for it, and to
+ * nobody later.
  *
  * The expression is text or a `Cron`. If it has no time zone, it ticks in
  * `timeZone`, which is UTC unless given: processes in different zones must agree
- * on what they share. Everything that is stored under one expression ends at
- * once: add `xfetch`, or a severity of `Stale`, so that the hour does not begin
- * with a stampede.
+ * on what they share.
  *
- * Throws `InvalidInput` for an expression that does not parse or never ticks.
+ * Everything that is stored under one expression ends at once. `spread` lets
+ * entries end one after the other: each outlives the tick by a part of it, by
+ * the one draw that is made when it is stored. So something may be served that
+ * is old by up to `spread`. With a severity of `Stale` nobody waits, either.
+ * `xfetch` alone does not help: what it loads before the tick ends at the tick
+ * all the same.
+ *
+ * Throws `InvalidInput` for an expression that does not parse or never ticks,
+ * and for a spread that is negative or has no end.
  *
  * **Example** (Until midnight in Rome)
  *
@@ -332,6 +340,7 @@ const zone = (name: string): DateTime.TimeZone => {
  * import { Policy } from "effect-cache-algebra"
  *
  * Policy.until("0 0 * * *", { timeZone: "Europe/Rome" }).toString() // => 'until("0 0 * * *", Europe/Rome)'
+ * Policy.until("0 * * * *", { spread: "5 minutes" }).toString() // => 'until("0 * * * *", spread 5m)'
  * ```
  *
  * @category constructors
@@ -339,15 +348,24 @@ const zone = (name: string): DateTime.TimeZone => {
  */
 export const until = <K, V>(
   cron: string | Cron.Cron,
-  options: { readonly timeZone?: string; readonly severity?: Verdict.Severity } = {}
+  options: {
+    readonly timeZone?: string
+    readonly spread?: Duration.Input
+    readonly severity?: Verdict.Severity
+  } = {}
 ): Policy<K, V> => {
   const given = typeof cron === "string" ? parseCron(cron) : cron
-  const parsed = Option.isSome(given.tz) ? given : Text.remake(given, { tz: zone(options.timeZone ?? "UTC") })
+  const parsed = Option.isSome(given.tz)
+    ? given
+    : Text.remake(given, { tz: timeZone("Policy.until", "InvalidCron", options.timeZone) })
   if (Plan.nextTick(parsed, 0) === Infinity) {
     throw InvalidInput.make("Policy.until", "InvalidCron", `"${Text.cron(parsed)}" never ticks`)
   }
   const severity = options.severity ?? "Dead"
-  return make({ _tag: "Until", cron: parsed, severity }, Plan.of({ ticks: [{ cron: parsed, severity }] }))
+  const spread = millis("Policy.until", "the spread", options.spread ?? 0)
+  if (spread === Infinity) throw InvalidInput.make("Policy.until", "InvalidNumber", "the spread must be finite")
+  const tick = { cron: parsed, spread, severity }
+  return make({ _tag: "Until", ...tick }, Plan.of({ ticks: [tick] }))
 }
 
 /**
@@ -360,7 +378,9 @@ export const until = <K, V>(
  * below the current one ("not older than `updated_at`").
  *
  * `name` tells constants apart: two different constants under one name can
- * never both hold, so their conjunction is `never`.
+ * never both hold, so their conjunction is `never`. Give each function a name of
+ * its own: what is recorded of several under one name is told apart by their
+ * order, which another deploy may change.
  *
  * An effect is run at every read. Its errors and requirements become those of
  * the read.
@@ -399,6 +419,47 @@ export const versioned = <K, V, E = never, R = never>(
     atLeast: options.atLeast ?? false
   }
   return make({ _tag: "Versioned", ...version }, Plan.of({ versions: [version] }))
+}
+
+/**
+ * A version made of a schema's own shape: it changes when what is written of a
+ * value changes, and is the same in every process. `constant` is for what the
+ * shape does not tell: that a price is now in cents.
+ *
+ * Stores that keep text treat an entry of another shape as a miss by
+ * themselves. A version in the policy says so to people, and may cover a schema
+ * that is not the value's own: of a row that a rendered page was made from.
+ *
+ * What counts is the JSON that values are written as, with its checks and
+ * descriptions, in 64 bits. What a schema leaves open (`Unknown`) and a
+ * transformation that writes the same JSON (a string, or a date) do not show;
+ * and another version of `effect` may describe one schema in other words.
+ * Throws `InvalidInput` for a schema that no JSON can stand for.
+ *
+ * **Example** (A changed schema is another version)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Policy } from "effect-cache-algebra"
+ *
+ * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String })
+ * const Longer = Schema.Struct({ ...Film.fields, year: Schema.Int })
+ *
+ * Policy.versionOf(Film) === Policy.versionOf(Longer) // => false
+ * Policy.versioned(Policy.versionOf(Film, "prices in cents"), { name: "page" })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const versionOf = (schema: Schema.Top, constant?: Plan.Version): string => {
+  let shape: string
+  try {
+    shape = fingerprint(schema)
+  } catch (cause) {
+    throw InvalidInput.make("Policy.versionOf", "NotEncodable", `the schema has no JSON: ${String(cause)}`)
+  }
+  return constant === undefined ? shape : `${Plan.toVersion("Policy.versionOf", "constant", constant)}:${shape}`
 }
 
 const fromKeyAlone = (f: (...args: Array<never>) => unknown): boolean => f.length === 1
@@ -740,6 +801,8 @@ export const and: {
   <K2, V2, E2, R2>(
     that: Policy<K2, V2, E2, R2>
   ): <K, V, E, R>(self: Policy<K, V, E, R>) => Policy<K & K2, V & V2, E | E2, R | R2>
+  // First those of one key and value: so a tag function's parameters infer from the definition.
+  <K, V, E, R, E2, R2>(self: Policy<K, V, E, R>, that: Policy<K, V, E2, R2>): Policy<K, V, E | E2, R | R2>
   <K, V, E, R, K2, V2, E2, R2>(
     self: Policy<K, V, E, R>,
     that: Policy<K2, V2, E2, R2>
@@ -763,6 +826,7 @@ export const or: {
   <K2, V2, E2, R2>(
     that: Policy<K2, V2, E2, R2>
   ): <K, V, E, R>(self: Policy<K, V, E, R>) => Policy<K & K2, V & V2, E | E2, R | R2>
+  <K, V, E, R, E2, R2>(self: Policy<K, V, E, R>, that: Policy<K, V, E2, R2>): Policy<K, V, E | E2, R | R2>
   <K, V, E, R, K2, V2, E2, R2>(
     self: Policy<K, V, E, R>,
     that: Policy<K2, V2, E2, R2>
@@ -1051,9 +1115,10 @@ const fromSyntax = (syntax: Text.Syntax): Any => {
     case "Ttl":
       return ttl(syntax.fresh, { stale: syntax.stale, onError: syntax.onError, jitter: syntax.jitter })
     case "Until": {
-      const { and, cron, overlap: onDstOverlap, severity, timeZone } = syntax
+      const { and, cron, overlap: onDstOverlap, severity, spread, timeZone } = syntax
       return until(Text.remake(parseCron(cron), { onDstOverlap, ...(and ? { and } : {}) }), {
         severity,
+        spread,
         ...(timeZone === null ? {} : { timeZone })
       })
     }

@@ -123,6 +123,29 @@ describe("What a change touches", () => {
     }
   })
 
+  test("related to many: a change for each pair, each with both sides", () => {
+    const tags = [7, 8].map((id) => Tags.end(id, "articles"))
+    const changes = Change.relatedMany("removed", Articles.end(42, "tags"), tags)
+    assert.deepStrictEqual(changes, tags.map((tag) => Change.related("removed", Articles.end(42, "tags"), tag)))
+    assert.deepStrictEqual(Change.relatedMany("added", Articles.end(42, "tags"), []), [])
+  })
+
+  test("replaced: exactly what was related and is not, and what is related and was not, once each", () => {
+    const ids = fc.array(fc.constantFrom<Dependency.Id>(1, 2, 3, "3", null), { maxLength: 6 })
+    const ends = (all: ReadonlyArray<Dependency.Id>) => all.map((id) => Tags.end(id, "articles"))
+    holds(
+      1000,
+      fc.property(ids, ids, (before, after) => {
+        const changes = Change.replaced(Articles.end(42, "tags"), { before: ends(before), after: ends(after) })
+        const said = (kind: string) =>
+          changes.flatMap((change) => change._tag === "Related" && change.kind === kind ? [change.ends[1].id] : [])
+        assert.deepStrictEqual(said("removed"), [...new Set(before)].filter((id) => !after.includes(id)))
+        assert.deepStrictEqual(said("added"), [...new Set(after)].filter((id) => !before.includes(id)))
+        assert.strictEqual(changes.length, said("removed").length + said("added").length)
+      })
+    )
+  })
+
   test("where nothing differs nothing is touched", () => {
     assert.deepStrictEqual(updated({}), [])
     assert.deepStrictEqual(updated({ labels: [...article.labels] }), [])
@@ -210,6 +233,11 @@ describe("What a change touches", () => {
     assert.isTrue(meets(Policy.conditional(Tags, ["articles"]), 7, related))
     assert.isTrue(meets(Policy.conditionalAll(Articles), undefined, related))
     assert.isFalse(meets(Policy.conditional(Articles, ["title"]), 42, related))
+    // "Popular tags" counts the articles of every tag.
+    assert.isTrue(meets(Policy.conditionalAll(Tags, ["articles"]), undefined, related))
+    assert.isTrue(meets(Policy.conditionalAll(Articles, ["tags"]), undefined, related))
+    assert.isFalse(meets(Policy.conditionalAll(Articles, ["title"]), undefined, related))
+    assert.isFalse(meets(Policy.conditional(Tags, ["articles"]), 8, related))
     const viewed = Articles.updated(article, { ...article, views: 8 })
     assert.isTrue(meets(Policy.conditional(Articles), 42, viewed))
     assert.isTrue(meets(Policy.conditionalIn(Articles, "category"), 3, viewed))

@@ -1,3 +1,4 @@
+import { DateTime } from "effect"
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import type * as InvalidInput from "../src/InvalidInput.ts"
@@ -128,6 +129,195 @@ describe("A key of each kind", () => {
   })
 })
 
+describe("A fragment", () => {
+  const article = Key.fragment("article", Key.string("id"), Key.date("updatedAt"))
+
+  test("is its name and what it varies on, in order", () => {
+    assert.strictEqual(Key.encode(Key.fragment("menu"), undefined), "menu")
+    assert.strictEqual(Key.encode(Key.fragment("side:bar", Key.int("user")), 42), "side%3Abar:42")
+    assert.strictEqual(Key.encode(article, ["a", new Date(0)]), "article:a:1970-01-01T00%3A00%3A00.000Z")
+    assert.strictEqual(
+      Key.encode(Key.fragment("list", page), { genre: "drama", page: 2, adult: false }),
+      "list:drama:2:false"
+    )
+    assert.deepStrictEqual(article.fields, ["fragment", "id", "updatedAt"])
+  })
+
+  test("never encodes like another one, whatever its name and what it varies on", () => {
+    const fragments = fc.record({ name: nasty, on: fc.array(nasty, { maxLength: 3 }) })
+    const encoded = ({ name, on }: { readonly name: string; readonly on: ReadonlyArray<string> }) =>
+      Key.fragment(name, ...on.map((_, i) => Key.string(String(i)))).parts((on.length === 1 ? on[0] : on) as never)
+        .join(":")
+    holds(
+      3000,
+      fc.property(fragments, fragments, (a, b) => {
+        const same = a.name === b.name && JSON.stringify(a.on) === JSON.stringify(b.on)
+        assert.strictEqual(encoded(a) === encoded(b), same)
+      })
+    )
+  })
+
+  test("has patterns that leave open what it varies on, and never its name", () => {
+    assert.deepStrictEqual(article.pattern({}), ["article", undefined, undefined])
+    assert.deepStrictEqual(article.pattern({ 0: "a" }), ["article", "a", undefined])
+    assert.deepStrictEqual(Key.fragment("list", page).pattern({ page: 2 }), ["list", undefined, "2", undefined])
+    assert.deepStrictEqual(Key.fragment("menu").pattern({}), ["menu"])
+    const side = { name: "page", parts: Key.fragment("side", Key.int("user")).pattern({}) }
+    assert.isTrue(Key.matches(side, "page:side:42"))
+    assert.isFalse(Key.matches(side, "page:menu:42"))
+    assert.isFalse(Key.matches(side, "page:side"))
+  })
+})
+
+describe("An instant", () => {
+  const key = Key.date("at")
+
+  test("is one key, whatever holds it", () => {
+    const utc = DateTime.makeUnsafe("2024-06-01T22:34:56.789Z")
+    const rome = DateTime.setZoneNamedUnsafe(utc, "Europe/Rome")
+    const texts = [utc, rome, DateTime.toDateUtc(utc)].map((at) => Key.format(Key.encode(key, at)))
+    assert.deepStrictEqual([...new Set(texts)], ["2024-06-01T22:34:56.789Z"])
+  })
+
+  test("is another key a millisecond later, in any year", () =>
+    holds(
+      1000,
+      fc.property(fc.date({ noInvalidDate: true }), fc.date({ noInvalidDate: true }), (a, b) => {
+        assert.strictEqual(Key.encode(key, a) === Key.encode(key, b), a.getTime() === b.getTime())
+        assert.strictEqual(Date.parse(Key.format(Key.encode(key, a))), a.getTime())
+      })
+    ))
+})
+
+describe("A bucket of time", () => {
+  /** What a calendar on the wall of the zone says, by another way than the library's. */
+  const wall = (timeZone: string) => {
+    const format = new Intl.DateTimeFormat("en-GB", {
+      timeZone,
+      calendar: "iso8601",
+      year: "numeric",
+      month: "2-digit",
+      day: "2-digit",
+      hour: "2-digit",
+      minute: "2-digit",
+      hourCycle: "h23",
+      timeZoneName: "longOffset"
+    })
+    return (millis: number) => {
+      const parts = Object.fromEntries(format.formatToParts(millis).map(({ type, value }) => [type, value]))
+      const { day, hour, minute, month, timeZoneName, year } = parts as Record<string, string>
+      const monday = new Date(`${year}-${month}-${day}T00:00:00Z`)
+      monday.setUTCDate(monday.getUTCDate() - (monday.getUTCDay() + 6) % 7)
+      return {
+        minute: `${year}-${month}-${day} ${hour}:${minute} ${timeZoneName}`,
+        // The hour that comes twice is two hours.
+        hour: `${year}-${month}-${day} ${hour} ${timeZoneName}`,
+        day: `${year}-${month}-${day}`,
+        week: monday.toISOString(),
+        month: `${year}-${month}`,
+        year
+      }
+    }
+  }
+
+  // Where clocks are changed: by an hour, by half an hour, at midnight (so that a day begins at 1:00, or has two
+  // elevens), a minute after midnight (so that yesterday comes back), and by a whole day.
+  const places: ReadonlyArray<readonly [zone: string, near: ReadonlyArray<string>]> = [
+    ["UTC", ["2024-03-01T00:00:00Z", "2024-12-30T00:00:00Z"]],
+    ["+05:45", ["2024-03-01T00:00:00Z"]],
+    ["Europe/Rome", ["2024-03-31T01:00:00Z", "2024-10-27T01:00:00Z"]],
+    ["Australia/Lord_Howe", ["2024-10-05T15:30:00Z", "2024-04-06T15:00:00Z"]],
+    ["America/Sao_Paulo", ["2018-11-04T03:00:00Z", "2018-02-18T02:00:00Z"]],
+    ["America/St_Johns", ["2006-10-29T02:31:00Z"]],
+    ["Pacific/Apia", ["2011-12-30T10:00:00Z"]]
+  ]
+  const hour = 3_600_000
+  const instants = fc.constantFrom(...places).chain(([zone, near]) =>
+    fc.constantFrom(...near.map((text) => Date.parse(text))).chain((at) => {
+      const shift = fc.oneof(
+        fc.integer({ min: -3 * hour, max: 3 * hour }),
+        fc.integer({ min: -40, max: 40 }).map((quarters) => quarters * hour / 4),
+        fc.integer({ min: -800 * hour, max: 800 * hour })
+      )
+      const one = fc.tuple(shift, fc.constantFrom(0, 0, -1, 1)).map(([by, more]) => at + by + more)
+      return fc.record({ zone: fc.constant(zone), a: one, b: one })
+    })
+  )
+  const units = ["minute", "hour", "day", "week", "month", "year"] as const
+  const begin = (zone: string, every: Key.Unit, millis: number): number =>
+    Date.parse(Key.format(Key.encode(Key.bucket("at", { every, timeZone: zone }), new Date(millis))))
+
+  for (const every of units) {
+    test(`of a ${every}: two instants are one key exactly when a calendar of the zone says so`, () => {
+      let alike = 0
+      holds(
+        1500,
+        fc.property(instants, ({ a, b, zone }) => {
+          const calendar = wall(zone)
+          const same = calendar(a)[every] === calendar(b)[every]
+          assert.strictEqual(begin(zone, every, a) === begin(zone, every, b), same)
+          if (same && a !== b) alike++
+        })
+      )
+      if (process.env["FC_PATH"] === undefined && every !== "minute") assert.isAbove(alike, 50)
+    })
+
+    test(`of a ${every}: it is written as the instant at which it began`, () =>
+      holds(
+        1500,
+        fc.property(instants, ({ a, zone }) => {
+          const start = begin(zone, every, a)
+          assert.isAtMost(start, a)
+          assert.strictEqual(begin(zone, every, start), start)
+          assert.isBelow(begin(zone, every, start - 1), start)
+        })
+      ))
+
+    test(`of a ${every}: what lies between two instants of one is of the same one`, () =>
+      holds(
+        1500,
+        fc.property(instants, fc.double({ min: 0, max: 1, noNaN: true }), ({ a, b, zone }, part) => {
+          // In St. John's the clocks went back a minute after midnight, to the day before.
+          fc.pre(zone !== "America/St_Johns" || every === "minute" || every === "hour")
+          const start = begin(zone, every, Math.max(a, b))
+          const between = start + Math.floor((Math.max(a, b) - start) * part)
+          assert.strictEqual(begin(zone, every, between), start)
+        })
+      ))
+  }
+
+  test("the hour that comes twice in Rome is two, and that day has 25 hours", () => {
+    const starts = (every: Key.Unit) => {
+      const from = Date.parse("2024-10-26T22:00:00Z")
+      return new Set(Array.from({ length: 50 }, (_, i) => begin("Europe/Rome", every, from + i * hour / 2)))
+    }
+    assert.deepStrictEqual([starts("hour").size, starts("day").size], [25, 1])
+  })
+
+  test("on Lord Howe clocks are changed by half an hour, so an hour is cut short", () => {
+    const at = (text: string) => new Date(begin("Australia/Lord_Howe", "hour", Date.parse(text))).toISOString()
+    // Two o'clock becomes half past two, and in autumn half past one.
+    assert.strictEqual(at("2024-10-05T15:29:59Z"), "2024-10-05T14:30:00.000Z")
+    assert.strictEqual(at("2024-10-05T15:59:59Z"), "2024-10-05T15:30:00.000Z")
+    assert.strictEqual(at("2024-10-05T16:00:00Z"), "2024-10-05T16:00:00.000Z")
+    assert.strictEqual(at("2024-04-06T14:59:59Z"), "2024-04-06T14:00:00.000Z")
+    assert.strictEqual(at("2024-04-06T15:29:59Z"), "2024-04-06T15:00:00.000Z")
+    assert.strictEqual(at("2024-04-06T15:30:00Z"), "2024-04-06T15:30:00.000Z")
+  })
+
+  test("is of UTC unless a zone is given, wherever the process runs", () => {
+    const { TZ } = process.env
+    process.env["TZ"] = "Asia/Kolkata"
+    try {
+      const day = Key.bucket("day", { every: "day" })
+      assert.strictEqual(Key.format(Key.encode(day, new Date(hour * 30.5))), "1970-01-02T00:00:00.000Z")
+    } finally {
+      if (TZ === undefined) delete process.env["TZ"]
+      else process.env["TZ"] = TZ
+    }
+  })
+})
+
 describe("What has no encoding is refused", () => {
   const inputs: ReadonlyArray<readonly [string, InvalidInput.Reason, () => unknown]> = [
     ["an empty string", "EmptyKeyPart", () => Key.encode(Key.string("id"), "")],
@@ -146,6 +336,20 @@ describe("What has no encoding is refused", () => {
     ["a string as a boolean", "InvalidKeyPart", () => Key.encode(Key.boolean("id"), "true" as never)],
     ["a missing part", "InvalidKeyPart", () => Key.encode(page, { genre: "a", page: 1 } as never)],
     ["what is not among the literals", "InvalidKeyPart", () => Key.encode(Key.literals("s", ["a"]), "b" as never)],
+    ["an invalid date", "InvalidKeyPart", () => Key.encode(Key.date("at"), new Date(Number.NaN))],
+    ["a number as a date", "InvalidKeyPart", () => Key.encode(Key.date("at"), 0 as never)],
+    [
+      "an invalid date in a bucket",
+      "InvalidKeyPart",
+      () => Key.encode(Key.bucket("at", { every: "day" }), new Date(Number.NaN))
+    ],
+    [
+      "a bucket of an unknown zone",
+      "InvalidOption",
+      () => Key.bucket("at", { every: "day", timeZone: "Europe/Atlantis" })
+    ],
+    ["a bucket of an unknown length", "InvalidOption", () => Key.bucket("at", { every: "fortnight" as never })],
+    ["a fragment without a name", "EmptyName", () => Key.fragment("")],
     ["an empty name", "EmptyName", () => Key.string("")],
     ["an empty field name", "EmptyName", () => Key.struct({ "": Key.int("id") })],
     ["a struct of nothing", "EmptyName", () => Key.struct({})],

@@ -10,6 +10,7 @@ const { tag } = Dependency
 
 const stamp = (facts: Partial<Plan.Stamp> = {}): Plan.Stamp => ({
   storedAt: 1000,
+  beganAt: 1000,
   duration: 0,
   jitter: 0,
   versions: {},

@@ -259,7 +259,16 @@ describe("5. What is alike becomes one", () => {
       Policy.judge(policy, {
         key: 0,
         value: values[0]!,
-        stamp: { storedAt: 0, duration: 0, jitter, versions: {}, dependencies: [], shape: "", failure: false }
+        stamp: {
+          storedAt: 0,
+          beganAt: 0,
+          duration: 0,
+          jitter,
+          versions: {},
+          dependencies: [],
+          shape: "",
+          failure: false
+        }
       }, { now, draw: () => 1, changed: undefined, versions: {} })
     assert.deepStrictEqual([at(both, 0, 79), at(both, 0, 80)], ["Fresh", "Dead"])
     assert.deepStrictEqual([at(both, 0.75, 62), at(both, 0.75, 63)], ["Fresh", "Dead"])
@@ -683,6 +692,9 @@ describe("Equality is equality of what is meant", () => {
       Policy.until("0 0 * * *", { timeZone: "America/New_York" }),
       Policy.until("0 0 * * *", { timeZone: "UTC" }),
       Policy.until("0 0 * * *", { timeZone: "UTC", severity: "Stale" }),
+      Policy.until("0 0 * * *", { timeZone: "UTC", spread: "5 minutes" }),
+      Policy.until("0 0 * * *", { timeZone: "UTC", severity: "Stale", spread: "5 minutes" }),
+      Policy.until("0 0 * * *", { timeZone: "UTC", severity: "Stale", spread: "6 minutes" }),
       Policy.until("0 0 1-31/2 * 6", { timeZone: "UTC" }),
       Policy.until("0 0 */2 * 6", { timeZone: "UTC" }),
       Policy.tagged("a"),
@@ -730,6 +742,7 @@ describe("An entry and a policy that have met", () => {
     const until = (policy: Policy.Any, duration = 100) =>
       Plan.arm(policy.plan, 0, values[0], {
         storedAt: 1000,
+        beganAt: 1000,
         duration,
         jitter: 0.5,
         versions: { version: 1 },
@@ -763,6 +776,7 @@ describe("An entry and a policy that have met", () => {
         const versions = versionsIn(p, world, key)
         const stamp: Plan.Stamp = {
           storedAt: situation.storedAt,
+          beganAt: situation.storedAt,
           duration: situation.duration,
           jitter: situation.jitter,
           versions: { ...p.plan.constants, ...versions },
@@ -805,6 +819,7 @@ describe("XFetch fires when age - delta * beta * ln(u) reaches the end of freshn
   const duration = 1000
   const stamp: Plan.Stamp = {
     storedAt: 0,
+    beganAt: 0,
     duration,
     jitter: 0,
     versions: {},

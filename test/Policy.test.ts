@@ -30,7 +30,17 @@ const judge = (
   return Policy.judge(policy as Policy.Policy<unknown, unknown>, {
     key,
     value,
-    stamp: { storedAt: 0, duration: 0, jitter: 0, versions: {}, dependencies: [], shape: "", failure: false, ...stamp }
+    stamp: {
+      storedAt: 0,
+      beganAt: stamp.storedAt ?? 0,
+      duration: 0,
+      jitter: 0,
+      versions: {},
+      dependencies: [],
+      shape: "",
+      failure: false,
+      ...stamp
+    }
   }, { now, draw: () => 1, changed, versions: {} })
 }
 
@@ -136,11 +146,68 @@ describe("ttl", () => {
 describe("until", () => {
   const hour = 3_600_000
 
-  test("is fresh until the first tick after storing", () => {
+  test("is fresh until the first tick after the load began", () => {
     assert.deepStrictEqual(verdicts(Policy.until("0 * * * *"), [0, hour - 1, hour]), ["Fresh", "Fresh", "Dead"])
     for (const severity of ["Stale", "OnError", "Dead"] as const) {
       assert.deepStrictEqual(verdicts(Policy.until("0 * * * *", { severity }), [hour - 1, hour]), ["Fresh", severity])
     }
+  })
+
+  test("a tick between the beginning of a load and its end is a tick, however long loads usually take", () => {
+    const policy = Policy.until("0 * * * *")
+    const at = (beganAt: number, storedAt: number) => judge(policy, storedAt, { beganAt, storedAt, duration: 60_000 })
+    assert.strictEqual(at(hour - 2000, hour + 1000), "Dead")
+    assert.strictEqual(at(hour - 1, hour), "Dead")
+    assert.strictEqual(at(hour, hour + 1000), "Fresh")
+    assert.strictEqual(at(hour - 0.5, hour), "Dead")
+  })
+
+  test("with a spread entries end after the tick, each by its own draw", () => {
+    const policy = Policy.until("0 * * * *", { spread: "10 minutes", severity: "OnError" })
+    const tenth = 60_000
+    const ends = (jitter: number, end: number) =>
+      assert.deepStrictEqual(verdicts(policy, [end - 1, end], jitter), ["Fresh", "OnError"])
+    ends(0, hour)
+    ends(0.1, hour + tenth)
+    ends(0.5, hour + 5 * tenth)
+    // What is loaded after the tick is good until the next one, and not until the spread of this one is over.
+    const later = (now: number) => judge(policy, now, { storedAt: hour + tenth, jitter: 0.5 })
+    assert.deepStrictEqual([later(hour + 9 * tenth), later(2 * hour + 4 * tenth)], ["Fresh", "Fresh"])
+    assert.strictEqual(later(2 * hour + 5 * tenth), "OnError")
+  })
+
+  test("of two spreads the shorter counts where both must hold, the longer where either", () => {
+    const until = (spread: number, severity: Verdict.Severity = "Dead") =>
+      Policy.until("0 * * * *", { spread, severity })
+    assert.isTrue(Equal.equals(Policy.and(until(1000), until(2000)), until(1000)))
+    assert.isTrue(Equal.equals(Policy.or(until(1000), until(2000)), until(2000)))
+    assert.isTrue(Equal.equals(Policy.and(until(1000), until(2000, "Stale")), until(1000)))
+    // Stale at the tick, and dead a little later: neither says what both say.
+    const both = Policy.and(until(0, "Stale"), until(2000))
+    assert.deepStrictEqual(verdicts(both, [hour - 1, hour, hour + 999, hour + 1000], 0.5), [
+      "Fresh",
+      "Stale",
+      "Stale",
+      "Dead"
+    ])
+    assert.isFalse(Equal.equals(both, until(0, "Stale")))
+    assert.isFalse(Equal.equals(both, until(2000)))
+  })
+
+  test("prints its spread, and reads it back", () => {
+    const policy = Policy.until("0 0 * * *", { timeZone: "Europe/Rome", spread: "90 seconds", severity: "Stale" })
+    assert.strictEqual(policy.toString(), "until(\"0 0 * * *\", Europe/Rome, spread 1m30s; Stale)")
+    assert.isTrue(Equal.equals(Result.getOrThrow(Policy.parse(policy.toString())), policy))
+    assert.isTrue(Equal.equals(Policy.until("0 0 * * *", { spread: 0 }), Policy.until("0 0 * * *")))
+  })
+
+  test("refuses a spread that is negative, no number or without end", () => {
+    const reason = (spread: number) => refusal(() => Policy.until("0 * * * *", { spread })).reason
+    assert.deepStrictEqual([-1, Number.NaN, Infinity].map(reason), [
+      "NegativeDuration",
+      "InvalidNumber",
+      "InvalidNumber"
+    ])
   })
 
   test("goes by the clock of its zone: midnight in Rome is 22:00 UTC in summer and 23:00 in winter", () => {
@@ -625,6 +692,8 @@ describe("Reading a policy", () => {
       "conditionalIn(film)",
       "until(\"0 * * * *\", UTC, Europe/Rome)",
       "until(\"0 * * * *\", overlap sometimes)",
+      "until(\"0 * * * *\", spread)",
+      "until(\"0 * * * *\", spread often)",
       "xfetch()",
       "sometimes",
       "constructor(a)",
@@ -646,6 +715,7 @@ describe("Reading a policy", () => {
     assert.strictEqual(reason("xfetch(0)"), "InvalidNumber")
     assert.strictEqual(reason("xfetch(-1)"), "InvalidNumber")
     assert.strictEqual(reason("until(\"0 0 30 2 *\")"), "InvalidCron")
+    assert.strictEqual(reason("until(\"0 * * * *\", spread inf)"), "InvalidNumber")
     assert.strictEqual(reason("until(\"0 * * * *\", Mars/Olympus)"), "InvalidCron")
     assert.strictEqual(reason("versioned(1e999)"), "InvalidVersion")
   })
@@ -664,6 +734,60 @@ describe("Reading a policy", () => {
     assert.strictEqual(encode("ttl(5m)")._tag, "Failure")
     assert.strictEqual(encode(Policy.tagged((_: string) => []))._tag, "Failure")
     assert.strictEqual(encode(Policy.tagged("<key>"))._tag, "Success")
+  })
+})
+
+describe("A version of a schema", () => {
+  const Row = Schema.Struct({ id: Schema.Int, title: Schema.String })
+
+  test("is the same for the same shape, in every process", () => {
+    assert.strictEqual(Policy.versionOf(Row), Policy.versionOf(Schema.Struct({ ...Row.fields })))
+    // What another process has written; it may change with a version of `effect` that describes schemas otherwise.
+    assert.strictEqual(Policy.versionOf(Schema.String), "8cb14cd815c3cf78")
+  })
+
+  test("is another one for another shape, and for another constant", () => {
+    class Article extends Schema.Class<Article>("Article")(Row.fields) {}
+    const versions = [
+      Policy.versionOf(Row),
+      Policy.versionOf(Row, 1),
+      Policy.versionOf(Row, 2),
+      Policy.versionOf(Row, "prices in cents"),
+      Policy.versionOf(Article),
+      ...[
+        Schema.Struct({ id: Schema.Int }),
+        Schema.Struct({ id: Schema.Int, titel: Schema.String }),
+        Schema.Struct({ id: Schema.Int, title: Schema.NullOr(Schema.String) }),
+        Schema.Struct({ id: Schema.Int, title: Schema.optionalKey(Schema.String) }),
+        Schema.Struct({ id: Schema.Int, title: Schema.String.check(Schema.isNonEmpty()) }),
+        Schema.Struct({ id: Schema.BigInt, title: Schema.String }),
+        Schema.Array(Row),
+        Schema.Union([Row, Schema.Null])
+      ].map((schema) => Policy.versionOf(schema))
+    ]
+    assert.strictEqual(new Set(versions).size, versions.length)
+  })
+
+  test("tells fields apart that a weak hash would not: any two names of one length", () => {
+    const names = ["aB", "b!", "Aa", "BB", "C#", "AaAa", "BBBB", "AaBB", "BBAa"]
+    const versions = names.map((name) => Policy.versionOf(Schema.Struct({ [name]: Schema.String })))
+    assert.strictEqual(new Set(versions).size, names.length)
+  })
+
+  test("is one for what writes the same JSON: that needs a constant", () =>
+    assert.strictEqual(Policy.versionOf(Schema.Date), Policy.versionOf(Schema.String)))
+
+  test("is refused for what no JSON can stand for, and for a constant that is no version", () => {
+    const symbol = Schema.Struct({ [Symbol.for("a")]: Schema.String })
+    assert.strictEqual(refusal(() => Policy.versionOf(symbol)).reason, "NotEncodable")
+    assert.strictEqual(refusal(() => Policy.versionOf(Row, Number.NaN)).reason, "InvalidVersion")
+  })
+
+  test("ends what was loaded under another one", () => {
+    const [old, now] = [Row, Schema.Struct({ ...Row.fields, year: Schema.Int })].map((s) => Policy.versionOf(s))
+    const policy = Policy.versioned(now!, { name: "page" })
+    assert.strictEqual(judge(policy, 0, { versions: { page: now! } }), "Fresh")
+    assert.strictEqual(judge(policy, 0, { versions: { page: old! } }), "Dead")
   })
 })
 

@@ -23,8 +23,8 @@ import { complaint, usesOf } from "./support/stability.ts"
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["InvalidInput", "Verdict", "Dependency", "Key", "Plan"],
   ["Policy", "Invalidation", "Entity", "Change"],
-  ["CacheService", "Changes"],
-  ["MemoryCache", "RedisCache", "TestCache", "Contract"],
+  ["CacheService", "Changes", "Repository", "Outbox", "Schedules"],
+  ["MemoryCache", "RedisCache", "TestCache", "Contract", "SqlOutbox"],
   ["Cached"]
 ]
 
@@ -34,6 +34,9 @@ const neighboursOnFour: ReadonlySet<string> = new Set(["TestCache -> MemoryCache
 /** What may be left of an import at run time; the second list only in the stores. */
 const packages: ReadonlySet<string> = new Set(["effect"])
 const backends: ReadonlySet<string> = new Set(["lru-cache", "ioredis"])
+
+/** Documented as unstable, since they use what of Effect is; so they are not in the index. */
+const unstable: ReadonlySet<string> = new Set(["SqlOutbox"])
 
 /** Time is read from `Clock`, and chance from `Random`. */
 const ambient: ReadonlySet<string> = new Set([
@@ -178,7 +181,9 @@ describe("the house", () => {
   it("the index is the list of public modules", () => {
     // In the order that dprint gives them, which is that of a dictionary.
     const dictionary = (a: string, b: string): number => a.toLowerCase() < b.toLowerCase() ? -1 : 1
-    const expected = publicNames.toSorted(dictionary).map((name) => `export * as ${name} from "./${name}.ts"`)
+    const expected = publicNames.filter((name) => !unstable.has(name)).toSorted(dictionary).map((name) =>
+      `export * as ${name} from "./${name}.ts"`
+    )
     const actual = byName.get("index")!.source.statements.map((statement) => statement.getText())
     assert.deepStrictEqual(actual, expected)
   })
@@ -197,7 +202,7 @@ describe("the house", () => {
   })
 
   it("of Effect only what is stable is used", () => {
-    assert.deepStrictEqual(modules.flatMap(effectComplaints), [])
+    assert.deepStrictEqual(modules.filter(({ name }) => !unstable.has(name)).flatMap(effectComplaints), [])
   })
 
   it("time is read from Clock, and chance from Random", () => {

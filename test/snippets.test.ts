@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { excerptsIn, pages, regionOf } from "./support/excerpts.ts"
 import { root } from "./support/modules.ts"
 import { connect } from "./support/redis.ts"
 import { clusterUrls, nodeUrl } from "./support/sharedRedis.ts"
@@ -112,6 +113,16 @@ describe("the examples in the documentation", () => {
   }
 })
 
+describe("the parts of files that pages show", () => {
+  for (const page of pages()) {
+    for (const { code, file, region, start } of excerptsIn(page, fs.readFileSync(path.join(root, page), "utf8"))) {
+      it(`${page}:${start}`, () => {
+        assert.strictEqual(code, regionOf(file, region), "`npm run docs` writes it anew")
+      })
+    }
+  }
+})
+
 describe("how snippets are read", () => {
   const one = (code: string): Snippet => ({ file: "page.md", line: 10, code, runs: true })
   const made = (code: string): string =>
@@ -125,6 +136,11 @@ describe("how snippets are read", () => {
       { file: "page.md", line: 7, code: "b\n  c", runs: false },
       { file: "page.md", line: 14, code: "```", runs: true }
     ])
+  })
+
+  it("but not what is a part of a file", () => {
+    const page = "<!-- from: a.ts#b -->\n\n```ts\na\n```\n<!-- other -->\n```ts\nb\n```\n"
+    assert.deepStrictEqual(extract("page.md", page), [{ file: "page.md", line: 8, code: "b", runs: true }])
   })
 
   it("from JSDoc, and not from code", () => {
@@ -167,5 +183,7 @@ describe("how snippets are read", () => {
       ),
       "import { A } from \"S/index.ts\"\nimport * as B from \"S/B.ts\"\nimport \"effect\"\n"
     )
+    const page: Snippet = { ...one("import { C } from \"../../examples/C.ts\""), file: "docs/strategies/page.md" }
+    assert.include(program(page, { src: "../../../src", support: "T" }), "from \"../../../examples/C.ts\"")
   })
 })

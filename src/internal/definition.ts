@@ -3,7 +3,6 @@
  * becomes something that can be judged and served.
  */
 import * as Exit from "effect/Exit"
-import * as Hash from "effect/Hash"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type { Address, CacheStore, Entry } from "../CacheService.ts"
@@ -12,6 +11,7 @@ import * as Key from "../Key.ts"
 import * as Plan from "../Plan.ts"
 import type * as Policy from "../Policy.ts"
 import type { Counters } from "./counters.ts"
+import { fingerprint } from "./fingerprint.ts"
 
 /** A value's or error's way to text and back, with a fingerprint of its schema. */
 export interface Codec {
@@ -77,14 +77,9 @@ export const makeCodec = (schema: Schema.Top): Codec => {
         ? (text) => Exit.succeed(JSON.parse(text as string))
         : Schema.decodeUnknownExit(json(), { disableChecks: true })
     )),
+    // Entries written by another version of the schema are misses, not decode failures.
     shape: lazily(() => fingerprint(schema))
   }
-}
-
-// Entries written by another version of the schema are misses, not decode failures.
-const fingerprint = (schema: Schema.Top): string => {
-  const document = JSON.stringify(Schema.toJsonSchemaDocument(Schema.toCodecJson(schema)))
-  return (Hash.string(document) >>> 0).toString(36) + document.length.toString(36)
 }
 
 const noNames: ReadonlyArray<Dependency> = []

@@ -130,12 +130,11 @@ const ttlReason = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, seen: S
 }
 
 const untilReason = (node: Extract<Policy.Node, { readonly _tag: "Until" }>, seen: Seen): string => {
-  const tick = Plan.nextTick(node.cron, seen.stamp.storedAt)
-  return tick === Infinity
-    ? "never ticks again"
-    : tick <= seen.now
-    ? `ticked ${ago(seen.now - tick)} ago`
-    : `ticks in ${ago(tick - seen.now)}`
+  const tick = Plan.nextTick(node.cron, seen.stamp.beganAt)
+  if (tick === Infinity) return "never ticks again"
+  const end = Plan.endByTick(node, seen.stamp)
+  const ends = end > tick && end > seen.now ? `, ends in ${ago(end - seen.now)}` : ""
+  return (tick <= seen.now ? `ticked ${ago(seen.now - tick)} ago` : `ticks in ${ago(tick - seen.now)}`) + ends
 }
 
 const versionReason = (policy: Policy.Any, seen: Seen): string => {
@@ -289,12 +288,12 @@ export interface Description {
   toString(): string
 }
 
-const dependsOn = (f: { readonly length: number }): string => f.length === 1 ? "of the key" : "of the value"
+export const dependsOn = (f: { readonly length: number }): string => f.length === 1 ? "of the key" : "of the value"
 
 const fieldsOf = (fields: ReadonlyArray<string> | undefined): string =>
   fields === undefined ? "anything" : fields.length === 0 ? "" : fields.join(", ")
 
-const conditionalText = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): string => {
+export const conditionalText = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): string => {
   const { entity, scope } = node
   const fields = fieldsOf(node.fields)
   switch (scope._tag) {
@@ -320,7 +319,9 @@ const causes = (policy: Policy.Any): ReadonlyArray<string> => {
     case "Ttl":
       return node.fresh === Infinity ? [] : [`age ${Text.duration(node.fresh)}`]
     case "Until":
-      return [`the clock: ${Text.cron(node.cron)}`]
+      return [
+        `the clock: ${Text.cron(node.cron)}${node.spread === 0 ? "" : `, or up to ${Text.duration(node.spread)} later`}`
+      ]
     case "Versioned":
       return [`another ${node.name}`]
     case "Tagged":

@@ -145,6 +145,7 @@ export const prepare = (
   const found = Plan.foundDependencies(plan, input, content, known)
   const stamp: Plan.Stamp = {
     storedAt: facts.now,
+    beganAt: facts.now - facts.millis,
     duration: steady(facts.millis, flight.usually),
     jitter: facts.jitter,
     versions: { ...plan.constants, ...(failure ? flight.versions.failure : flight.versions.value) },

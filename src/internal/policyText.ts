@@ -99,6 +99,7 @@ const until = (node: Extract<Node, { readonly _tag: "Until" }>): string => {
   // What the format of a cron expression leaves out.
   if (takesBoth(cron)) args.push("days and weekdays")
   if (cron.onDstOverlap !== "earlier") args.push(`overlap ${cron.onDstOverlap}`)
+  if (node.spread !== 0) args.push(`spread ${duration(node.spread)}`)
   return graded("until", args, node.severity)
 }
 
@@ -165,6 +166,7 @@ export type Syntax =
     /** Whether both days and weekdays must match; either does otherwise. */
     readonly and: boolean
     readonly overlap: Cron.DstOverlapPolicy
+    readonly spread: number
     readonly severity: Severity
   }
   | { readonly _tag: "Versioned"; readonly name: string; readonly current: string | number; readonly atLeast: boolean }
@@ -307,13 +309,15 @@ const parseUntil = (reader: Reader): Syntax => {
   let timeZone: string | null = null
   let and = false
   let overlap: Cron.DstOverlapPolicy = "earlier"
+  let spread = 0
   reader.more(() => {
     if (reader.has(/days and weekdays\b/)) and = true
     else if (reader.has(/overlap\b/)) overlap = reader.takeAll(/earlier|later|both/, "which overlap") as typeof overlap
+    else if (reader.has(/spread\b/)) spread = reader.duration()
     else if (timeZone === null) timeZone = reader.word()
     else reader.fail("one time zone")
   })
-  return { _tag: "Until", cron, timeZone, and, overlap, severity: reader.severity() }
+  return { _tag: "Until", cron, timeZone, and, overlap, spread, severity: reader.severity() }
 }
 
 const bracketed: Record<string, (reader: Reader) => Syntax> = {

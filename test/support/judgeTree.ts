@@ -133,7 +133,7 @@ const fold = (node: Policy.Node, read: Read): ReadonlyArray<Alternative> => {
     case "Ttl":
       return [ttl(node, read)]
     case "Until": {
-      const tick = firstTick(node.cron, read.stamp.storedAt)
+      const tick = firstTick(node.cron, read.stamp.beganAt) + node.spread * read.stamp.jitter
       return [alternative(read.observation.now < tick ? "Fresh" : node.severity, tick)]
     }
     case "Versioned":

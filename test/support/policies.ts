@@ -182,7 +182,10 @@ const crons = [
   Cron.parseUnsafe("30 2 * * *", "Europe/Rome", { onDstOverlap: "both" })
 ]
 
-const anyUntil = pick(pairs(crons, severities, (cron, severity): Generated => Policy.until(cron, { severity })))
+const spreads = [0, 0, 4_000, 10_000, 3_600_000]
+
+const anyUntil = fc.tuple(pick(crons), pick(severities), pick(spreads))
+  .map(([cron, severity, spread]): Generated => Policy.until(cron, { severity, spread }))
 
 const names = ["version", "schema"]
 const constants: ReadonlyArray<Plan.Version> = [1, 1, 2, 3, "1", "2"]
@@ -353,6 +356,8 @@ export interface Situation {
   readonly key: Key
   readonly value: Value
   readonly storedAt: number
+  /** How long the load itself took; `duration` is smoothed. */
+  readonly took: number
   readonly duration: number
   readonly jitter: number
   readonly now: number
@@ -432,6 +437,7 @@ export const situations: fc.Arbitrary<Situation> = fc.tuple(
     key: pick(keys),
     value: pick(values),
     storedAt: pick(storedAts),
+    took: fc.constantFrom(0, 0, 1, 4_999, 5_001, 30_000),
     duration: fc.constantFrom(100, 0, 1_000, 5_000, 30_000),
     jitter: fc.constantFrom(0, 0.25, 0.5, 0.9, 0.999),
     draw: draws,
@@ -468,6 +474,7 @@ export const versionsIn = (policy: Policy.Any, now: World, key: unknown): Record
 
 export const stampOf = (policy: Policy.Any, situation: Situation, key: unknown = situation.key): Plan.Stamp => ({
   storedAt: situation.storedAt,
+  beganAt: situation.storedAt - situation.took,
   duration: situation.duration,
   jitter: situation.jitter,
   versions: { ...situation.constants, ...versionsIn(policy, situation.before, key) },

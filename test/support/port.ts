@@ -34,6 +34,7 @@ export const draft = (address: CacheService.Address, given: Given = {}): CacheSe
     payload,
     stamp: {
       storedAt: 0,
+      beganAt: 0,
       duration: 1,
       jitter: 0,
       versions: {},

@@ -5,7 +5,8 @@
  * `ts no-run` is type-checked only. In a block, `expression // => expected`
  * promises what the expression gives. The `// =>` may stand on the lines after
  * the expression, and go on over several lines of comment.
- * A server is in the environment: `REDIS_URL` and `REDIS_NODES`.
+ * A server is in the environment: `REDIS_URL` and `REDIS_NODES`. A block that is
+ * marked as a part of a file is no program of its own (see `excerpts.ts`).
  *
  * Every line of a program is the line of its snippet, so that the place of an
  * error is known.
@@ -13,6 +14,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import ts from "typescript-6"
+import { markerAbove } from "./excerpts.ts"
 import { root, walk } from "./modules.ts"
 
 export interface Snippet {
@@ -68,7 +70,7 @@ export const extract = (file: string, text: string): ReadonlyArray<Snippet> => {
     if (end < 0) throw new SnippetError(file, i + 1, "the fence never ends")
     const fence = fenceOf(info)
     if (fence === "unknown") throw new SnippetError(file, i + 1, `"${info}" is neither "ts" nor "ts no-run"`)
-    if (fence !== "other") {
+    if (fence !== "other" && !markerAbove(lines, i)) {
       const code = lines.slice(i + 1, end).map((line) => line.startsWith(indent) ? line.slice(indent.length) : line)
       found.push({ file, line: i + 2, code: code.join("\n"), runs: fence === "run" })
     }
@@ -110,14 +112,19 @@ const applyEdits = (text: string, edits: ReadonlyArray<Edit>): string =>
 const packageName = "effect-cache-algebra"
 
 /** A user's imports lead to the sources, so that nothing need be built. */
-const importEdits = (source: ts.SourceFile, src: string): ReadonlyArray<Edit> => {
+const importEdits = (source: ts.SourceFile, file: string, src: string): ReadonlyArray<Edit> => {
   const edits: Array<Edit> = []
   walk(source, (node) => {
     if (!ts.isStringLiteral(node)) return
     const isSpecifier = ts.isImportDeclaration(node.parent) || ts.isExportDeclaration(node.parent) ||
       (ts.isCallExpression(node.parent) && node.parent.expression.kind === ts.SyntaxKind.ImportKeyword)
-    if (!isSpecifier || (node.text !== packageName && !node.text.startsWith(`${packageName}/`))) return
-    const to = `${src}/${node.text.slice(packageName.length + 1) || "index"}.ts`
+    if (!isSpecifier) return
+    const isPackage = node.text === packageName || node.text.startsWith(`${packageName}/`)
+    if (!isPackage && !node.text.startsWith(".")) return
+    const to = isPackage
+      ? `${src}/${node.text.slice(packageName.length + 1) || "index"}.ts`
+      // A page's own imports lead from where it stands.
+      : `${path.posix.dirname(src)}/${path.posix.join(path.posix.dirname(file), node.text)}`
     edits.push({ start: node.getStart(source), end: node.end, text: JSON.stringify(to) })
   })
   return edits
@@ -240,7 +247,7 @@ const promiseEdits = (snippet: Snippet, source: ts.SourceFile): ReadonlyArray<Ed
 export const program = (snippet: Snippet, paths: { readonly src: string; readonly support: string }): string => {
   const source = ts.createSourceFile("snippet.ts", snippet.code, ts.ScriptTarget.Latest, true)
   const promises = snippet.runs ? promiseEdits(snippet, source) : []
-  const edits = [...importEdits(source, paths.src), ...promises]
+  const edits = [...importEdits(source, snippet.file, paths.src), ...promises]
   const header = promises.length === 0
     ? "export {}; "
     : `import { check as __check } from "${paths.support}/expectation.ts"; `

@@ -53,6 +53,44 @@ describe("A definition infers without annotations", () => {
     expect(Cached.get(films, "drama")).type.toBe<Effect.Effect<ReadonlyArray<Film>, never, Service>>()
   })
 
+  test("and its key and value in functions of policies, however these are composed", () => {
+    const titles = { key: Key.int("id"), value: Schema.String, lookup: () => Effect.succeed("") }
+    const tagged = Policy.and(Policy.ttl(1), Policy.tagged((id: number, title: string) => [`${id} ${title}`]))
+    expect(tagged).type.toBe<Policy.Policy<number, string>>()
+    Cached.make(
+      "both",
+      titles,
+      Policy.and(
+        Policy.ttl(1),
+        Policy.tagged((id, title) => {
+          expect(id).type.toBe<number>()
+          expect(title).type.toBe<string>()
+          return [title]
+        })
+      )
+    )
+    Cached.make(
+      "either",
+      titles,
+      Policy.or(
+        Policy.and(
+          Policy.tagged((id) => {
+            expect(id).type.toBe<number>()
+            return [String(id)]
+          }),
+          Policy.xfetch()
+        ),
+        Policy.ttl(1)
+      )
+    )
+    const failing = Cached.make(
+      "failing",
+      titles,
+      Policy.and(Policy.versioned((id) => id > 1 ? Effect.succeed(id) : Effect.fail(new Down())), Policy.ttl(1))
+    )
+    expect(failing).type.toBe<Cached.Cached<number, string, Down>>()
+  })
+
   test("struct keys: the lookup and the policy's functions see their fields", () => {
     const pages = Cached.make(
       "pages",
@@ -307,6 +345,10 @@ describe("Operations", () => {
     expect(Cached.pattern).type.toBeCallableWith(pages)
     expect(Cached.pattern).type.not.toBeCallableWith(pages, { genre: 1 })
     expect(Cached.pattern).type.not.toBeCallableWith(pages, { gender: "drama" })
+    // The key itself fixes nothing, and would empty the definition.
+    expect(Cached.pattern).type.toBeCallableWith(film)
+    expect(Cached.pattern).type.toBeCallableWith(film, {})
+    expect(Cached.pattern).type.not.toBeCallableWith(film, 7)
   })
 
   test("what observes needs no type of the definition", () => {
@@ -328,5 +370,50 @@ describe("Variance", () => {
   test("values neither widen nor narrow, since they are read and written", () => {
     expect<Cached.Cached<number, Film | undefined, FilmNotFound, Repository>>().type.not.toBeAssignableFrom(film)
     expect<Cached.Cached<number, Film & { year: number }, FilmNotFound, Repository>>().type.not.toBeAssignableFrom(film)
+  })
+})
+
+describe("Patterns over several definitions", () => {
+  const texts = { value: Schema.Array(Schema.String), lookup: () => Effect.succeed([]) }
+  const user = Key.int("userId")
+  const language = Key.literals("language", ["en", "it"])
+  const settings = Cached.make("settings", { key: Key.struct({ userId: user, language }), ...texts }, Policy.forever)
+  const orders = Cached.make(
+    "orders",
+    {
+      key: Key.struct({ userId: user, page: Key.int("page"), language: Key.literals("language", ["it", "de"]) }),
+      value: Schema.Finite,
+      lookup: () => Effect.fail(new Down())
+    },
+    Policy.forever
+  )
+  const byName = Cached.make("byName", { key: Key.struct({ userId: Key.string("userId") }), ...texts }, Policy.forever)
+  const byId = Cached.make("byId", { key: user, ...texts }, Policy.forever)
+  const point = Cached.make("point", { key: Key.tuple(user, language), ...texts }, Policy.forever)
+
+  test("fix the fields that all keys have, with values that all of them take", () => {
+    expect<Cached.FixedInAll<[typeof settings, typeof orders]>>().type.toBe<
+      { readonly userId?: number; readonly language?: "it" }
+    >()
+    expect(Cached.patterns([settings, orders], { userId: 5 })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.patterns([point], { 1: "en" })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.patterns([settings, orders], { language: "it" })).type.toBe<Invalidation.Invalidation>()
+  })
+
+  test("and no others", () => {
+    // @ts-expect-error Type '"en"' is not assignable to type '"it"'
+    Cached.patterns([settings, orders], { language: "en" })
+    // @ts-expect-error 'userid' does not exist in type
+    Cached.patterns([settings, orders], { userid: 5 })
+    // @ts-expect-error 'page' does not exist in type
+    Cached.patterns([settings, orders], { page: 1 })
+    // @ts-expect-error Type 'string' is not assignable to type 'number'
+    Cached.patterns([settings, orders], { userId: "5" })
+    // @ts-expect-error Type 'number' is not assignable to type 'never'
+    Cached.patterns([settings, byName], { userId: 5 })
+    // @ts-expect-error Type 'number' is not assignable to type 'never'
+    Cached.patterns([settings, byId], { userId: 5 })
+    // @ts-expect-error Type '5' has no properties in common
+    Cached.patterns([settings, orders], 5)
   })
 })

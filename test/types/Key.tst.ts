@@ -45,11 +45,30 @@ describe("A key's input", () => {
 
 test("a pattern fixes some fields, of their types", () => {
   expect<Key.Fixed<Key.Input<typeof page>>>().type.toBe<{ readonly genre?: string; readonly page?: number }>()
-  expect<Key.Fixed<string>>().type.toBe<Record<never, never>>()
+  expect<Key.Fixed<string>>().type.toBe<Record<string, never>>()
+  expect<Key.Fixed<Date>>().type.toBe<Record<string, never>>()
+  expect<Key.Fixed<void>>().type.toBe<Record<string, never>>()
+  expect<Key.Fixed<Key.Input<typeof at>>>().type.toBe<{ readonly 0?: string; readonly 1?: bigint }>()
 })
 
 test("a struct's parts are keys, and a literal key's literals are texts", () => {
   expect(Key.struct).type.not.toBeCallableWith({ genre: "genre" })
   expect(Key.tuple).type.not.toBeCallableWith("genre")
   expect(Key.literals).type.not.toBeCallableWith("sort", [1, 2])
+})
+
+test("a fragment varies on nothing, on one key, or on several", () => {
+  expect(Key.fragment("menu")).type.toBe<Key.Key<void>>()
+  expect(Key.fragment("sidebar", Key.int("user"))).type.toBe<Key.Key<number>>()
+  expect(Key.fragment("list", page)).type.toBe<Key.Key<{ readonly genre: string; readonly page: number }>>()
+  expect(Key.fragment("article", Key.int("id"), Key.string("language"))).type.toBe<
+    Key.Key<readonly [number, string]>
+  >()
+  expect(Key.fragment).type.not.toBeCallableWith("sidebar", "user")
+})
+
+test("a bucket is one of a calendar, of dates", () => {
+  expect(Key.bucket("hour", { every: "hour" }).parts).type.toBeCallableWith(new Date(0))
+  expect(Key.bucket("hour", { every: "hour" }).parts).type.not.toBeCallableWith(0)
+  expect(Key.bucket).type.not.toBeCallableWith("hour", { every: "hours" })
 })

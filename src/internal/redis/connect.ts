@@ -2,10 +2,11 @@
  * Connections: those that the layer makes and closes, and what it hears on them.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { StoreError, Token } from "../../CacheService.ts"
-import type * as Invalidation from "../../Invalidation.ts"
+import * as Invalidation from "../../Invalidation.ts"
 import * as Broadcast from "../broadcast.ts"
 import type { Notices } from "./store.ts"
 import { type Client, toStoreError } from "./transport.ts"
@@ -171,8 +172,8 @@ export const listen = (
       if (channel === names.released) return wake(message)
       const end = message.indexOf(" ")
       if (channel !== names.invalidated || end < 0 || message.slice(0, end) === origin) return
-      const batch = Wire.readInvalidation(message.slice(end + 1))
-      if (batch !== undefined) invalidations.publish(batch)
+      const batch = Invalidation.decode(message.slice(end + 1))
+      if (Option.isSome(batch)) invalidations.publish(batch.value)
     }
     subscriber.on("message", hear)
     // Each time there is a connection: the first may come long after the start. What was told in between is not told

@@ -20,6 +20,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { LRUCache } from "lru-cache"
 import type {
   Address,
@@ -46,6 +47,10 @@ import type { Script } from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
 import { malformed, type Transport, type Value } from "./transport.ts"
 import * as Wire from "./wire.ts"
+
+// What cannot be read covers everything: none may be missed.
+const covered = (text: string): Invalidation.Invalidation =>
+  Option.getOrElse(Invalidation.decode(text), () => Invalidation.everything)
 
 /** What a store is told of the world besides its transport. */
 export interface Settings {
@@ -317,7 +322,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     const standing: Array<Captured["fences"][number]> = []
     for (let i = 0; i + 1 < fences.length; i += 2) {
       // A fence that cannot be read is taken to be over everything.
-      standing.push({ id: fences[i]!, over: Wire.readInvalidation(fences[i + 1]!) ?? Invalidation.everything })
+      standing.push({ id: fences[i]!, over: covered(fences[i + 1]!) })
     }
     const vector = new Map(known.map((name, i) => [name, tokens[i]!]))
     return { token, fenced: standing.length > 0, vector, epoch, sequence, fences: standing }
@@ -513,7 +518,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // ---------------------------------------------------------------------------
 
   const announcement = (batch: Invalidation.Invalidation): string =>
-    `${notices.origin} ${Wire.writeInvalidation(batch)}`
+    `${notices.origin} ${Invalidation.encode(batch)}`
 
   const tellOthers = (operation: string, batch: Invalidation.Invalidation): Effect.Effect<void> =>
     Effect.ignore(transport.publish(operation, names.invalidated, announcement(batch)))
@@ -652,7 +657,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const openFence = ({ id, length, over }: Fence, nonce: string): Effect.Effect<unknown, StoreError> => {
     const keys = [...over.keys.keys()]
     const dependencies = [...over.dependencies.keys()]
-    const text = Wire.writeInvalidation(over)
+    const text = Invalidation.encode(over)
     const noting = [nonce, markerLife, journalLife, settings.journal]
     const lasting = Math.ceil(length)
     if (!split) {
@@ -717,7 +722,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         removed: undefined,
         leased: typeof lease === "string" ? /^[01]([^\n]*)\n/.exec(lease)?.[1] : undefined,
         fenced: over.some((text) =>
-          Invalidation.covers(Wire.readInvalidation(text) ?? Invalidation.everything, address.key, dependencies)
+          Invalidation.covers(covered(text), address.key, dependencies)
         )
       }
     })

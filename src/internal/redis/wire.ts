@@ -4,7 +4,6 @@
  */
 import type { Entry } from "../../CacheService.ts"
 import type { Dependency } from "../../Dependency.ts"
-import * as Invalidation from "../../Invalidation.ts"
 import type * as Key from "../../Key.ts"
 import type * as Plan from "../../Plan.ts"
 import type { Mode } from "../../Verdict.ts"
@@ -113,7 +112,16 @@ const none: ReadonlyArray<never> = []
 const unreadable = (token: string): Written => ({
   token,
   softened: false,
-  stamp: { storedAt: 0, duration: 0, jitter: 0, versions: {}, dependencies: none, shape: "unreadable", failure: false },
+  stamp: {
+    storedAt: 0,
+    beganAt: 0,
+    duration: 0,
+    jitter: 0,
+    versions: {},
+    dependencies: none,
+    shape: "unreadable",
+    failure: false
+  },
   vector: none,
   payload: undefined
 })
@@ -122,6 +130,7 @@ const unreadable = (token: string): Written => ({
 export const writeFacts = (stamp: Plan.Stamp): string =>
   JSON.stringify([
     stamp.storedAt,
+    stamp.beganAt,
     stamp.duration,
     stamp.jitter,
     stamp.shape,
@@ -146,12 +155,13 @@ const readFacts = (text: string): Plan.Stamp | undefined => {
   } catch {
     return undefined
   }
-  if (!Array.isArray(facts) || facts.length !== 7) return undefined
-  const [storedAt, duration, jitter, shape, failure, dependencies, versions] = facts as ReadonlyArray<unknown>
-  return isNumber(storedAt) && isNumber(duration) && isNumber(jitter) && typeof shape === "string" &&
-      isStrings(dependencies) && isVersions(versions)
+  if (!Array.isArray(facts) || facts.length !== 8) return undefined
+  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions] = facts as ReadonlyArray<unknown>
+  return isNumber(storedAt) && isNumber(beganAt) && isNumber(duration) && isNumber(jitter) &&
+      typeof shape === "string" && isStrings(dependencies) && isVersions(versions)
     ? {
       storedAt,
+      beganAt,
       duration,
       jitter,
       shape,
@@ -194,61 +204,4 @@ export const changesOf = (
     if (mode !== undefined) (changed ??= new Map()).set(name, mode)
   }
   return changed
-}
-
-// -----------------------------------------------------------------------------
-// invalidations
-// -----------------------------------------------------------------------------
-
-type Modes = ReadonlyArray<readonly [string, "h" | "s"]>
-
-const writeModes = (all: ReadonlyMap<string, Mode>): Modes =>
-  [...all].map(([name, mode]) => [name, mode === "hard" ? "h" : "s"])
-
-/** An invalidation as text. */
-export const writeInvalidation = (batch: Invalidation.Invalidation): string =>
-  JSON.stringify({
-    k: writeModes(batch.keys),
-    d: writeModes(batch.dependencies),
-    p: [...batch.patterns.values()].map(({ mode, pattern }) => [
-      pattern.name,
-      pattern.parts.map((part) => part ?? null),
-      mode === "hard" ? "h" : "s"
-    ]),
-    e: batch.everything === undefined ? "" : batch.everything === "hard" ? "h" : "s"
-  })
-
-const inMode = (mode: unknown, batch: Invalidation.Invalidation): Invalidation.Invalidation =>
-  mode === "s" ? Invalidation.soft(batch) : batch
-
-const readModes = (
-  all: unknown,
-  make: (name: string) => Invalidation.Invalidation
-): ReadonlyArray<Invalidation.Invalidation> =>
-  (all as Modes).map(([name, mode]) => {
-    if (typeof name !== "string" || name === "") throw new TypeError("no name")
-    return inMode(mode, make(name))
-  })
-
-const readPattern = (one: unknown): Invalidation.Invalidation => {
-  const [name, parts, mode] = one as readonly [string, ReadonlyArray<string | null>, string]
-  if (typeof name !== "string" || !parts.every((part) => part === null || typeof part === "string")) {
-    throw new TypeError("no pattern")
-  }
-  return inMode(mode, Invalidation.pattern({ name, parts: parts.map((part) => part ?? undefined) }))
-}
-
-/** Undefined if the text is no invalidation. */
-export const readInvalidation = (text: string): Invalidation.Invalidation | undefined => {
-  try {
-    const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
-    return Invalidation.combineAll([
-      ...readModes(k, (key) => Invalidation.keys(key)),
-      ...readModes(d, (name) => Invalidation.dependencies(name as Dependency)),
-      ...(p as ReadonlyArray<unknown>).map(readPattern),
-      ...(e === "h" || e === "s" ? [inMode(e, Invalidation.everything)] : [])
-    ])
-  } catch {
-    return undefined
-  }
 }

@@ -1,0 +1,25 @@
+/** "Write-Behind (Write-Back) Strategy", which is neither: `update_product`, and the read that goes with it. */
+import { Effect } from "effect"
+import { Product } from "../Model.ts"
+import * as Queries from "../Queries.ts"
+import type { DjangoCache } from "./DjangoCache.ts"
+import { save } from "./write-through.ts"
+
+/** Reads as Django programs do. */
+export const getProduct = (cache: DjangoCache, productId: number) =>
+  cache.getOrSet(`product:${productId}`, Queries.product(productId), 3600)
+
+// #region update
+export const updateProduct = (cache: DjangoCache, productId: number, kwargs: Partial<Product>) =>
+  Effect.gen(function*() {
+    const product = new Product({ ...(yield* Queries.product(productId)), ...kwargs })
+
+    // Update database: all columns, as they were read and changed
+    yield* save(product)
+
+    // Invalidate cache (will be refilled on next read)
+    yield* cache.delete(`product:${productId}`)
+
+    return product
+  })
+// #endregion

@@ -1,0 +1,23 @@
+/** A write that makes what it changed untrue, and leaves it to the next reader to load it. */
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
+import { Cached } from "../../../src/index.ts"
+import * as Site from "../Site.ts"
+import * as Writes from "../Writes.ts"
+
+type Patch = Partial<Writes.NewProduct>
+
+// #region update
+/** Writes what is to change and nothing else. */
+const update = (id: number, patch: Patch) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`update products set ${sql.update(patch)} where id = ${id}`)
+
+/** The one who writes names what becomes untrue: here one key. While it is written, nobody's load of it is stored. */
+export const updateProduct = (id: number, patch: Patch) =>
+  update(id, patch).pipe(Cached.mutate(Cached.keys(Site.product, id)))
+// #endregion
+
+// #region publish
+/** The one who writes tells what has changed, and the policies say whom that concerns. */
+export const updateAndTell = (id: number, patch: Patch) => Writes.updateProduct(id, patch)
+// #endregion

@@ -1,0 +1,307 @@
+/**
+ * Invalidations that happen at given times, once for all processes that share a
+ * store.
+ *
+ * A schedule is a value (`Invalidation.onSchedule`); a layer of this module is
+ * the worker that runs it. Each process may have the layer: at a tick one of
+ * them takes a lease, applies the invalidation, and leaves a marker; the others
+ * find the marker. If the one dies before, its lease ends, and another does it.
+ *
+ * **Details**
+ *
+ * - **Once** means: at least once, and twice only if a lease ends too early or
+ *   the marker is lost. Repeating an invalidation costs loads.
+ * - What the store does not acknowledge is tried again until it is. Nothing that
+ *   it covers is served by this process meanwhile.
+ * - A tick that passed while no process ran is made up for when one starts (one
+ *   tick, the last), as is one that passed while the machine slept.
+ * - An invalidation of everything waits for a second: it removes lease and marker,
+ *   too, and until then the other processes have seen who does it.
+ *
+ * **Gotchas**
+ *
+ * - Where nothing but freshness is wanted, `Policy.until` needs no worker and is
+ *   exact: an entry judges itself.
+ * - Ticks come by the wall clocks of the processes. Those that differ by seconds
+ *   do no harm; the first one's tick counts.
+ * - A marker stays until the tick after the next, at least for an hour. A store
+ *   that keeps nothing for so long (`maxLifetime` of `RedisCache`) makes a
+ *   process that starts later repeat the last tick.
+ *
+ * **Example** (A list that is made anew each night)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Cached, Invalidation, Key, MemoryCache, Policy, Schedules } from "effect-cache-algebra"
+ * import { TestClock } from "effect/testing"
+ *
+ * let loads = 0
+ * const popular = Cached.make(
+ *   "popular",
+ *   { key: Key.unit, value: Schema.Finite, lookup: () => Effect.sync(() => ++loads) },
+ *   Policy.tagged("popular")
+ * )
+ *
+ * const nightly = Invalidation.onSchedule("0 3 * * *", Invalidation.tags("popular"), {
+ *   name: "nightly",
+ *   timeZone: "Europe/Rome"
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* TestClock.adjust("1 hour") // it is two o'clock in Rome
+ *   yield* Cached.get(popular, undefined)
+ *   yield* TestClock.adjust("1 hour")
+ *   return yield* Cached.get(popular, undefined)
+ * }).pipe(
+ *   Effect.provide(Schedules.layer(nightly).pipe(Layer.provideMerge(MemoryCache.layer({ capacity: 10 })))),
+ *   Effect.provide(TestClock.layer())
+ * )
+ *
+ * await Effect.runPromise(program) // => 2
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as CacheService from "./CacheService.ts"
+import { lastTick } from "./internal/cron.ts"
+import type * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+import * as Key from "./Key.ts"
+import * as Plan from "./Plan.ts"
+
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+
+// After this others may take over. Who still applies an invalidation then takes the lease again.
+const leaseFor = minute
+
+// Who waits looks again so often: not every store tells of a lease that has run out.
+const waitAtMost = 10 * second
+
+// Who waited lets the one that had the lease go first: an invalidation of everything takes it away.
+const pause = second
+
+// So far clocks may differ.
+const tolerance = minute
+
+// A wall clock may be set while a fiber sleeps, and a machine may sleep as a whole.
+const sleepAtMost = hour
+
+const again = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+
+/** The lease and the marker of one tick. */
+class Tick {
+  readonly at: number
+  readonly token: CacheService.Token
+  readonly address: CacheService.Address
+  readonly life: number
+  private readonly service: CacheService.CacheService
+  /** A marker that was found and is of an earlier tick. */
+  private seen: CacheService.Token | undefined = undefined
+  private warned = false
+
+  constructor(service: CacheService.CacheService, { cron, name }: Invalidation.Scheduled, at: number) {
+    this.service = service
+    this.at = at
+    this.token = service.token()
+    // No name of a user's definition holds a "!".
+    this.address = { key: `!schedule:${Key.encodeName(name)}`, known: [] }
+    this.life = Math.max(hour, Plan.nextTick(cron, Plan.nextTick(cron, at)) - at)
+  }
+
+  begin(force = false): Effect.Effect<CacheService.Begun, CacheService.StoreError> {
+    return Effect.suspend(() =>
+      this.service.store.begin(this.address, { token: this.token, seen: this.seen, drop: false, force, leaseFor })
+    )
+  }
+
+  /** Whether this tick was run. A marker that says otherwise is one that was found wanting. */
+  isRun({ payload, stamp, token }: CacheService.Entry): Effect.Effect<boolean> {
+    return Effect.withFiber((fiber) => {
+      // A process whose clock is ahead leaves a marker, too. So the marker's age counts, which every process knows: it
+      // cannot be much older than the tick.
+      const age = this.service.now(fiber) - stamp.storedAt
+      const since = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - this.at
+      const isRun = Number(payload) >= this.at && age <= since + tolerance
+      if (!isRun) this.seen = token
+      return Effect.succeed(isRun)
+    })
+  }
+
+  /** Until the lease is over, or perhaps. */
+  released(token: CacheService.Token, atMost: number): Effect.Effect<void> {
+    return Effect.timeoutOrElse(Effect.ignore(this.service.store.released(this.address, token)), {
+      duration: atMost,
+      orElse: () => Effect.void
+    })
+  }
+
+  readonly abandon: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.ignore(this.service.store.abandon(this.address, this.token))
+  )
+
+  commit(lease: CacheService.Lease): Effect.Effect<CacheService.Outcome, CacheService.StoreError> {
+    return Effect.withFiber((fiber) => {
+      const storedAt = this.service.now(fiber)
+      const payload = String(this.at)
+      return this.service.store.commit(this.address, lease, {
+        payload,
+        stamp: {
+          storedAt,
+          beganAt: storedAt,
+          duration: 0,
+          jitter: 0,
+          versions: {},
+          dependencies: [],
+          shape: "",
+          failure: false
+        },
+        found: [],
+        fatal: new Set(),
+        expiresAt: storedAt + this.life,
+        size: () => payload.length,
+        memo: undefined
+      })
+    })
+  }
+
+  /** Tries until the store answers. */
+  patiently<A>(effect: Effect.Effect<A, CacheService.StoreError>): Effect.Effect<A> {
+    const sound = Effect.catchDefect(effect, (cause) =>
+      Effect.fail(
+        new CacheService.StoreError({ operation: "schedule", reason: "Malformed", mayHaveHappened: true, cause })
+      ))
+    return Effect.orDie(Effect.retry(Effect.tapError(sound, (error) => this.failed(error)), again))
+  }
+
+  private failed(error: CacheService.StoreError): Effect.Effect<void> {
+    CacheService.reportFailure(this.service, error)
+    if (this.warned) return Effect.void
+    this.warned = true
+    return Effect.logWarning("a scheduled invalidation waits for the store").pipe(
+      Effect.annotateLogs({ reason: error.reason })
+    )
+  }
+}
+
+/** The lease, or nothing if another process ran the tick. */
+const takeLease = Effect.fnUntraced(function*(
+  tick: Tick,
+  everything: boolean
+): Effect.fn.Return<CacheService.Lease | undefined> {
+  let gathered = !everything
+  for (;;) {
+    const begun = yield* tick.patiently(tick.begin())
+    if (begun._tag === "Found") {
+      if (yield* tick.isRun(begun.entry)) return undefined
+    } else if (begun._tag === "Busy") {
+      yield* tick.released(begun.token, waitAtMost)
+      yield* Effect.sleep(pause)
+      gathered = !everything
+    } else if (gathered) {
+      return begun.lease
+    } else {
+      yield* Effect.sleep(pause)
+      gathered = true
+    }
+  }
+})
+
+/** Takes the lease again where it ends or is swept away, unless somebody else has it. */
+const keepLease = Effect.fnUntraced(function*(tick: Tick): Effect.fn.Return<never> {
+  for (;;) {
+    yield* tick.released(tick.token, pause)
+    const begun = yield* Effect.result(tick.begin())
+    if (Result.isSuccess(begun) && begun.success._tag !== "Leased") return yield* Effect.never
+    yield* Effect.sleep(pause / 10)
+  }
+})
+
+/** Until the store has acknowledged it: what could not be delivered is kept, and tried again, by the service. */
+const apply = Effect.fnUntraced(function*(
+  service: CacheService.CacheService,
+  invalidation: Invalidation.Invalidation
+): Effect.fn.Return<void, never, CacheService.CacheService> {
+  const isKept = () =>
+    service.undelivered().some((kept) =>
+      // Of too many that are kept one of everything is made.
+      kept.invalidation.everything !== undefined || Equal.equals(kept.invalidation, invalidation)
+    )
+  yield* Effect.exit(CacheService.invalidate(invalidation))
+  while (isKept()) yield* Effect.sleep(second)
+})
+
+/** Leaves the marker. An invalidation that has removed the lease is not repeated for that. */
+const mark = (tick: Tick, lease: CacheService.Lease): Effect.Effect<void, CacheService.StoreError> =>
+  Effect.gen(function*() {
+    const outcome = yield* tick.commit(lease)
+    if (outcome !== "lost" && outcome !== "invalidated") return
+    const begun = yield* tick.begin(true)
+    if (begun._tag === "Leased") yield* tick.commit(begun.lease)
+  })
+
+const runTick = Effect.fnUntraced(function*(
+  scheduled: Invalidation.Scheduled,
+  at: number
+): Effect.fn.Return<void, never, CacheService.CacheService> {
+  const service = yield* CacheService.CacheService
+  const tick = new Tick(service, scheduled, at)
+  const { invalidation, name } = scheduled
+  const run = Effect.gen(function*() {
+    const lease = yield* takeLease(tick, invalidation.everything !== undefined)
+    if (lease === undefined) return
+    yield* Effect.raceFirst(apply(service, invalidation), keepLease(tick))
+    yield* tick.patiently(mark(tick, lease))
+  })
+  yield* run.pipe(
+    Effect.onInterrupt(() => tick.abandon),
+    Effect.annotateLogs({ schedule: name, tick: new Date(at).toISOString() })
+  )
+})
+
+const run = Effect.fnUntraced(function*(
+  scheduled: Invalidation.Scheduled
+): Effect.fn.Return<never, never, CacheService.CacheService> {
+  const { cron, missed } = scheduled
+  /** Ticks up to here are done with. */
+  let done = missed === "run" ? -Infinity : yield* Clock.currentTimeMillis
+  for (;;) {
+    const now = yield* Clock.currentTimeMillis
+    // No tick is run twice because a clock was set back; but one that was set back by more was wrong before.
+    if (done > now + hour) done = now
+    const last = lastTick(cron, now)
+    if (last > done) {
+      yield* runTick(scheduled, last)
+      done = last
+    } else yield* Effect.sleep(Math.min(Plan.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
+  }
+})
+
+/**
+ * Runs schedules for as long as the layer lives, each in a fiber of its own. One
+ * that is interrupted in a tick leaves it to other processes.
+ *
+ * Throws `InvalidInput` if two of them have one name.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  ...scheduled: ReadonlyArray<Invalidation.Scheduled>
+): Layer.Layer<never, never, CacheService.CacheService> => {
+  const names = new Set<string>()
+  for (const { name } of scheduled) {
+    if (names.has(name)) {
+      throw InvalidInput.make("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
+    }
+    names.add(name)
+  }
+  return Layer.effectDiscard(Effect.forEach(scheduled, (one) => Effect.forkScoped(run(one)), { discard: true }))
+}

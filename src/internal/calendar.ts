@@ -1,0 +1,49 @@
+/**
+ * Hours, days and months of a time zone.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as InvalidInput from "../InvalidInput.ts"
+
+/** A time zone by its name, or by its offset; UTC unless given. */
+export const timeZone = (where: string, reason: InvalidInput.Reason, name = "UTC"): DateTime.TimeZone => {
+  const found = DateTime.zoneFromString(name)
+  if (Option.isSome(found)) return found.value
+  throw InvalidInput.make(where, reason, `there is no time zone "${name}"`)
+}
+
+/** How a calendar divides time. Weeks begin on Mondays. */
+export type Unit = "minute" | "hour" | "day" | "week" | "month" | "year"
+
+export const units: ReadonlyArray<Unit> = ["minute", "hour", "day", "week", "month", "year"]
+
+const inZone = (zone: DateTime.TimeZone, millis: number): DateTime.Zoned =>
+  DateTime.makeZonedUnsafe(millis, { timeZone: zone })
+
+const offsetAt = (zone: DateTime.TimeZone, millis: number): number => DateTime.zonedOffset(inZone(zone, millis))
+
+/** When the offset that holds at `to` began to hold, if another one held at `from`. */
+const changeBetween = (zone: DateTime.TimeZone, from: number, to: number): number => {
+  const offset = offsetAt(zone, to)
+  let [before, after] = [from, to]
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2)
+    if (offsetAt(zone, middle) === offset) after = middle
+    else before = middle
+  }
+  return after
+}
+
+/**
+ * The instant at which the minute, hour, day ... of an instant began. An hour
+ * that the clocks repeat, or cut short, is another hour after the change.
+ */
+export const startOf = (zone: DateTime.TimeZone, unit: Unit, millis: number): number => {
+  if (unit !== "minute" && unit !== "hour") {
+    return DateTime.toEpochMillis(DateTime.startOf(inZone(zone, millis), unit, { weekStartsOn: 1 }))
+  }
+  const length = unit === "hour" ? 3_600_000 : 60_000
+  const offset = offsetAt(zone, millis)
+  const start = Math.floor((millis + offset) / length) * length - offset
+  return offsetAt(zone, start) === offset ? start : changeBetween(zone, start, millis)
+}

@@ -1,0 +1,542 @@
+/**
+ * Which cached values depend on what, for a whole program: as data, as tables, and as a graph.
+ *
+ * All is read from the policies. A part of a policy that its normal form does without is left out: of
+ * `tagged(a) or (tagged(a) and tagged(b))` the tag `b` ends nothing.
+ */
+import type * as Cron from "effect/Cron"
+import * as InvalidInput from "../InvalidInput.ts"
+import * as Plan from "../Plan.ts"
+import type * as Policy from "../Policy.ts"
+import type * as Verdict from "../Verdict.ts"
+import { draw, oneLine, wellFormed } from "./catalogueSvg.ts"
+import type { Definition } from "./definition.ts"
+import * as Explain from "./explain.ts"
+import * as Text from "./policyText.ts"
+
+/** An entity as far as a catalogue is concerned. */
+export interface Declared {
+  readonly name: string
+  readonly fields: ReadonlyArray<string>
+  readonly relations: ReadonlyArray<string>
+}
+
+/** The longest ages, in milliseconds; jitter may shorten them. All are 0 for what is never kept. */
+export interface Lifetime {
+  readonly fresh: number
+  readonly stale: number
+  readonly onError: number
+}
+
+/** What ends a cached value. */
+export type Cause = {
+  /** For people. */
+  readonly label: string
+  /** What becomes of the value. */
+  readonly severity: Verdict.Severity
+  /** Whether it does so whatever else holds; else an alternative of the policy may still hold. */
+  readonly always: boolean
+  /** Whether it ends a cached failure rather than a value. */
+  readonly failure: boolean
+} & What
+
+export type What =
+  | {
+    readonly _tag: "Entity"
+    readonly entity: string
+    /** Undefined: any. That a row comes or goes always counts, and for a partition its own field. */
+    readonly fields: ReadonlyArray<string> | undefined
+    readonly scope: "row" | "partition" | "all"
+    readonly partition: string | undefined
+    /** What says which rows. */
+    readonly from: "key" | "value" | undefined
+  }
+  /** Without a name: a tag that is computed from the key or the value. */
+  | { readonly _tag: "Tag"; readonly name: string | undefined; readonly from: "key" | "value" | undefined }
+  /** Without `current`: a version that is read for each key. */
+  | {
+    readonly _tag: "Version"
+    readonly name: string
+    readonly current: Plan.Version | undefined
+    readonly atLeast: boolean
+  }
+  | { readonly _tag: "Tick"; readonly cron: Cron.Cron }
+
+/** One cached value. */
+export interface Row {
+  readonly name: string
+  readonly key: ReadonlyArray<string>
+  readonly policy: string
+  readonly lifetime: Lifetime
+  readonly failures: { readonly policy: string; readonly lifetime: Lifetime } | undefined
+  readonly causes: ReadonlyArray<Cause>
+}
+
+/** What can change, and what that invalidates. */
+export interface Change {
+  readonly kind: "field" | "otherFields" | "membership" | "tag" | "computedTag" | "version"
+  readonly entity: string | undefined
+  /** The field, tag or version; of `otherFields` those that are known. */
+  readonly names: ReadonlyArray<string>
+  /** For people. */
+  readonly label: string
+  readonly invalidates: ReadonlyArray<Invalidated>
+}
+
+/** What a change does to a cached value at worst; to cached failures where it does nothing to values. */
+export interface Invalidated {
+  readonly name: string
+  readonly severity: Verdict.Severity
+  readonly always: boolean
+  /** Whether only cached failures are concerned. */
+  readonly failure: boolean
+}
+
+// -----------------------------------------------------------------------------
+// from policies
+// -----------------------------------------------------------------------------
+
+const from = (f: { readonly length: number } | undefined): "key" | "value" =>
+  f === undefined || f.length === 1 ? "key" : "value"
+
+const entityOf = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): What => {
+  const { entity, fields, scope } = node
+  const about = { _tag: "Entity" as const, entity, fields, partition: undefined, from: undefined }
+  switch (scope._tag) {
+    case "Row":
+      return { ...about, scope: "row", from: from(scope.ids) }
+    case "Partition":
+      return { ...about, scope: "partition", partition: scope.partition, from: from(scope.values) }
+    case "Type":
+      return { ...about, scope: "all" }
+  }
+}
+
+// Who names all fields of an entity that is known means any.
+const generalized = (policy: Policy.Any, declared: ReadonlyArray<Declared>): Pick<Policy.Any, "node"> => {
+  const { node } = policy
+  const entity = node._tag === "Conditional" && declared.find(({ name }) => name === node.entity)
+  if (!entity || node._tag !== "Conditional") return policy
+  const named = new Set(node.fields)
+  return [...entity.fields, ...entity.relations].every((field) => named.has(field))
+    ? { node: { ...node, fields: undefined } }
+    : policy
+}
+
+type Found = { readonly label: string; readonly severity: Verdict.Severity } & What
+
+const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
+  switch (node._tag) {
+    case "Until":
+      return [{ _tag: "Tick", cron: node.cron, severity: node.severity, label: Text.print(node) }]
+    case "Versioned": {
+      const { atLeast, current, name } = node
+      const constant = typeof current === "function" ? undefined : current
+      return [{ _tag: "Version", name, current: constant, atLeast, severity: "Dead", label: `another ${name}` }]
+    }
+    case "Tagged": {
+      const { severity, tags } = node
+      return typeof tags === "function"
+        ? [{ _tag: "Tag", name: undefined, from: from(tags), severity, label: `tags ${Explain.dependsOn(tags)}` }]
+        : tags.map((name) => ({ _tag: "Tag", name, from: undefined, severity, label: `tag ${name}` }))
+    }
+    case "Conditional":
+      return [{ ...entityOf(node), severity: node.severity, label: Explain.conditionalText(node) }]
+    default:
+      return []
+  }
+}
+
+const leavesOf = (policy: Policy.Any): ReadonlyArray<Policy.Any> =>
+  policy.node._tag === "And" || policy.node._tag === "Or"
+    ? [...leavesOf(policy.node.left), ...leavesOf(policy.node.right)]
+    : [policy]
+
+// To demand once more what is demanded already changes nothing.
+const demands = (alternative: Plan.Plan, leaf: Policy.Any): boolean =>
+  Plan.equals(Plan.and(alternative, leaf.plan), alternative)
+
+const causesOf = (
+  policy: Policy.Any,
+  failure: boolean,
+  declared: ReadonlyArray<Declared>
+): ReadonlyArray<Cause> => {
+  const alternatives = policy.plan.alternatives.map((alternative) => Plan.of(alternative))
+  return leavesOf(policy).flatMap((leaf) => {
+    const causes = found(generalized(leaf, declared))
+    const count = causes.length === 0 ? 0 : alternatives.filter((alternative) => demands(alternative, leaf)).length
+    return count === 0 ? [] : causes.map((cause) => ({ ...cause, always: count === alternatives.length, failure }))
+  })
+}
+
+const longest = (plan: Plan.Plan, of: (alternative: Plan.Alternative) => ReadonlyArray<Plan.Bound>): number =>
+  Math.max(0, ...plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
+
+const lifetimeOf = ({ plan }: Policy.Any): Lifetime => ({
+  fresh: longest(plan, (a) => a.fresh),
+  stale: longest(plan, (a) => a.stale),
+  onError: longest(plan, (a) => a.onError)
+})
+
+const about = (policy: Policy.Any) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
+
+// Equal in all but the functions, which nobody sees.
+const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> => [
+  ...new Map(all.map((one) => [JSON.stringify(one), one])).values()
+]
+
+const rowOf = (definition: Definition, declared: ReadonlyArray<Declared>): Row => {
+  const { failures, key, name, value } = definition
+  return {
+    name,
+    key: key.fields,
+    ...about(value.policy),
+    failures: failures && about(failures.policy),
+    causes: distinct([
+      ...causesOf(value.policy, false, declared),
+      ...(failures === undefined ? [] : causesOf(failures.policy, true, declared))
+    ])
+  }
+}
+
+// -----------------------------------------------------------------------------
+// the other direction
+// -----------------------------------------------------------------------------
+
+const rank = (cause: Cause): number =>
+  (cause.failure ? 0 : 8) + { Dead: 4, OnError: 2, Stale: 0 }[cause.severity] +
+  (cause.always ? 1 : 0)
+
+const invalidatedBy = (
+  rows: ReadonlyArray<Row>,
+  concerns: (cause: Cause) => boolean
+): ReadonlyArray<Invalidated> =>
+  rows.flatMap(({ causes, name }) => {
+    const worst = causes.filter(concerns).toSorted((a, b) => rank(b) - rank(a))[0]
+    if (worst === undefined) return []
+    const { always, failure, severity } = worst
+    return [{ name, severity, always, failure }]
+  })
+
+const unique = (names: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(names)]
+
+type EntityCause = Extract<Cause, { readonly _tag: "Entity" }>
+
+const changesOfEntity = (rows: ReadonlyArray<Row>, entity: string, declared: Declared | undefined) => {
+  const isOf = (cause: Cause): cause is EntityCause => cause._tag === "Entity" && cause.entity === entity
+  const causes = rows.flatMap((row) => row.causes.filter(isOf))
+  const named = unique(causes.flatMap((c) => [...c.fields ?? [], ...c.partition === undefined ? [] : [c.partition]]))
+  const known = declared === undefined ? named : [...declared.fields, ...declared.relations]
+  const fields = known.filter((field) => named.includes(field))
+  const others = known.filter((field) => !named.includes(field))
+  const change = (
+    kind: Change["kind"],
+    names: ReadonlyArray<string>,
+    label: string,
+    concerns: (cause: EntityCause) => boolean
+  ): Change => ({
+    kind,
+    entity,
+    names,
+    label,
+    invalidates: invalidatedBy(rows, (cause) => isOf(cause) && concerns(cause))
+  })
+  const rest = declared !== undefined && others.length === 0
+    ? []
+    : [change(
+      "otherFields",
+      others,
+      `${entity}: any ${fields.length === 0 ? "" : "other "}field${
+        others.length === 0 ? "" : ` (${others.join(", ")})`
+      }`,
+      (cause) => cause.fields === undefined
+    )]
+  return [
+    ...fields.map((field) =>
+      change(
+        "field",
+        [field],
+        `${entity}.${field}`,
+        (cause) => cause.fields === undefined || cause.fields.includes(field) || cause.partition === field
+      )
+    ),
+    // Of an entity that was not declared nothing is known but what is depended on.
+    ...rest.filter(({ invalidates }) => declared !== undefined || invalidates.length > 0),
+    change("membership", [], `${entity}: coming or going`, () => true)
+  ]
+}
+
+const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): ReadonlyArray<Change> => {
+  const causes = rows.flatMap((row) => row.causes)
+  const entities = unique([
+    ...declared.map(({ name }) => name),
+    ...causes.flatMap((c) => c._tag === "Entity" ? [c.entity] : [])
+  ])
+  const tags = unique(causes.flatMap((c) => c._tag === "Tag" && c.name !== undefined ? [c.name] : []))
+  const versions = unique(causes.flatMap((c) => c._tag === "Version" ? [c.name] : []))
+  const change = (kind: Change["kind"], name: string | undefined, label: string, tag: What["_tag"]): Change => ({
+    kind,
+    entity: undefined,
+    names: name === undefined ? [] : [name],
+    label,
+    invalidates: invalidatedBy(rows, (cause) => cause._tag === tag && "name" in cause && cause.name === name)
+  })
+  return [
+    ...entities.flatMap((entity) => changesOfEntity(rows, entity, declared.find(({ name }) => name === entity))),
+    ...tags.map((tag) => change("tag", tag, `tag ${tag}`, "Tag")),
+    change("computedTag", undefined, "a tag that is computed", "Tag"),
+    ...versions.map((name) => change("version", name, `another ${name}`, "Version"))
+  ].filter(({ entity, invalidates }) => entity !== undefined || invalidates.length > 0)
+}
+
+// -----------------------------------------------------------------------------
+// tables
+// -----------------------------------------------------------------------------
+
+/** `5m, stale 6m`: how long a value is kept at most. */
+export const kept = ({ fresh, onError, stale }: Lifetime): string => {
+  if (onError === 0) return "nothing is kept"
+  if (fresh === Infinity) return "no limit"
+  return [
+    Text.duration(fresh),
+    ...(stale > fresh ? [`stale ${Text.duration(stale)}`] : []),
+    ...(onError > stale ? [`on error ${Text.duration(onError)}`] : [])
+  ].join(", ")
+}
+
+/** `name(key)`. */
+export const titleOf = ({ key, name }: Row): string => `${name}(${key.join(", ")})`
+
+const remarks = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [
+  ...(of.severity === "Dead" ? [] : [of.severity]),
+  ...(of.always ? [] : ["unless an alternative holds"])
+]
+
+const remarked = (text: string, all: ReadonlyArray<string>): string =>
+  all.length === 0 ? text : `${text} (${all.join(", ")})`
+
+/** A cause in words. */
+export const wordsOf = (cause: Cause): string =>
+  `${cause.failure ? "failures: " : ""}${
+    // A printed expression tells its severity itself.
+    remarked(cause.label, remarks(cause._tag === "Tick" ? { ...cause, severity: "Dead" } : cause))}`
+
+const briefly = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [
+  ...(of.severity === "Dead" ? [] : [of.severity]),
+  ...(of.always ? [] : ["perhaps"])
+]
+
+const invalidatedWords = (one: Invalidated): string =>
+  remarked(one.name, [...(one.failure ? ["failures"] : []), ...briefly(one)])
+
+/** A list in lines that are not too long. */
+const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const word of words) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + word.length < 80) lines[lines.length - 1] = `${last}, ${word}`
+    else {
+      if (last !== undefined) lines[lines.length - 1] = `${last},`
+      lines.push(word)
+    }
+  }
+  return lines
+}
+
+interface Table {
+  readonly head: ReadonlyArray<string>
+  /** Each cell has one or more lines. */
+  readonly rows: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>
+}
+
+const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
+  head: ["cached value", "kept", "invalidated by"],
+  rows: rows.map((row) => [
+    [titleOf(row)],
+    [kept(row.lifetime), ...(row.failures === undefined ? [] : [`failures ${kept(row.failures.lifetime)}`])],
+    row.causes.length === 0 ? ["nothing but its key"] : row.causes.map(wordsOf)
+  ])
+})
+
+const changesTable = (
+  changes: ReadonlyArray<Change>,
+  lines: (words: ReadonlyArray<string>) => ReadonlyArray<string>
+): Table => ({
+  head: ["what changes", "what that invalidates"],
+  rows: changes.map(({ invalidates, label }) => [
+    [label],
+    invalidates.length === 0 ? ["nothing"] : lines(invalidates.map(invalidatedWords))
+  ])
+})
+
+const asText = ({ head, rows }: Table): string => {
+  const all = [head.map((name) => [name]), ...rows].map((row) => row.map((cell) => cell.map(oneLine)))
+  const widths = head.map((_, i) => Math.max(...all.flatMap((row) => row[i]!.map((line) => line.length))))
+  const lines = ([first, ...more]: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>): ReadonlyArray<string> =>
+    first === undefined ? [] : [
+      ...Array.from(
+        { length: Math.max(...first.map((cell) => cell.length)) },
+        (_, j) => first.map((cell, i) => (cell[j] ?? "").padEnd(widths[i]!)).join("  ").trimEnd()
+      ),
+      ...lines(more)
+    ]
+  const [heading, ...rest] = lines(all)
+  return [heading, widths.map((width) => "-".repeat(width)).join("  "), ...rest].join("\n")
+}
+
+// Whatever could begin something of its own in Markdown or HTML; a bar would end the cell, also within code.
+const markdown = (text: string): string =>
+  oneLine(text).replaceAll(/[\\`*_{}[\]<>&#|~$@]|:\/\//g, (char) => `&#${char.charCodeAt(0)};${char.slice(1)}`)
+
+const asMarkdown = ({ head, rows }: Table): string =>
+  [
+    `| ${head.join(" | ")} |`,
+    `|${head.map(() => "---").join("|")}|`,
+    ...rows.map((row) => `| ${row.map((cell) => cell.map(markdown).join("<br>")).join(" | ")} |`)
+  ].join("\n")
+
+// -----------------------------------------------------------------------------
+// the graph
+// -----------------------------------------------------------------------------
+
+// Mermaid takes characters by their number. All that is not plain is written so: a colon after the word "style" is enough to lose the rest.
+const numbered = (text: string): string =>
+  wellFormed(oneLine(text)).replaceAll(/[^\w ,.()-]/gu, (char) => `#${char.codePointAt(0)};`)
+
+const label = (...lines: ReadonlyArray<string>): string => `"${lines.map(numbered).join("<br/>")}"`
+
+const what = (cause: Cause): string => {
+  if (cause._tag !== "Entity") return ""
+  const rows = { row: "", partition: ` in the ${cause.partition}`, all: " of any" }[cause.scope]
+  const fields = cause.fields === undefined
+    ? "anything"
+    : cause.fields.length === 0
+    ? cause.scope === "row" ? "existence" : "members"
+    : cause.fields.join(", ")
+  return `${fields}${rows}`
+}
+
+const sourceOf = (cause: Cause): string => {
+  switch (cause._tag) {
+    case "Entity":
+      return cause.entity
+    case "Tag":
+      return cause.name === undefined ? `tags of the ${cause.from}` : `tag ${cause.name}`
+    case "Version":
+      return `${cause.name} (version)`
+    case "Tick":
+      return cause.label
+  }
+}
+
+const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): string => {
+  const kinds = ["Entity", "Tag", "Version", "Tick"] as const
+  const causes = rows.flatMap((row) => row.causes)
+  const nameOf = (cause: Cause): string => JSON.stringify([cause._tag, sourceOf(cause)])
+  const order = unique(changes.flatMap(({ entity }) => entity ?? []))
+  const placeOf = (cause: Cause): number => cause._tag === "Entity" ? order.indexOf(cause.entity) : 0
+  const sources = kinds.flatMap((kind) => [
+    ...new Map(causes.filter((c) => c._tag === kind).map((c) => [nameOf(c), c])).values()
+  ]).toSorted((a, b) => kinds.indexOf(a._tag) - kinds.indexOf(b._tag) || placeOf(a) - placeOf(b))
+  const ids = new Map(sources.map((cause, i) => [nameOf(cause), `s${i}`]))
+  const fieldsOf = (cause: Cause): ReadonlyArray<string> => {
+    const fields = cause._tag !== "Entity" ? [] : changes
+      .filter(({ entity, kind }) => kind === "field" && entity === cause.entity)
+      .flatMap(({ names }) => names)
+    return fields.length === 0 ? [] : [fields.join(", ")]
+  }
+  const node = (cause: Cause): string => {
+    const text = label(sourceOf(cause), ...fieldsOf(cause))
+    return `  ${ids.get(nameOf(cause))}${cause._tag === "Entity" ? `[${text}]` : `(${text})`}`
+  }
+  return [
+    "flowchart LR",
+    ...sources.map(node),
+    ...rows.map((row, i) => `  v${i}([${label(titleOf(row))}])`),
+    ...unique(rows.flatMap(({ causes }, i) =>
+      causes.map((cause) => {
+        const arrow = cause.severity === "Dead" && cause.always ? "-->" : "-.->"
+        const words = remarked(`${cause.failure ? "failures: " : ""}${what(cause)}`, briefly(cause)).trim()
+        return `  ${ids.get(nameOf(cause))} ${arrow}${words === "" ? "" : `|${label(words)}|`} v${i}`
+      })
+    ))
+  ].join("\n")
+}
+
+// -----------------------------------------------------------------------------
+// catalogues
+// -----------------------------------------------------------------------------
+
+/** Which cached values depend on what. */
+export interface Catalogue {
+  readonly rows: ReadonlyArray<Row>
+  readonly changes: ReadonlyArray<Change>
+  readonly markdown: string
+  readonly mermaid: string
+  readonly svg: string
+  toString(): string
+}
+
+class Made implements Catalogue {
+  readonly rows: ReadonlyArray<Row>
+  readonly changes: ReadonlyArray<Change>
+
+  constructor(rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>) {
+    this.rows = rows
+    this.changes = changes
+  }
+
+  get markdown(): string {
+    return [valuesTable(this.rows), changesTable(this.changes, (words) => [words.join(", ")])].map(asMarkdown).join(
+      "\n\n"
+    )
+  }
+
+  get mermaid(): string {
+    return asMermaid(this.rows, this.changes)
+  }
+
+  get svg(): string {
+    return draw(this.rows, this.changes, { titleOf, kept, wordsOf })
+  }
+
+  toString(): string {
+    return [valuesTable(this.rows), changesTable(this.changes, filled)].map(asText).join("\n\n")
+  }
+}
+
+const refuseRepeated = (what: string, all: ReadonlyArray<{ readonly name: string }>): void => {
+  const seen = new Set<string>()
+  for (const { name } of all) {
+    if (seen.has(name)) {
+      throw InvalidInput.make("Cached.catalogue", "InvalidOption", `two ${what} are called ${JSON.stringify(name)}`)
+    }
+    seen.add(name)
+  }
+}
+
+const refuseUnknown = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): void => {
+  for (const { causes, name } of rows) {
+    for (const cause of causes) {
+      const entity = cause._tag === "Entity" && declared.find((one) => one.name === cause.entity)
+      if (!entity) continue
+      const field = [...cause.fields ?? [], ...cause.partition === undefined ? [] : [cause.partition]]
+        .find((field) => !entity.fields.includes(field) && !entity.relations.includes(field))
+      if (field !== undefined) {
+        throw InvalidInput.make(
+          "Cached.catalogue",
+          "UnknownField",
+          `"${name}" depends on "${field}", which "${entity.name}" does not have`
+        )
+      }
+    }
+  }
+}
+
+export const make = (definitions: ReadonlyArray<Definition>, declared: ReadonlyArray<Declared>): Catalogue => {
+  refuseRepeated("definitions", definitions)
+  refuseRepeated("entities", declared)
+  const rows = definitions.map((definition) => rowOf(definition, declared))
+  refuseUnknown(rows, declared)
+  return new Made(rows, changesOf(rows, declared))
+}

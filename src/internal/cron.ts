@@ -1,0 +1,60 @@
+/**
+ * Cron expressions that users give: read, refused, printed, and asked for their
+ * ticks.
+ */
+import * as Cron from "effect/Cron"
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as InvalidInput from "../InvalidInput.ts"
+import * as Plan from "../Plan.ts"
+
+const refuse = (where: string, message: string): InvalidInput.InvalidInput =>
+  InvalidInput.make(where, "InvalidCron", message)
+
+const fromText = (where: string, text: string): Cron.Cron => {
+  const result = Cron.parse(text)
+  if (Result.isSuccess(result)) return result.success
+  throw refuse(where, `"${text}": ${result.failure.message}`)
+}
+
+const zone = (where: string, name: string): DateTime.TimeZone => {
+  const found = DateTime.zoneFromString(name)
+  if (Option.isSome(found)) return found.value
+  throw refuse(where, `there is no time zone "${name}"`)
+}
+
+// A `Cron` does not say whether it takes days and weekdays together, but whether it equals one that does.
+const takesBoth = (self: Cron.Cron): boolean =>
+  Cron.equals(self, Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: true }))
+
+/** An expression with a time zone: its own, or else the one given. Refuses what does not parse or never ticks. */
+export const parse = (where: string, cron: string | Cron.Cron, timeZone = "UTC"): Cron.Cron => {
+  const given = typeof cron === "string" ? fromText(where, cron) : cron
+  const parsed = Option.isSome(given.tz)
+    ? given
+    : Cron.make({ ...given, tz: zone(where, timeZone), and: takesBoth(given) })
+  if (Plan.nextTick(parsed, 0) === Infinity) throw refuse(where, `"${Cron.format(parsed)}" never ticks`)
+  return parsed
+}
+
+/** `"0 3 * * *", Europe/Rome` */
+export const print = (self: Cron.Cron): string => {
+  const zone = Option.match(self.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
+  return [
+    JSON.stringify(Cron.format(self)),
+    ...(zone === "UTC" ? [] : [zone]),
+    // What the format of an expression leaves out.
+    ...(takesBoth(self) ? ["days and weekdays"] : []),
+    ...(self.onDstOverlap === "earlier" ? [] : [`overlap ${self.onDstOverlap}`])
+  ].join(", ")
+}
+
+/** The last tick that is not after `now`, in milliseconds; -Infinity, if there was none. */
+export const lastTick = (self: Cron.Cron, now: number): number => {
+  try {
+    return Cron.prev(self, new Date(now + 1)).getTime()
+  } catch {
+    return -Infinity
+  }
+}

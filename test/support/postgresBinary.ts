@@ -1,0 +1,110 @@
+/**
+ * Where the Postgres that tests run on comes from: what is installed, or what the system's package manager may install
+ * without asking.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { look, NoServer } from "./redisBinary.ts"
+
+/** The oldest that is promised to work. */
+export const oldest = 13
+
+const names = ["postgres", "initdb"]
+
+/** The folders of each version that is installed beside PATH, the newest first. */
+const versioned = [
+  ["/usr/lib/postgresql", "bin"], // Debian
+  ["/usr/pgsql-", "bin"], // the RPMs of the project
+  ["/usr/libexec/postgresql", ""], // Alpine
+  ["/opt/homebrew/opt/postgresql@", "bin"],
+  ["/usr/local/opt/postgresql@", "bin"]
+] as const
+
+/** What `start` is followed by in the names of a folder: `14` in `/usr/pgsql-14`. */
+const endings = (start: string): ReadonlyArray<string> => {
+  const isFolder = fs.existsSync(start)
+  const [parent, prefix] = isFolder ? [start, ""] : [path.dirname(start), path.basename(start)]
+  if (!fs.existsSync(parent)) return []
+  return fs.readdirSync(parent).filter((name) => name.startsWith(prefix))
+    .map((name) => path.join(parent, name))
+    .sort((a, b) => Number.parseInt(/(\d+)$/.exec(b)?.[1] ?? "0") - Number.parseInt(/(\d+)$/.exec(a)?.[1] ?? "0"))
+}
+
+const folders = (env: NodeJS.ProcessEnv): ReadonlyArray<string> => [
+  ...(env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== ""),
+  ...versioned.flatMap(([start, end]) => endings(start).map((folder) => path.join(folder, end))),
+  "/usr/bin",
+  "/usr/local/bin"
+]
+
+const versionOf = (folder: string): number => {
+  const { stdout } = spawnSync(path.join(folder, "postgres"), ["--version"], { encoding: "utf8", timeout: 10_000 })
+  return Number.parseInt(/\(PostgreSQL\) (\d+)/.exec(stdout ?? "")?.[1] ?? "0")
+}
+
+/** The folder with the programs of a Postgres. `POSTGRES_BIN` names one that is to be used. */
+export const findInstalled = (env: NodeJS.ProcessEnv = process.env): string | undefined => {
+  const named = env.POSTGRES_BIN
+  const has = (folder: string): boolean => names.every((name) => fs.existsSync(path.join(folder, name)))
+  return (named === undefined || named === "" ? folders(env) : [named])
+    .find((folder) => has(folder) && versionOf(folder) >= oldest)
+}
+
+const packages = { "apt-get": "postgresql", dnf: "postgresql-server", apk: "postgresql", brew: "postgresql@17" }
+
+/** What is run to install one; nobody wants a service that listens on 5432 for the sake of tests. */
+const commandsOf = (manager: keyof typeof packages, systemd: boolean): ReadonlyArray<ReadonlyArray<string>> => {
+  const name = packages[manager]
+  switch (manager) {
+    case "apt-get": {
+      const wait = ["-o", "DPkg::Lock::Timeout=120"]
+      return [
+        ["apt-get", "-qq", ...wait, "update"],
+        [
+          ...["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", ...wait],
+          ...["--no-install-recommends", "install", name]
+        ],
+        ...(systemd ? [["systemctl", "disable", "--now", name]] : [])
+      ]
+    }
+    case "dnf":
+      return [["dnf", "-q", "-y", "install", name]]
+    case "apk":
+      return [["apk", "add", "-q", "--no-cache", name]]
+    case "brew":
+      return [["brew", "install", "-q", name]]
+  }
+}
+
+const remedy = "install PostgreSQL, or say in POSTGRES_BIN in which folder `postgres` and `initdb` are"
+
+/** Finds a Postgres, installs one if need be and if that is permitted, or throws `NoServer`. */
+export const findOrInstall = (
+  env: NodeJS.ProcessEnv = process.env,
+  say: (line: string) => void = console.error
+): string => {
+  const needed = `PostgreSQL ${oldest} or later is needed`
+  const installed = findInstalled(env)
+  if (installed !== undefined) return installed
+  const { managers, root, sudo, systemd } = look(env)
+  const manager = managers.find((name) => name === "brew" ? !root : root || sudo)
+  if (manager === undefined || env.POSTGRES_BIN) throw new NoServer(`${needed}: ${remedy}`)
+  const prefix = root || manager === "brew" ? [] : ["sudo", "-n"]
+  for (const command of commandsOf(manager, systemd)) {
+    const [program, ...args] = [...prefix, ...command] as [string, ...Array<string>]
+    say(`No PostgreSQL is here. Installing it: ${[program, ...args].join(" ")}`)
+    const { error, status, stderr, stdout } = spawnSync(program, args, { encoding: "utf8", env })
+    if (status === 0) continue
+    const last = error?.message ?? `${stdout}\n${stderr}`.trim().split("\n").at(-1)
+    throw new NoServer(`${needed}, and \`${command.join(" ")}\` failed: ${last}; ${remedy}`)
+  }
+  const then = findInstalled(env)
+  if (then === undefined) throw new NoServer(`${needed}, and none is here after installing it: ${remedy}`)
+  return then
+}
+
+let found: string | undefined
+
+/** The programs of this machine, looked for once in a process. */
+export const binaries = (): string => found ??= findOrInstall()
