@@ -21,9 +21,9 @@
  * - Invalidate **after** the write is committed, or use `mutate`.
  * - The name is part of every stored key: two definitions must not share one.
  * - A load runs in the context of the caller that started it, and others may
- *   wait for it, or be served what it stored. So do not read through a cache
- *   inside a transaction that the context carries: what only the transaction
- *   sees would be cached for all. Read before it, or from the origin.
+ *   wait for it, or be served what it stored. In a transaction that would be what
+ *   only the transaction sees: say where it is, with `Changes.withTransaction`,
+ *   and reads inside go past the cache.
  *
  * **Example** (Define, read, invalidate)
  *

@@ -66,7 +66,8 @@ export interface Writes<Row> {
  * @since 0.1.0
  */
 export type Repository<W, E2 = never, R2 = never> = {
-  readonly [N in keyof W]: W[N] extends (...args: infer Args) => Effect.Effect<infer A, infer E, infer R>
+  readonly [N in keyof W]: W[N] extends
+    (...args: infer Args extends ReadonlyArray<unknown>) => Effect.Effect<infer A, infer E, infer R>
     ? (...args: Args) => Effect.Effect<A, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
     : never
 }
@@ -79,7 +80,8 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  * - `within`: what each write and its publication run in: a transaction
  *   (`Changes.withTransaction(sql.withTransaction)`, `SqlOutbox.withTransaction`).
  *   Without it, a write publishes when it has ended, so it must have committed by
- *   then.
+ *   then. Name the function right here: of one inside of another value nobody can
+ *   infer what it fails with.
  *
  * **Example** (Whoever writes tells)
  *
