@@ -423,7 +423,7 @@ const ScheduledProto = {
 }
 
 const scheduleText = (cron: Cron.Cron, invalidation: Invalidation): string =>
-  `${invalidation} on (${Crons.print(cron)})`
+  `${invalidation} on (${Crons.words(cron).join(", ")})`
 
 /**
  * Tells whether a value is a scheduled invalidation.

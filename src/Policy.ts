@@ -33,13 +33,12 @@
  *
  * @since 0.1.0
  */
-import * as Cron from "effect/Cron"
+import type * as Cron from "effect/Cron"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
 import * as Hash from "effect/Hash"
-import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -48,7 +47,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Dependency from "./Dependency.ts"
 import type * as Entity from "./Entity.ts"
-import { timeZone } from "./internal/calendar.ts"
+import * as Crons from "./internal/cron.ts"
 import { millis } from "./internal/duration.ts"
 import { fingerprint } from "./internal/fingerprint.ts"
 import * as Text from "./internal/policyText.ts"
@@ -307,12 +306,6 @@ export const ttl = <K, V>(lifetime: Duration.Input, options: TtlOptions = {}): P
   )
 }
 
-const parseCron = (text: string): Cron.Cron => {
-  const result = Cron.parse(text)
-  if (Result.isSuccess(result)) return result.success
-  throw InvalidInput.make("Policy.until", "InvalidCron", `"${text}": ${result.failure.message}`)
-}
-
 /**
  * Fresh until the first tick of a cron expression after the load began; then
  * as bad as `severity` says (`Dead` unless given). "Every hour", "at midnight
@@ -354,13 +347,7 @@ export const until = <K, V>(
     readonly severity?: Verdict.Severity
   } = {}
 ): Policy<K, V> => {
-  const given = typeof cron === "string" ? parseCron(cron) : cron
-  const parsed = Option.isSome(given.tz)
-    ? given
-    : Text.remake(given, { tz: timeZone("Policy.until", "InvalidCron", options.timeZone) })
-  if (Plan.nextTick(parsed, 0) === Infinity) {
-    throw InvalidInput.make("Policy.until", "InvalidCron", `"${Text.cron(parsed)}" never ticks`)
-  }
+  const parsed = Crons.parse("Policy.until", cron, options.timeZone)
   const severity = options.severity ?? "Dead"
   const spread = millis("Policy.until", "the spread", options.spread ?? 0)
   if (spread === Infinity) throw InvalidInput.make("Policy.until", "InvalidNumber", "the spread must be finite")
@@ -1116,7 +1103,7 @@ const fromSyntax = (syntax: Text.Syntax): Any => {
       return ttl(syntax.fresh, { stale: syntax.stale, onError: syntax.onError, jitter: syntax.jitter })
     case "Until": {
       const { and, cron, overlap: onDstOverlap, severity, spread, timeZone } = syntax
-      return until(Text.remake(parseCron(cron), { onDstOverlap, ...(and ? { and } : {}) }), {
+      return until(Crons.remake(Crons.fromText("Policy.until", cron), { onDstOverlap, ...(and ? { and } : {}) }), {
         severity,
         spread,
         ...(timeZone === null ? {} : { timeZone })

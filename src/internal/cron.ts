@@ -8,46 +8,48 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as InvalidInput from "../InvalidInput.ts"
 import * as Plan from "../Plan.ts"
+import { timeZone as zoneOf } from "./calendar.ts"
 
 const refuse = (where: string, message: string): InvalidInput.InvalidInput =>
   InvalidInput.make(where, "InvalidCron", message)
 
-const fromText = (where: string, text: string): Cron.Cron => {
+/** An expression as it stands; refuses what does not parse. */
+export const fromText = (where: string, text: string): Cron.Cron => {
   const result = Cron.parse(text)
   if (Result.isSuccess(result)) return result.success
   throw refuse(where, `"${text}": ${result.failure.message}`)
-}
-
-const zone = (where: string, name: string): DateTime.TimeZone => {
-  const found = DateTime.zoneFromString(name)
-  if (Option.isSome(found)) return found.value
-  throw refuse(where, `there is no time zone "${name}"`)
 }
 
 // A `Cron` does not say whether it takes days and weekdays together, but whether it equals one that does.
 const takesBoth = (self: Cron.Cron): boolean =>
   Cron.equals(self, Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: true }))
 
+/** The same expression, but for what is given. */
+export const remake = (
+  self: Cron.Cron,
+  changes: { readonly tz?: DateTime.TimeZone; readonly and?: boolean; readonly onDstOverlap?: Cron.DstOverlapPolicy }
+): Cron.Cron => Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: takesBoth(self), ...changes })
+
 /** An expression with a time zone: its own, or else the one given. Refuses what does not parse or never ticks. */
-export const parse = (where: string, cron: string | Cron.Cron, timeZone = "UTC"): Cron.Cron => {
+export const parse = (where: string, cron: string | Cron.Cron, timeZone?: string): Cron.Cron => {
   const given = typeof cron === "string" ? fromText(where, cron) : cron
   const parsed = Option.isSome(given.tz)
     ? given
-    : Cron.make({ ...given, tz: zone(where, timeZone), and: takesBoth(given) })
+    : remake(given, { tz: zoneOf(where, "InvalidCron", timeZone) })
   if (Plan.nextTick(parsed, 0) === Infinity) throw refuse(where, `"${Cron.format(parsed)}" never ticks`)
   return parsed
 }
 
-/** `"0 3 * * *", Europe/Rome` */
-export const print = (self: Cron.Cron): string => {
+/** What tells an expression from others: `"0 3 * * *"`, `Europe/Rome`. */
+export const words = (self: Cron.Cron, word: (zone: string) => string = String): ReadonlyArray<string> => {
   const zone = Option.match(self.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
   return [
     JSON.stringify(Cron.format(self)),
-    ...(zone === "UTC" ? [] : [zone]),
+    ...(zone === "UTC" ? [] : [word(zone)]),
     // What the format of an expression leaves out.
     ...(takesBoth(self) ? ["days and weekdays"] : []),
     ...(self.onDstOverlap === "earlier" ? [] : [`overlap ${self.onDstOverlap}`])
-  ].join(", ")
+  ]
 }
 
 /** The last tick that is not after `now`, in milliseconds; -Infinity, if there was none. */

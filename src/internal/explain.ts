@@ -2,6 +2,7 @@
  * Why an entry is served or not, and what a definition depends on: for people.
  */
 import * as Cause from "effect/Cause"
+import * as Cron from "effect/Cron"
 import * as Exit from "effect/Exit"
 import type { CacheStore, Inspection } from "../CacheService.ts"
 import * as Dependency from "../Dependency.ts"
@@ -320,7 +321,9 @@ const causes = (policy: Policy.Any): ReadonlyArray<string> => {
       return node.fresh === Infinity ? [] : [`age ${Text.duration(node.fresh)}`]
     case "Until":
       return [
-        `the clock: ${Text.cron(node.cron)}${node.spread === 0 ? "" : `, or up to ${Text.duration(node.spread)} later`}`
+        `the clock: ${Cron.format(node.cron)}${
+          node.spread === 0 ? "" : `, or up to ${Text.duration(node.spread)} later`
+        }`
       ]
     case "Versioned":
       return [`another ${node.name}`]

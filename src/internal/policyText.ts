@@ -9,12 +9,11 @@
  * What holds a function prints as `<key>` or `<key, value>`, which does not read
  * back: a policy with functions has no text that could stand for it.
  */
-import * as Cron from "effect/Cron"
-import * as DateTime from "effect/DateTime"
-import * as Option from "effect/Option"
+import type * as Cron from "effect/Cron"
 import * as InvalidInput from "../InvalidInput.ts"
 import type { Node } from "../Policy.ts"
 import type { Severity } from "../Verdict.ts"
+import * as Crons from "./cron.ts"
 
 // -----------------------------------------------------------------------------
 // printing
@@ -45,21 +44,6 @@ export const duration = (millis: number): string => {
 
 const bare = /^[A-Za-z_][\w:./-]*$/
 const word = (text: string): string => bare.test(text) && text !== "and" && text !== "or" ? text : JSON.stringify(text)
-
-export const cron = (self: Cron.Cron): string => Cron.format(self)
-
-/**
- * The same expression with another zone or overlap policy, or days and weekdays
- * taken together. A `Cron` does not say whether it takes them together, but
- * whether it equals one that does.
- */
-export const remake = (
-  self: Cron.Cron,
-  changes: { readonly tz?: DateTime.TimeZone; readonly and?: boolean; readonly onDstOverlap?: Cron.DstOverlapPolicy }
-): Cron.Cron => Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: takesBoth(self), ...changes })
-
-const takesBoth = (self: Cron.Cron): boolean =>
-  Cron.equals(self, Cron.make({ ...self, tz: Option.getOrUndefined(self.tz), and: true }))
 
 const parameters = (f: { readonly length: number }): string => f.length === 1 ? "<key>" : "<key, value>"
 
@@ -92,13 +76,7 @@ const ttl = (node: Extract<Node, { readonly _tag: "Ttl" }>): string => {
 }
 
 const until = (node: Extract<Node, { readonly _tag: "Until" }>): string => {
-  const { cron } = node
-  const args = [JSON.stringify(Cron.format(cron))]
-  const tz = Option.match(cron.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
-  if (tz !== "UTC") args.push(word(tz))
-  // What the format of a cron expression leaves out.
-  if (takesBoth(cron)) args.push("days and weekdays")
-  if (cron.onDstOverlap !== "earlier") args.push(`overlap ${cron.onDstOverlap}`)
+  const args = [...Crons.words(node.cron, word)]
   if (node.spread !== 0) args.push(`spread ${duration(node.spread)}`)
   return graded("until", args, node.severity)
 }

@@ -517,8 +517,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // invalidating
   // ---------------------------------------------------------------------------
 
-  const announcement = (batch: Invalidation.Invalidation): string =>
-    `${notices.origin} ${Invalidation.encode(batch)}`
+  const announcement = (batch: Invalidation.Invalidation): string => `${notices.origin} ${Invalidation.encode(batch)}`
 
   const tellOthers = (operation: string, batch: Invalidation.Invalidation): Effect.Effect<void> =>
     Effect.ignore(transport.publish(operation, names.invalidated, announcement(batch)))
@@ -721,9 +720,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         })),
         removed: undefined,
         leased: typeof lease === "string" ? /^[01]([^\n]*)\n/.exec(lease)?.[1] : undefined,
-        fenced: over.some((text) =>
-          Invalidation.covers(covered(text), address.key, dependencies)
-        )
+        fenced: over.some((text) => Invalidation.covers(covered(text), address.key, dependencies))
       }
     })
 
