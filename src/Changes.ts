@@ -187,7 +187,8 @@ const Disconnected = Context.Reference<ReadonlySet<string> | "everybody">(
 /**
  * A subscriber, with a name by which a test can disconnect it. It cannot fail:
  * the change is committed, so what goes wrong is for the subscriber to deal
- * with. A defect is logged, and disturbs nobody else.
+ * with. A defect is logged, and disturbs nobody else. Whoever publishes waits for
+ * it and is not interrupted, so it should be short, or fork what takes long.
  *
  * Changes name rows, fields and partitions, and hold no rows: whoever needs one
  * reads it, and finds it as it is by then.
@@ -334,17 +335,28 @@ export const deliver = (
  */
 export type Transaction<E = never, R = never> = (effect: Effect.Effect<never>) => Effect.Effect<never, E, R>
 
+/** Who collects: what makes the transaction, and whether what is collected is written down before the commit. */
+interface Owner {
+  readonly transaction: unknown
+  readonly saves: boolean
+}
+
+// Nothing that is collected without a transaction is told, so nothing need be written down.
+const nobody: Owner = { transaction: undefined, saves: true }
+
 /** What one transaction, or one savepoint, collects. */
 class Collector implements Bypass.Ending {
   /** The service as it is outside of all transactions. */
   readonly outside: CacheService.CacheService
-  readonly owner: unknown
+  readonly owner: Owner
+  /** What is to be done when all was told. */
+  readonly after: Array<Effect.Effect<void>> = []
   readonly changes: Array<Change.Change> = []
   readonly fences: Array<CacheService.Fence> = []
   invalidation: Invalidation.Invalidation = Invalidation.empty
   open = true
 
-  constructor(outside: CacheService.CacheService, owner: unknown) {
+  constructor(outside: CacheService.CacheService, owner: Owner) {
     this.outside = outside
     this.owner = owner
   }
@@ -361,9 +373,16 @@ class Collector implements Bypass.Ending {
     this.fences.push(fence)
   }
 
+  /** What is to be told of another one. */
   addAll({ changes, invalidation }: Collected): void {
     this.changes.push(...changes)
     this.add(invalidation)
+  }
+
+  /** What is to be done for another one, whether it is told or not. */
+  addDuties({ after, fences }: Collector): void {
+    this.after.push(...after)
+    this.fences.push(...fences)
   }
 
   get isEmpty(): boolean {
@@ -378,7 +397,7 @@ const outerOf = ({ collecting }: CacheService.CacheService): Collector | undefin
 /** Runs an effect as the inside of a transaction. What it collects counts if it succeeds. */
 const inside = <A, E, R>(
   outside: CacheService.CacheService,
-  owner: unknown,
+  owner: Owner,
   effect: Effect.Effect<A, E, R>,
   ended: (collector: Collector, succeeded: boolean) => void
 ): Effect.Effect<A, E, Exclude<R, CacheService.CacheService>> =>
@@ -428,7 +447,7 @@ export const collect = <A, E, R>(
     let collected: Collector | undefined
     const lifted = Effect.suspend(() => lift(outside, collected?.fences ?? []))
     const result = yield* Effect.ensuring(
-      inside(outside, undefined, effect, (collector) => {
+      inside(outside, nobody, effect, (collector) => {
         collected = collector
       }),
       lifted
@@ -516,27 +535,29 @@ export const withTransaction =
         const outer = outerOf(service)
         const outside = outer?.outside ?? service
         // A savepoint is told with its transaction. Whoever collects without a transaction tells nobody.
-        const isPart = outer !== undefined && (outer.owner === undefined || outer.owner === transaction)
-        // One that is tried again succeeds several times, and what any of them collected may have happened.
-        const all = new Collector(outside, transaction)
-        const saved: Array<Effect.Effect<void>> = []
-        const save = ({ collecting }: CacheService.CacheService): Effect.Effect<void, E3, R3> =>
-          saving === undefined || isPart || (collecting as Collector).isEmpty
+        const isPart = outer !== undefined &&
+          (outer.owner === nobody || outer.owner.transaction === transaction)
+        const isSaved = saving === undefined || (isPart && outer.owner.saves)
+        const owner: Owner = { transaction, saves: saving !== undefined || (isPart && outer.owner.saves) }
+        const save = (collector: Collector): Effect.Effect<void, E3, R3> =>
+          isSaved || collector.isEmpty
             ? Effect.void
-            : Effect.map(saving.before(collecting as Collector), (done) => void saved.push(done))
+            : Effect.map(saving.before(collector), (done) => void collector.after.push(done))
+        // One that is tried again succeeds several times, and what any of them collected may have happened.
+        const all = new Collector(outside, owner)
         const body = inside(
           outside,
-          transaction,
-          Effect.tap(effect, Effect.flatMap(CacheService.CacheService, save)),
+          owner,
+          Effect.tap(effect, Effect.flatMap(CacheService.CacheService, (service) => save(outerOf(service)!))),
           (collector, succeeded) => {
-            all.fences.push(...collector.fences)
+            all.addDuties(collector)
             if (succeeded) all.addAll(collector)
           }
         )
         const exit: Exit.Exit<A, E | E2 | E3> = yield* Effect.exit(restore(transaction(body as never)))
         if (outer !== undefined) {
           outer.addAll(all)
-          outer.fences.push(...all.fences)
+          outer.addDuties(all)
           if (isPart) return yield* exit
         }
         const told: Exit.Exit<unknown, CacheService.InvalidationError> = all.isEmpty
@@ -544,7 +565,7 @@ export const withTransaction =
           : yield* Effect.exit(Effect.provideService(deliver(all), CacheService.CacheService, outside))
         if (outer === undefined) yield* lift(outside, all.fences)
         if (Exit.isFailure(told)) return yield* Exit.isFailure(exit) ? exit : Exit.failCause(told.cause)
-        yield* Effect.forEach(saved, (done) => done, { discard: true })
+        if (outer === undefined) yield* Effect.forEach(all.after, (done) => done, { discard: true })
         return yield* exit
       })
     ) as never

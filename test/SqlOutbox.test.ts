@@ -217,11 +217,25 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
           Effect.andThen(Cached.apply(Invalidation.tags("yes")), SqlOutbox.withTransaction(edit(2, "due")))
         )
       )
-      yield* dyingAfterCommit(nested)
+      yield* TestCache.fail("invalidate")
+      yield* Effect.flip(SqlOutbox.withTransaction(nested))
       const [message, ...more] = yield* waiting
       assert.deepStrictEqual(more, [])
       assert.deepStrictEqual(message!.changes.map(Change.format), ["note:1 updated (text)", "note:2 updated (text)"])
       assert.strictEqual(message!.invalidation.toString(), "tag yes")
+    })))
+
+  it.effect("is written by a part of a transaction that does not write it itself", () =>
+    test(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const plain = Changes.withTransaction(sql.withTransaction)
+      const during = yield* plain(Effect.andThen(SqlOutbox.withTransaction(edit(1, "uno")), waiting))
+      assert.strictEqual(during.length, 1)
+      // Told with the whole, and removed.
+      assert.deepStrictEqual(yield* waiting, [])
+      const refused = plain(Effect.andThen(SqlOutbox.withTransaction(edit(1, "eins")), new Refused()))
+      assert.instanceOf(yield* errorOf(refused), Refused)
+      assert.deepStrictEqual([yield* waiting, yield* textOf(1)], [[], "uno"])
     })))
 
   it.effect("writes nothing for a transaction that says nothing", () =>

@@ -4,8 +4,8 @@
  * Each read says once, in its policy, what makes it untrue. Each write says what it changed. That is all that connects
  * them: a new read needs no change of the writes, and a new write none of the reads.
  */
-import { Effect, Schema } from "effect"
-import { Cached, type Change, Changes, Invalidation, Key, Policy } from "../../src/index.ts"
+import { Schema } from "effect"
+import { Cached, Changes, Invalidation, Key, Policy } from "../../src/index.ts"
 import * as Card from "./Card.ts"
 import { Film, FilmNotFound, Films, Listed, YearStatistic } from "./Film.ts"
 import * as Repository from "./Repository.ts"
@@ -74,16 +74,12 @@ export const years = Cached.make(
 // writes
 // -----------------------------------------------------------------------------
 
-// Interrupted between the commit and the publishing, a change would be made and never be told.
-const publishing = <A, E, R>(write: Effect.Effect<A, E, R>, changed: (result: A) => Change.Change) =>
-  Effect.uninterruptible(Effect.tap(write, (result) => Changes.publish(changed(result))))
-
 export const edit = (id: number, changes: Partial<Omit<Film, "id">>) =>
-  publishing(Repository.edit(id, changes), ({ after, before }) => Films.updated(before, after))
+  Repository.edit(id, changes).pipe(Changes.publishing(({ after, before }) => Films.updated(before, after)))
 
-export const add = (film: Film) => publishing(Repository.add(film), () => Films.created(film))
+export const add = (film: Film) => Repository.add(film).pipe(Changes.publishing(() => Films.created(film)))
 
-export const remove = (id: number) => publishing(Repository.remove(id), (film) => Films.deleted(film))
+export const remove = (id: number) => Repository.remove(id).pipe(Changes.publishing((film) => Films.deleted(film)))
 
 /**
  * Changes a whole genre by one query that does not say which films. Tags say it: what shows a rating of the genre. The

@@ -5,7 +5,7 @@ import { startPostgres } from "../support/postgres.ts"
 import { binaries } from "../support/postgresBinary.ts"
 import { NoServer } from "../support/redisBinary.ts"
 
-const importsPostgres = (file: string): boolean => /from ".*postgres.*"/i.test(fs.readFileSync(file, "utf8"))
+const importsPostgres = (file: string): boolean => /(?:from|import) ".*postgres.*"/i.test(fs.readFileSync(file, "utf8"))
 
 /** A machine without a server ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
 const requireServer = (): void => {

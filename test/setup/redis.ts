@@ -9,7 +9,8 @@ import { NoServer, serverBinary } from "../support/redisBinary.ts"
 import type { SharedRedis } from "../support/sharedRedis.ts"
 
 /** What the tests of this run import says whether they need a server; a run without Redis waits for none. */
-const importsRedis = (file: string): boolean => /from ".*redis.*"/i.test(fs.readFileSync(file, "utf8"))
+const importsRedis = (file: string): boolean =>
+  /(?:from|import) ".*(?:redis|strategies\/support|\.\/support\.ts).*"/i.test(fs.readFileSync(file, "utf8"))
 
 /** A machine without a server ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
 const requireServer = (): void => {
