@@ -1,0 +1,40 @@
+/** Who else wants to know that an article was written: told after the commit, or never. */
+import { Context, Effect, Layer } from "effect"
+import { type Change, Changes } from "../../../src/index.ts"
+import { Articles } from "../Model.ts"
+import * as Queries from "../Queries.ts"
+import * as Writes from "../Writes.ts"
+
+// #region write
+/** An issue goes online: all of its articles, or none. */
+export const publishIssue = (articleIds: ReadonlyArray<number>) =>
+  Effect.forEach(articleIds, (id) => Writes.publish(id), { discard: true }).pipe(Writes.transaction)
+// #endregion
+
+// #region subscribers
+/** The titles that the search knows. */
+export class SearchIndex extends Context.Service<SearchIndex, Map<number, string>>()("articles/SearchIndex") {
+  static readonly layer = Layer.sync(SearchIndex, () => new Map())
+}
+
+/** The articles that changes are about. */
+const articlesIn = (changes: ReadonlyArray<Change.Change>): ReadonlySet<number> =>
+  new Set(
+    changes.flatMap((change) =>
+      change._tag === "Updated" ? [change.after] : change._tag === "Related" ? [] : [change.row]
+    ).filter(({ entity }) => entity === Articles.name).map(({ id }) => Number(id))
+  )
+
+/** Reads each article again, as it is by now. */
+const search = Changes.subscriber("search", (changes) =>
+  Effect.gen(function*() {
+    const index = yield* SearchIndex
+    const ids = [...articlesIn(changes)]
+    for (const [at, found] of (yield* Queries.articles(ids)).entries()) {
+      if (found._tag === "Success" && found.success.published) index.set(ids[at]!, found.success.title)
+      else index.delete(ids[at]!)
+    }
+  }).pipe(Effect.catchCause((cause) => Effect.logError("the search was not updated", cause))))
+
+export const subscribers = Changes.layer(search)
+// #endregion

@@ -1,0 +1,114 @@
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Layer, Metric } from "effect"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
+import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
+import * as Django from "../../examples/articles/django/logging.ts"
+import * as Queries from "../../examples/articles/Queries.ts"
+import * as Site from "../../examples/articles/Site.ts"
+import {
+  acknowledged,
+  atInfo,
+  counting,
+  dropped,
+  editTitle,
+  failed
+} from "../../examples/articles/strategies/logging.ts"
+import * as Writes from "../../examples/articles/Writes.ts"
+import { Cached, TestCache } from "../../src/index.ts"
+import { listening } from "../support/redisCache.ts"
+import { site } from "./support.ts"
+
+/** What an effect logs at `Info`. */
+const infos = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const { layer, lines } = listening()
+    const told = () => lines.filter((line) => line.startsWith("Info ")).map((line) => line.slice(5))
+    return Effect.map(Effect.exit(Effect.provide(effect, layer)), told)
+  })
+
+layer(site, { timeout: "60 seconds" })("logging", (it) => {
+  describe("the Django way", () => {
+    it.effect("says that it was successful when there was nothing of that name", () =>
+      Effect.gen(function*() {
+        const cache = new DjangoCache()
+        const before = yield* Django.getTitle(cache, 1)
+        yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql`update articles set title = 'Other' where id = 1`)
+        const lines = yield* infos(Django.invalidateWithLogging(cache, "articles:1:title"))
+        assert.include(lines.at(-1)!, "Cache invalidation successful")
+        assert.strictEqual(yield* Django.getTitle(cache, 1), before)
+      }))
+
+    it.effect("says so of a change that was never made", () =>
+      Effect.gen(function*() {
+        const cache = new DjangoCache()
+        const title = yield* Queries.title(2)
+        const lines = yield* infos(Effect.flatMap(SqlClient.SqlClient, (sql) =>
+          sql.withTransaction(Effect.gen(function*() {
+            yield* sql`update articles set title = 'Never' where id = 2`
+            yield* Django.invalidateWithLogging(cache, ["article:2:title"])
+            return yield* Effect.fail("rolled back")
+          }))))
+        assert.include(lines.at(-1)!, "Cache invalidation successful")
+        assert.strictEqual(yield* Queries.title(2), title)
+      }))
+  })
+
+  describe("the way here", () => {
+    it.effect("what, how many, by whom, in one line", () =>
+      Effect.gen(function*() {
+        yield* Cached.get(Site.articleCard, 3)
+        const lines = yield* infos(editTitle("Ada", 3, "Bridges"))
+        assert.lengthOf(lines, 1)
+        assert.match(lines[0]!, /^cache invalidated /)
+        const { editor, entries, invalidation } = JSON.parse(lines[0]!.slice(18, lines[0]!.indexOf("}") + 1)) as Record<
+          string,
+          unknown
+        >
+        assert.strictEqual(editor, "Ada")
+        assert.strictEqual(entries, 1)
+        assert.include(String(invalidation), "article:3#title")
+      }).pipe(Effect.provide(Layer.merge(TestCache.layer(), atInfo))))
+
+    it.effect("nothing is said of what was rolled back, or changed nothing", () =>
+      Effect.gen(function*() {
+        const { title } = yield* Queries.articleRow(4)
+        const rolledBack = Writes.transaction(Effect.andThen(editTitle("Ada", 4, "Never"), Effect.fail("rolled back")))
+        assert.deepStrictEqual(yield* infos(rolledBack), [])
+        assert.deepStrictEqual(yield* infos(editTitle("Ada", 4, title)), [])
+      }).pipe(Effect.provide(Layer.merge(TestCache.layer(), atInfo))))
+
+    it.effect("what is not acknowledged is a warning and a failure first, and a success when it is", () =>
+      Effect.gen(function*() {
+        const { layer, lines, warnings } = listening()
+        yield* Effect.gen(function*() {
+          const successes = () => lines.filter((line) => line.startsWith("Info cache invalidated"))
+          yield* Cached.get(Site.articleCard, 5)
+          yield* TestCache.fail("invalidate", 1)
+          const error = yield* Effect.flip(editTitle("Ada", 5, "Tides"))
+          assert.strictEqual(error._tag, "InvalidationError")
+          assert.deepStrictEqual(successes(), [])
+          assert.lengthOf(warnings(), 1)
+          assert.include(warnings()[0]!, "article:5#title")
+          yield* TestClock.adjust("1 second")
+          assert.lengthOf(successes(), 1)
+          const counts = yield* Effect.forEach([failed, acknowledged], Metric.value)
+          assert.deepStrictEqual(counts.map((state) => state.count), [1, 1])
+        }).pipe(
+          Effect.provide(
+            counting.pipe(Layer.provideMerge(TestCache.layer()), Layer.provideMerge(Layer.merge(layer, atInfo)))
+          )
+        )
+      }))
+
+    it.effect("metrics count invalidations and the entries that they dropped", () =>
+      Effect.gen(function*() {
+        const before = yield* Effect.forEach([acknowledged, dropped], Metric.value)
+        yield* Cached.get(Site.articleCard, 6)
+        yield* editTitle("Ada", 6, "Bees")
+        yield* TestClock.adjust(0)
+        const after = yield* Effect.forEach([acknowledged, dropped], Metric.value)
+        assert.deepStrictEqual(after.map((state, i) => state.count - before[i]!.count), [1, 1])
+      }).pipe(Effect.provide(Layer.provideMerge(counting, TestCache.layer()))))
+  })
+})
