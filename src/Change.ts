@@ -15,6 +15,7 @@
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as Dependency from "./Dependency.ts"
+import type * as Entity from "./Entity.ts"
 
 /**
  * A row as far as invalidation is concerned: its id, and its partitions.
@@ -246,6 +247,50 @@ export const dependencies = (self: Change): ReadonlyArray<Dependency.Dependency>
       ]
   }
 }
+
+const rowsOf = (self: Change): ReadonlyArray<{ readonly entity: string; readonly id: Dependency.Id }> => {
+  switch (self._tag) {
+    case "Created":
+    case "Deleted":
+      return [self.row]
+    case "Updated":
+      return [self.after]
+    case "Related":
+      return self.ends
+  }
+}
+
+/**
+ * The rows of an entity that something happened to, by their ids: what a search
+ * index has to read again.
+ *
+ * **Example** (Which films)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Change, Entity } from "effect-cache-algebra"
+ *
+ * const Row = Schema.Struct({ id: Schema.Int })
+ * const Films = Entity.make("film", { schema: Row, id: "id", relations: ["actors"] })
+ * const Actors = Entity.make("actor", { schema: Row, id: "id", relations: ["films"] })
+ *
+ * const changes = [
+ *   Films.created({ id: 7 }),
+ *   Change.related("added", Films.end(8, "actors"), Actors.end(1, "films"))
+ * ]
+ * const films = [...Change.idsOf(changes, Films)] // => [7, 8]
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const idsOf = <Id extends Dependency.Id>(
+  changes: ReadonlyArray<Change>,
+  entity: { readonly name: string; readonly [Entity.TypeId]: { readonly _Id: () => Id } }
+): ReadonlySet<Id> =>
+  new Set(
+    changes.flatMap(rowsOf).filter((row) => row.entity === entity.name).map(({ id }) => id as Id)
+  )
 
 /**
  * Prints a change: `film:7 updated (rating)`.

@@ -45,7 +45,7 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as CacheService from "./CacheService.ts"
-import type * as Change from "./Change.ts"
+import * as Change from "./Change.ts"
 import * as Bypass from "./internal/bypass.ts"
 import * as Invalidation from "./Invalidation.ts"
 
@@ -83,7 +83,7 @@ export const invalidationOf = ({ changes, invalidation }: Collected): Invalidati
  * publishing again is safe.
  *
  * Inside of `withTransaction` the changes are collected, and it gives
- * `undefined`.
+ * `undefined`. An update in which nothing differs is no news, and told to nobody.
  *
  * @category publishing
  * @since 0.1.0
@@ -93,8 +93,9 @@ export const publish = (
 ): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.flatMap(CacheService.CacheService, (service) => {
     const transaction = outerOf(service)
-    if (transaction === undefined) return deliver({ changes, invalidation: Invalidation.empty })
-    transaction.changes.push(...changes)
+    const told = changes.filter((change) => Change.dependencies(change).length > 0)
+    if (transaction === undefined) return deliver({ changes: told, invalidation: Invalidation.empty })
+    transaction.changes.push(...told)
     return Effect.undefined
   })
 

@@ -269,3 +269,14 @@ test("changes print what happened", () => {
     "article:42 removed tags tag:7"
   )
 })
+
+test("the rows of an entity that changes are about, each once", () => {
+  const changes = [
+    Articles.created(article),
+    Articles.updated(article, { ...article, title: "Off caching" }),
+    Articles.deleted({ ...article, id: 43 }),
+    Change.related("added", Articles.end(44, "tags"), Tags.end(7, "articles"))
+  ]
+  assert.deepStrictEqual([...Change.idsOf(changes, Articles)], [42, 43, 44])
+  assert.deepStrictEqual([...Change.idsOf(changes, Tags)], [7])
+})

@@ -491,6 +491,17 @@ describe("subscribers", () => {
     })
   )
 
+  onEach(
+    "are not told of an update in which nothing differs",
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const nothing = Changes.publish(Films.updated(alien, { ...alien }))
+      yield* Effect.provide(nothing, Changes.layer(recording("log", told)))
+      const [, { changes }] = yield* Changes.collect(nothing)
+      assert.deepStrictEqual([told, changes], [[], []])
+    })
+  )
+
   onText(
     "are told also if the store did not acknowledge",
     Effect.gen(function*() {

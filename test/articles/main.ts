@@ -56,17 +56,20 @@ const together = (seed: number) =>
       atOnce(processes, { seed, writes: Math.ceil(steps / 4), writers: 2, readers: 3, questions: 25 }))
   )
 
+/** What waits for itself would never end. */
+const inTime = Effect.timeout(`${30 + steps} seconds`)
+
 const failed = ({ wrong }: Report, { left, violations }: Outcome): boolean =>
   wrong.length + left.length + violations.length > 0
 
 const program = Effect.gen(function*() {
   for (let round = 0; round < rounds; round++) {
     const mine = seed + round
-    const report = yield* byTurns(mine, "what changed")
+    const report = yield* inTime(byTurns(mine, "what changed"))
     console.log(`seed ${mine}, by turns: ${printReport(report)}`)
-    const naive = yield* byTurns(mine, "everything")
+    const naive = yield* inTime(byTurns(mine, "everything"))
     console.log(`  the same, and everything is invalidated by each write: ${share(naive)}`)
-    const outcome = yield* together(mine)
+    const outcome = yield* inTime(together(mine))
     console.log(`  at once: ${printOutcome(outcome)}`)
     if (failed(report, outcome)) {
       process.exitCode = 1

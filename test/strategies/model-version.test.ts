@@ -1,6 +1,6 @@
 /** A version of each row: `docs/strategies/model-version.md`. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Article from "../../examples/articles/django/Article.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
@@ -8,7 +8,7 @@ import * as Django from "../../examples/articles/django/model-version.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Version from "../../examples/articles/strategies/model-version.ts"
 import type { Process } from "../support/redisCache.ts"
-import { midway, onBoth, queriesOf, site } from "./support.ts"
+import { afterQueries, onBoth, queriesOf, site } from "./support.ts"
 
 const versionOf = (id: number) => Effect.map(Queries.articleRow(id), ({ cacheVersion }) => cacheVersion)
 
@@ -62,10 +62,18 @@ layer(site, { timeout: "60 seconds" })("model version", (it) => {
       "what is loaded while the version is raised is served to nobody later",
       (one, other) =>
         Effect.gen(function*() {
-          // The version is known; the row has been read, and is not stored yet.
-          const held = yield* midway(one.run(Version.getCachedData(4)))
-          yield* Version.updateArticle(4, { title: `${(yield* data(4)).title}!` })
-          yield* held
+          // The first query is of the version, the second of the row. Nobody has heard of the row yet.
+          const [read, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          let queries = 0
+          const holdTheRow = Effect.suspend(() =>
+            ++queries === 2 ? Effect.andThen(Deferred.succeed(read, undefined), Deferred.await(go)) : Effect.void
+          )
+          const loading = yield* Effect.forkScoped(afterQueries(holdTheRow)(one.run(Version.getCachedData(4))))
+          yield* Deferred.await(read)
+          const before = yield* data(4)
+          yield* Version.updateArticle(4, { title: `${before.title}!` })
+          yield* Deferred.succeed(go, undefined)
+          assert.deepStrictEqual(yield* Fiber.join(loading), before)
           assert.deepStrictEqual(yield* other.run(Version.getCachedData(4)), yield* data(4))
         })
     )

@@ -1,6 +1,6 @@
 /** Who else wants to know that an article was written: told after the commit, or never. */
 import { Context, Effect, Layer } from "effect"
-import { type Change, Changes } from "../../../src/index.ts"
+import { Change, Changes } from "../../../src/index.ts"
 import { Articles } from "../Model.ts"
 import * as Queries from "../Queries.ts"
 import * as Writes from "../Writes.ts"
@@ -17,19 +17,11 @@ export class SearchIndex extends Context.Service<SearchIndex, Map<number, string
   static readonly layer = Layer.sync(SearchIndex, () => new Map())
 }
 
-/** The articles that changes are about. */
-const articlesIn = (changes: ReadonlyArray<Change.Change>): ReadonlySet<number> =>
-  new Set(
-    changes.flatMap((change) =>
-      change._tag === "Updated" ? [change.after] : change._tag === "Related" ? [] : [change.row]
-    ).filter(({ entity }) => entity === Articles.name).map(({ id }) => Number(id))
-  )
-
 /** Reads each article again, as it is by now. */
 const search = Changes.subscriber("search", (changes) =>
   Effect.gen(function*() {
     const index = yield* SearchIndex
-    const ids = [...articlesIn(changes)]
+    const ids = [...Change.idsOf(changes, Articles)]
     for (const [at, found] of (yield* Queries.articles(ids)).entries()) {
       if (found._tag === "Success" && found.success.published) index.set(ids[at]!, found.success.title)
       else index.delete(ids[at]!)
