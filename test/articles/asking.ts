@@ -27,6 +27,18 @@ export const reset = Effect.gen(function*() {
   yield* fill(size)
 })
 
+/** The tables whose rows have ids that are counted. */
+export const tables = ["articles", "authors", "categories", "products", "tags", "users"] as const
+
+export type Table = typeof tables[number]
+
+/** The next row of a table has the id that is asked of each although there is no such row. */
+export const nextIsAsked = (table: Table) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`select setval(pg_get_serial_sequence(${table}, 'id'), 1000000, false)`
+  )
+
 /** An answer as text: the same for equal values of equal classes, another for any difference. */
 export type Answer = string
 

@@ -2,10 +2,9 @@
  * Every write of the site with everything that it can change, one thing at a time, on the generated rows.
  */
 import { Effect, Schema } from "effect"
-import { SqlClient } from "effect/sql"
 import * as content from "../../examples/articles/content.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { size } from "./asking.ts"
+import { nextIsAsked, size, type Table } from "./asking.ts"
 
 /** What every write needs. */
 export type Services = Effect.Services<ReturnType<typeof Writes.placeOrder>>
@@ -81,16 +80,8 @@ const withNeither = first(
 // writes of several kinds
 // -----------------------------------------------------------------------------
 
-/** The next row of a table has the id that is asked although there is no such row. */
-const nextIsAsked = (table: "articles" | "authors" | "categories" | "products" | "tags" | "users") =>
-  Effect.flatMap(
-    SqlClient.SqlClient,
-    (sql) => sql`select setval(pg_get_serial_sequence(${table}, 'id'), 1000000, false)`
-  )
-
 /** Makes a row, where nothing was found before. */
-const making = <A, E, R>(table: Parameters<typeof nextIsAsked>[0], write: Effect.Effect<A, E, R>) =>
-  Effect.andThen(nextIsAsked(table), write)
+const making = <A, E, R>(table: Table, write: Effect.Effect<A, E, R>) => Effect.andThen(nextIsAsked(table), write)
 
 export class Refused extends Schema.TaggedError<Refused>()("Refused", {}) {}
 

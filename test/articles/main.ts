@@ -62,9 +62,12 @@ const inTime = Effect.timeout(`${30 + steps} seconds`)
 const failed = ({ wrong }: Report, { left, violations }: Outcome): boolean =>
   wrong.length + left.length + violations.length > 0
 
+let current = seed
+
 const program = Effect.gen(function*() {
   for (let round = 0; round < rounds; round++) {
     const mine = seed + round
+    current = mine
     const report = yield* inTime(byTurns(mine, "what changed"))
     console.log(`seed ${mine}, by turns: ${printReport(report)}`)
     const naive = yield* inTime(byTurns(mine, "everything"))
@@ -80,6 +83,9 @@ const program = Effect.gen(function*() {
 
 try {
   await Effect.runPromise(Effect.provide(program, withOutbox(database).pipe(Layer.orDie)))
+} catch (error) {
+  console.error(`seed ${current} failed:`, error)
+  process.exitCode = 1
 } finally {
   await redis?.stop()
 }

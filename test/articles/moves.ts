@@ -7,7 +7,7 @@ import type { SqlClient, SqlError } from "effect/sql"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
 import type { Dice } from "../histories/workload.ts"
-import { answerOf, type Asked } from "./asking.ts"
+import { answerOf, type Asked, type Table } from "./asking.ts"
 import type { Services } from "./cases.ts"
 
 /** A write with its name, so that a run can be read. */
@@ -22,8 +22,6 @@ export type Refusal = Refused | Effect.Error<ReturnType<typeof Writes.placeOrder
 export class Refused extends Schema.TaggedError<Refused>()("Refused", {}) {}
 
 type Drawn<A> = Effect.Effect<A, SqlError.SqlError, SqlClient.SqlClient>
-
-type Table = Parameters<typeof Queries.ids>[0]
 
 const one = (at: Dice, table: Table): Drawn<number> => Effect.map(Queries.ids(table), (ids) => at.pick(ids))
 

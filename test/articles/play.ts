@@ -13,9 +13,11 @@ import {
   askCache,
   askDatabase,
   type Asked,
+  nextIsAsked,
   questions,
   type Reply,
-  reset
+  reset,
+  tables
 } from "./asking.ts"
 import { Ledger, type State, type Violation } from "./ledger.ts"
 import { draw, expected, type Move } from "./moves.ts"
@@ -109,6 +111,9 @@ const dying = <A, E, R>(write: Effect.Effect<A, E, R>): Effect.Effect<boolean, E
 
 const relay = Effect.orDie(Effect.repeat(Outbox.relay({ grace: 0 }), { until: (delivered) => delivered === 0 }))
 
+/** What is made first in a table has been asked for before. */
+const begin = Effect.andThen(reset, Effect.forEach(tables, nextIsAsked, { discard: true }))
+
 // -----------------------------------------------------------------------------
 // one after the other
 // -----------------------------------------------------------------------------
@@ -160,7 +165,7 @@ const drawQuestion = (at: Dice, all: ReadonlyMap<string, Asked>): Asked => {
  */
 export const inTurn = (processes: Processes, { invalidates, seed, steps }: InTurn) =>
   Effect.gen(function*() {
-    yield* reset
+    yield* begin
     const at = dice(seed)
     const last = new Map<string, Answer>()
     const log: Array<string> = []
@@ -253,7 +258,7 @@ export interface Outcome {
 /** Writers, readers and a relay at once. */
 export const atOnce = (processes: Processes, options: AtOnce) =>
   Effect.gen(function*() {
-    yield* reset
+    yield* begin
     const { seed } = options
     const every = yield* questions()
     const choose = dice(seed)

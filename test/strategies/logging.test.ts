@@ -4,6 +4,7 @@ import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Django from "../../examples/articles/django/logging.ts"
+import { Articles } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import {
@@ -15,9 +16,9 @@ import {
   failed
 } from "../../examples/articles/strategies/logging.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached, Invalidation, TestCache } from "../../src/index.ts"
 import { listening } from "../support/redisCache.ts"
-import { site } from "./support.ts"
+import { onRedis, site } from "./support.ts"
 
 /** What an effect logs at `Info`. */
 const infos = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -69,6 +70,17 @@ layer(site, { timeout: "60 seconds" })("logging", (it) => {
         assert.strictEqual(entries, 1)
         assert.include(String(invalidation), "article:3#title")
       }).pipe(Effect.provide(Layer.merge(TestCache.layer(), atInfo))))
+
+    it.effect("how many: Redis can tell of keys, and not of what else is ended", () =>
+      Effect.gen(function*() {
+        const [{ run }] = yield* onRedis
+        yield* run(Cached.get(Site.articleCard, 7))
+        const byKey = Cached.apply(Cached.keys(Site.articleCard, 7))
+        assert.strictEqual(yield* run(byKey), 1)
+        yield* run(Cached.get(Site.articleCard, 7))
+        const gone = Invalidation.changes(Articles.deleted(yield* Queries.articleRow(7)))
+        assert.isUndefined(yield* run(Cached.apply(gone)))
+      }))
 
     it.effect("nothing is said of what was rolled back, or changed nothing", () =>
       Effect.gen(function*() {

@@ -1,6 +1,6 @@
 /** A version of each row: `docs/strategies/model-version.md`. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Article from "../../examples/articles/django/Article.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
@@ -8,7 +8,7 @@ import * as Django from "../../examples/articles/django/model-version.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Version from "../../examples/articles/strategies/model-version.ts"
 import type { Process } from "../support/redisCache.ts"
-import { afterQueries, onBoth, queriesOf, site } from "./support.ts"
+import { midwayAt, onBoth, queriesOf, site } from "./support.ts"
 
 const versionOf = (id: number) => Effect.map(Queries.articleRow(id), ({ cacheVersion }) => cacheVersion)
 
@@ -63,17 +63,10 @@ layer(site, { timeout: "60 seconds" })("model version", (it) => {
       (one, other) =>
         Effect.gen(function*() {
           // The first query is of the version, the second of the row. Nobody has heard of the row yet.
-          const [read, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-          let queries = 0
-          const holdTheRow = Effect.suspend(() =>
-            ++queries === 2 ? Effect.andThen(Deferred.succeed(read, undefined), Deferred.await(go)) : Effect.void
-          )
-          const loading = yield* Effect.forkScoped(afterQueries(holdTheRow)(one.run(Version.getCachedData(4))))
-          yield* Deferred.await(read)
+          const finish = yield* midwayAt(2, one.run(Version.getCachedData(4)))
           const before = yield* data(4)
           yield* Version.updateArticle(4, { title: `${before.title}!` })
-          yield* Deferred.succeed(go, undefined)
-          assert.deepStrictEqual(yield* Fiber.join(loading), before)
+          assert.deepStrictEqual(yield* finish, before)
           assert.deepStrictEqual(yield* other.run(Version.getCachedData(4)), yield* data(4))
         })
     )

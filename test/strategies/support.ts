@@ -156,3 +156,15 @@ export const onWatchedRedis = Effect.gen(function*() {
     })
   return { ...process, url: nodeUrl(), prefix, proxy, commands }
 })
+
+/** Starts a reader, and waits until the database has answered its query of that number. Otherwise as `midway`. */
+export const midwayAt = Effect.fnUntraced(function*<A, E, R>(query: number, read: Effect.Effect<A, E, R>) {
+  const [answered, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+  let queries = 0
+  const hold = Effect.suspend(() =>
+    ++queries === query ? Effect.andThen(Deferred.succeed(answered, undefined), Deferred.await(go)) : Effect.void
+  )
+  const fiber = yield* Effect.forkScoped(afterQueries(hold)(read))
+  yield* Effect.raceFirst(Deferred.await(answered), Fiber.join(fiber))
+  return Effect.andThen(Deferred.succeed(go, undefined), Fiber.join(fiber))
+})

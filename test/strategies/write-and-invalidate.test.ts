@@ -8,7 +8,7 @@ import * as Site from "../../examples/articles/Site.ts"
 import { updateAndTell, updateProduct } from "../../examples/articles/strategies/write-and-invalidate.ts"
 import { Cached, type CacheService } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
-import { counted, fresh, type Given, midway, onBoth, site } from "./support.ts"
+import { counted, fresh, type Given, midway, onBoth, onWatchedRedis, site } from "./support.ts"
 
 type Write = Effect.Effect<unknown, unknown, Given | CacheService.CacheService>
 
@@ -61,6 +61,18 @@ layer(site, { timeout: "60 seconds" })("write and invalidate", (it) => {
           })
       )
     }
+
+    it.effect("is two scripts and a notice on Redis behind a fence, and one script when it is told", () =>
+      Effect.gen(function*() {
+        const { commands } = yield* onWatchedRedis
+        const { price } = yield* Queries.product(5)
+        assert.deepStrictEqual(yield* commands(updateProduct(5, { price: price + 50 })), [
+          "EVALSHA",
+          "PUBLISH",
+          "EVALSHA"
+        ])
+        assert.deepStrictEqual(yield* commands(updateAndTell(5, { price: price + 100 })), ["EVALSHA"])
+      }))
 
     it.effect("leaves what another has written to another column", () =>
       Effect.gen(function*() {

@@ -8,7 +8,7 @@ import { offer, updateProduct } from "../../examples/articles/strategies/write-t
 import * as Writes from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
-import { beforeStoring, counted, fresh, onBoth, site } from "./support.ts"
+import { beforeStoring, counted, fresh, onBoth, onWatchedRedis, site } from "./support.ts"
 
 /** A process whose way to the cache is slow: its `set` waits. */
 class Slow extends DjangoCache {
@@ -65,6 +65,14 @@ layer(site, { timeout: "60 seconds" })("write-through", (it) => {
           assert.deepStrictEqual([price, result.price, statements], [1_350, 1_350, 0])
         })
     )
+
+    it.effect("is two scripts on Redis, around the one that tells the others", () =>
+      Effect.gen(function*() {
+        const { commands } = yield* onWatchedRedis
+        const { price } = yield* Queries.product(7)
+        const asked = yield* commands(updateProduct(7, { price: price + 50 }))
+        assert.deepStrictEqual(asked, ["EVALSHA", "EVALSHA", "EVALSHA"])
+      }))
 
     it.effect("tells the other caches that show the product", () =>
       Effect.gen(function*() {
