@@ -42,7 +42,9 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -662,13 +664,41 @@ const applyTo = Effect.fnUntraced(function*(
   return sum(counts)
 })
 
-/** Tells of an invalidation that was acknowledged: an event, and a line in the log. */
+/**
+ * How many invalidations were acknowledged: `effect_cache_invalidations`.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const invalidations = Metric.counter("effect_cache_invalidations", { incremental: true })
+
+/**
+ * How many entries were removed or softened at once, where the store can tell:
+ * `effect_cache_invalidated_entries`.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const invalidatedEntries = Metric.counter("effect_cache_invalidated_entries", { incremental: true })
+
+/**
+ * How often an invalidation was not acknowledged, each time that it was tried:
+ * `effect_cache_invalidations_failed`.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const failedInvalidations = Metric.counter("effect_cache_invalidations_failed", { incremental: true })
+
+/** Tells of an invalidation that was acknowledged: an event, a count, and a line in the log. */
 const report = Effect.fnUntraced(function*(
   publish: CacheService["publish"],
   batch: Invalidation.Invalidation,
   entries: number | undefined
 ): Effect.fn.Return<void> {
   publish({ _tag: "Invalidated", invalidation: batch, entries })
+  yield* Metric.update(invalidations, 1)
+  if (entries !== undefined) yield* Metric.update(invalidatedEntries, entries)
   const level = yield* InvalidationLogLevel
   if (level === undefined) return
   yield* Effect.logWithLevel(level)("cache invalidated").pipe(
@@ -917,9 +947,12 @@ const makeCourier = Effect.fnUntraced(function*(
       )
     })
 
-  const tell = ({ attempts, invalidation }: Undelivered, error: StoreError): Effect.Effect<void> => {
+  const tell = ({ attempts, invalidation, who }: Kept.Kept, error: StoreError): Effect.Effect<void> => {
     publish({ _tag: "Undelivered", invalidation, attempts, error })
-    return warn(invalidation, error.reason)
+    return Effect.andThen(
+      Metric.update(failedInvalidations, 1),
+      Effect.annotateLogs(warn(invalidation, error.reason), who)
+    )
   }
 
   const tryAgain = Effect.fnUntraced(function*(one: Kept.Kept): Effect.fn.Return<boolean> {
@@ -928,7 +961,7 @@ const makeCourier = Effect.fnUntraced(function*(
     if (Exit.isSuccess(exit)) {
       if (kept.has(one)) {
         kept.remove(one)
-        yield* report(publish, one.invalidation, exit.value)
+        yield* Effect.annotateLogs(report(publish, one.invalidation, exit.value), one.who)
       }
       return true
     }
@@ -964,8 +997,10 @@ const makeCourier = Effect.fnUntraced(function*(
   })
 
   const keep = (batch: Invalidation.Invalidation, error: StoreError): Effect.Effect<void> =>
-    Effect.clockWith((clock) => {
-      const one = kept.keep(batch, store.now?.(clock) ?? clock.currentTimeMillisUnsafe())
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const who = fiber.getRef(References.CurrentLogAnnotations)
+      const one = kept.keep(batch, store.now?.(clock) ?? clock.currentTimeMillisUnsafe(), who)
       return Effect.andThen(start, tell(one, error))
     })
 

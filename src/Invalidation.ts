@@ -81,6 +81,10 @@ const sameEntries = <V>(a: ReadonlyMap<unknown, V>, b: ReadonlyMap<unknown, V>, 
 
 const softly = (text: string, mode: Verdict.Mode): string => mode === "soft" ? `${text} (soft)` : text
 
+// A star that stands in a key stays escaped: the others stand for anything.
+const showPattern = (text: string): string =>
+  text.split(":").map((part) => part === "*" ? part : Key.format(part).replaceAll("*", "%2A")).join(":")
+
 const Proto = {
   ...Pipeable.Prototype,
   [TypeId]: TypeId,
@@ -97,7 +101,7 @@ const Proto = {
     const all = [
       ...[...this.keys].map(([key, mode]) => softly(`key ${Key.format(key)}`, mode)),
       ...[...this.dependencies].map(([dependency, mode]) => softly(Dependency.format(dependency), mode)),
-      ...[...this.patterns].map(([text, { mode }]) => softly(`keys ${Key.format(text)}`, mode)),
+      ...[...this.patterns].map(([text, { mode }]) => softly(`keys ${showPattern(text)}`, mode)),
       ...(this.everything === undefined ? [] : [softly("everything", this.everything)])
     ]
     return all.length === 0 ? "nothing" : all.sort().join(", ")

@@ -62,7 +62,7 @@ const check = ({ idle, needless = [], write }: Case) =>
 
 const name = "after one write everything is right, and only that is loaded which changed"
 
-layer(withOutbox(Database.embedded))(name, (it) => {
+layer(withOutbox(Database.embedded), { excludeTestServices: true })(name, (it) => {
   for (const one of all) it.effect(one.name, () => check(one))
 })
 

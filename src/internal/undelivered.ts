@@ -14,6 +14,8 @@ export interface Kept {
   readonly invalidation: Invalidation
   /** Milliseconds of the store's clock, when it failed first. */
   readonly since: number
+  /** The log annotations of who called for it first. */
+  readonly who: Readonly<Record<string, unknown>>
   /** Greater than that of all that were kept before it. */
   readonly position: number
   attempts: number
@@ -99,13 +101,13 @@ export class Undelivered {
     return this.made
   }
 
-  keep(invalidation: Invalidation, now: number): Kept {
+  keep(invalidation: Invalidation, now: number, who: Kept["who"] = {}): Kept {
     const id = idOf(invalidation)
     const old = this.kept.get(id)
     if (old !== undefined) this.remove(old)
-    const { attempts, since } = old ?? { attempts: 0, since: now }
+    const { attempts, since, who: first } = old ?? { attempts: 0, since: now, who }
     if (this.size > 0 && this.targets + targetsOf(invalidation) > this.most) return this.keepEverything()
-    return this.add({ id, invalidation, since, position: ++this.position, attempts: attempts + 1 })
+    return this.add({ id, invalidation, since, who: first, position: ++this.position, attempts: attempts + 1 })
   }
 
   // What is given up is the names, not the promise.
@@ -118,6 +120,7 @@ export class Undelivered {
       id: idOf(everything),
       invalidation: everything,
       since,
+      who: {},
       position: ++this.position,
       attempts: attempts + 1
     })

@@ -66,8 +66,7 @@ layer(site, { timeout: "60 seconds" })("unit tests", (it) => {
           [Tests.articleSaveInvalidatesCache, Tests.articleDeleteInvalidatesList],
           (one) => Effect.exit(one.pipe(Changes.disconnected("cache"), test))
         )
-        assert.match(String(outcomes[0]), /'Test' !== 'Updated'|AssertionError/)
-        assert.match(String(outcomes[1]), /AssertionError/)
+        for (const outcome of outcomes) assert.match(String(outcome), /AssertionError/)
       }))
   })
 })

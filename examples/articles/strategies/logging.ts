@@ -1,5 +1,5 @@
 /** What was invalidated, how much that was, by whom: as lines of a log, as a stream, and as numbers. */
-import { Effect, Layer, Metric, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import { CacheService } from "../../../src/index.ts"
 import * as Writes from "../Writes.ts"
 
@@ -13,23 +13,13 @@ export const editTitle = (editor: string, id: number, title: string) =>
 // #endregion
 
 // #region metric
-export const acknowledged = Metric.counter("site_cache_invalidations", { incremental: true })
-export const failed = Metric.counter("site_cache_invalidations_failed", { incremental: true })
-export const dropped = Metric.counter("site_cache_entries_dropped", { incremental: true })
-
-const count = (event: CacheService.CacheEvent): Effect.Effect<void> => {
-  switch (event._tag) {
-    case "Invalidated":
-      return Effect.andThen(Metric.update(acknowledged, 1), Metric.update(dropped, event.entries ?? 0))
-    case "Undelivered":
-      return Metric.update(failed, 1)
-    default:
-      return Effect.void
-  }
+/** What an exporter finds, beside the hits and misses of each read. */
+export const metrics = {
+  /** `effect_cache_invalidations` */
+  acknowledged: CacheService.invalidations,
+  /** `effect_cache_invalidations_failed`: each time that one was tried in vain */
+  failed: CacheService.failedInvalidations,
+  /** `effect_cache_invalidated_entries`: where the store can tell */
+  entries: CacheService.invalidatedEntries
 }
-
-/** Counts as long as the program runs. */
-export const counting = Layer.effectDiscard(
-  CacheService.events.pipe(Stream.runForEach(count), Effect.forkScoped({ startImmediately: true }))
-)
 // #endregion
