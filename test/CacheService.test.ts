@@ -1183,7 +1183,7 @@ describe("an undelivered invalidation", () => {
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual(log.lines.length, 2)
         // It is about one of the two, and says whose that was.
-        const { invalidation, request } = log.lines[1]!.annotations
+        const { invalidation, request } = log.lines[1]!.annotations as Record<string, unknown>
         assert.strictEqual(request, invalidation === "tag x" ? 1 : undefined)
         down.down = false
         yield* TestClock.adjust("5 seconds")

@@ -1,11 +1,9 @@
 /** One Postgres for the whole run, if a file of the run asks for it: `test/support/sharedPostgres.ts` is how tests get at it. */
-import * as fs from "node:fs"
 import type { TestProject } from "vitest/node"
 import { startPostgres } from "../support/postgres.ts"
 import { binaries } from "../support/postgresBinary.ts"
 import { NoServer } from "../support/redisBinary.ts"
-
-const importsPostgres = (file: string): boolean => /(?:from|import) ".*postgres.*"/i.test(fs.readFileSync(file, "utf8"))
+import { reaches } from "./imports.ts"
 
 /** A machine without a server ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
 const requireServer = (): void => {
@@ -19,7 +17,7 @@ const requireServer = (): void => {
 }
 
 export default async ({ config, provide, vitest }: TestProject): Promise<() => Promise<void>> => {
-  if (!config.watch && !vitest.state.getPaths().some(importsPostgres)) {
+  if (!config.watch && !vitest.state.getPaths().some((file) => reaches(file, "support/sharedPostgres"))) {
     provide("postgres", undefined)
     return async () => undefined
   }

@@ -2,15 +2,11 @@
  * One node and one cluster for the whole run, if a file of the run asks for
  * them: `test/support/sharedRedis.ts` is how tests get at them.
  */
-import * as fs from "node:fs"
 import type { TestProject } from "vitest/node"
 import { startCluster, startServer } from "../support/redis.ts"
 import { NoServer, serverBinary } from "../support/redisBinary.ts"
 import type { SharedRedis } from "../support/sharedRedis.ts"
-
-/** What the tests of this run import says whether they need a server; a run without Redis waits for none. */
-const importsRedis = (file: string): boolean =>
-  /(?:from|import) ".*(?:redis|strategies\/support|\.\/support\.ts).*"/i.test(fs.readFileSync(file, "utf8"))
+import { reaches } from "./imports.ts"
 
 /** A machine without a server ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
 const requireServer = (): void => {
@@ -24,7 +20,7 @@ const requireServer = (): void => {
 }
 
 export default async ({ config, provide, vitest }: TestProject): Promise<() => Promise<void>> => {
-  if (!config.watch && !vitest.state.getPaths().some(importsRedis)) {
+  if (!config.watch && !vitest.state.getPaths().some((file) => reaches(file, "support/sharedRedis"))) {
     provide("redis", undefined)
     return async () => undefined
   }

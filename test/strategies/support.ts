@@ -1,7 +1,6 @@
 /**
  * What the tests of the strategies share: the site on a real database, readers that are held up in the middle, and the
- * caches that a scenario is tried on. A file that uses `onBoth` imports something with "redis" in its path, so that there
- * is a server.
+ * caches that a scenario is tried on.
  */
 import type { Vitest } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, type Scope } from "effect"
@@ -14,15 +13,18 @@ import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"
 import { startProxy } from "../support/redisProxy.ts"
+import { freshDatabase } from "../support/sharedPostgres.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 
 /** A database with a little content, and its outbox. */
 export const filled = <A, E>(database: Layer.Layer<A | SqlClient.SqlClient, E>) =>
   Layer.mergeAll(Layer.effectDiscard(fill(small)), SqlOutbox.layer()).pipe(Layer.provideMerge(database))
 
-/** The site's database, in this process. One for all tests of a file: each changes rows of its own. */
+/** The site's database, on a server. One for all tests of a file: each changes rows of its own. */
 // Its connections live by the real clock: a test may set its own as it likes.
-export const site = filled(Layer.effectContext(TestClock.withLive(Layer.build(Database.embedded))))
+export const site = filled(
+  Layer.effectContext(TestClock.withLive(Layer.build(Layer.unwrap(Effect.map(freshDatabase, Database.server)))))
+)
 
 /** What a test may ask for beside its cache. */
 export type Given = SqlClient.SqlClient | Outbox.Outbox | Scope.Scope

@@ -2,7 +2,7 @@
  * The Postgres that all test files share, each with a database of its own. It is not to be stopped: a test that wants to do
  * so starts its own, with `postgres.ts`.
  *
- * It is started for a run in which a test file imports a module with "postgres" in its path.
+ * It is started for a run in which a test file imports this, itself or through others.
  */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
@@ -19,7 +19,7 @@ declare module "vitest" {
 
 const administrator = (): Redacted.Redacted => {
   const url = inject("postgres")
-  if (url === undefined) throw new Error("no test file of this run imports a module with \"postgres\" in its path")
+  if (url === undefined) throw new Error("no test file of this run imports test/support/sharedPostgres.ts")
   return Redacted.make(url)
 }
 

@@ -3,8 +3,8 @@
  * its own. They are not to be stopped, frozen, configured or flushed: a test
  * that wants to do so starts its own, with `redis.ts`.
  *
- * They are started for a run in which a test file imports a module with "redis"
- * in its path.
+ * They are started for a run in which a test file imports this, itself or through
+ * others.
  */
 import { randomUUID } from "node:crypto"
 import { inject } from "vitest"
@@ -24,7 +24,7 @@ declare module "vitest" {
 
 const shared = (): SharedRedis => {
   const redis = inject("redis")
-  if (redis === undefined) throw new Error("no test file of this run imports a module with \"redis\" in its path")
+  if (redis === undefined) throw new Error("no test file of this run imports test/support/sharedRedis.ts")
   return redis
 }
 
