@@ -21,6 +21,7 @@ import * as MemoryCache from "../src/MemoryCache.ts"
 import * as Outbox from "../src/Outbox.ts"
 import * as Policy from "../src/Policy.ts"
 import * as SqlOutbox from "../src/SqlOutbox.ts"
+import { dyingAfterCommit } from "./support/outbox.ts"
 import { freshDatabase } from "./support/sharedPostgres.ts"
 
 const Counts = Entity.make("count", { schema: Schema.Struct({ id: Schema.Int, n: Schema.Int }), id: "id" })
@@ -52,22 +53,6 @@ const waiting = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ readonly n: number }>`select count(*)::int as n from cache_outbox`
 ).pipe(Effect.map(([row]) => row!.n))
-
-/** Writers that stop for ever between their commit and the telling; the client is not theirs to keep. */
-const thenDying = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const committed = yield* Deferred.make<void>()
-    const stopping = <A, E, R>(inside: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.uninterruptible(
-        Effect.orDie(sql.withTransaction(Effect.exit(inside))).pipe(
-          Effect.andThen(Deferred.succeed(committed, undefined)),
-          Effect.andThen(Effect.never)
-        )
-      )
-    yield* Effect.forkDetach(Outbox.withTransaction(stopping)(effect))
-    yield* Deferred.await(committed)
-  })
 
 const reset = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -107,7 +92,7 @@ layer(server)("an outbox on a server", (it) => {
           )
       ))
       yield* Deferred.await(appended)
-      yield* thenDying(increment(2))
+      yield* dyingAfterCommit(increment(2))
       assert.strictEqual(yield* relay, 1)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(slow)
@@ -126,7 +111,8 @@ layer(server)("an outbox on a server", (it) => {
       const writer = (id: number) =>
         Effect.forEach(
           Array.from({ length: 12 }, (_, i) => i),
-          (i) => i % 3 === 0 ? thenDying(increment(id)) : Effect.asVoid(SqlOutbox.withTransaction(increment(id))),
+          (i) =>
+            i % 3 === 0 ? dyingAfterCommit(increment(id)) : Effect.asVoid(SqlOutbox.withTransaction(increment(id))),
           { discard: true }
         )
       const relay = () => Layer.fresh(Outbox.layerRelay({ ...now, interval: "5 millis", batch: 3 }))

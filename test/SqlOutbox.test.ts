@@ -2,7 +2,6 @@
  * The outbox on a real Postgres: what is committed and what must be told of it are one.
  */
 import { assert, describe, layer } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -24,6 +23,7 @@ import * as Policy from "../src/Policy.ts"
 import * as SqlOutbox from "../src/SqlOutbox.ts"
 import * as TestCache from "../src/TestCache.ts"
 import { errorOf } from "./support/cached.ts"
+import { dyingAfterCommit } from "./support/outbox.ts"
 
 const Notes = Entity.make("note", { schema: Schema.Struct({ id: Schema.Int, text: Schema.String }), id: "id" })
 
@@ -60,22 +60,6 @@ const waiting = Effect.flatMap(
 ).pipe(Effect.map((rows) => rows.map(({ message }) => Outbox.decode(message))))
 
 const now = { grace: 0 }
-
-/** A process that stops for ever between its commit and the telling. */
-const dyingAfterCommit = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const committed = yield* Deferred.make<void>()
-    const stopping = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.uninterruptible(
-        Effect.orDie(sql.withTransaction(Effect.exit(effect))).pipe(
-          Effect.andThen(Deferred.succeed(committed, undefined)),
-          Effect.andThen(Effect.never)
-        )
-      )
-    yield* Effect.forkDetach(Outbox.withTransaction(stopping)(effect))
-    yield* Deferred.await(committed)
-  })
 
 const reset = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient

@@ -11,7 +11,7 @@ import * as net from "node:net"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import { binaries } from "./postgresBinary.ts"
-import { eventually } from "./redis.ts"
+import { eventually, isFree } from "./redis.ts"
 import { makeFolder, notePid } from "./redisFolder.ts"
 
 const host = "127.0.0.1"
@@ -44,18 +44,6 @@ const owner = (): Owner => {
   const user = ["postgres", "nobody"].map((name) => users.find(([first]) => first === name)).find((row) => row)
   if (user === undefined) throw new Error("Postgres does not run as root, and there is no user `postgres` or `nobody`")
   return { uid: Number(user[2]), gid: Number(user[3]) }
-}
-
-const isFree = async (port: number): Promise<boolean> => {
-  const server = net.createServer().listen({ host, port, exclusive: true })
-  try {
-    await once(server, "listening")
-    server.close()
-    await once(server, "close")
-    return true
-  } catch {
-    return false
-  }
 }
 
 // Below the ports that systems give to outgoing connections, and above those of the other servers of the tests.

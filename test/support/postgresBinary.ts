@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { look, NoServer } from "./redisBinary.ts"
+import { commands, look, NoServer } from "./redisBinary.ts"
 
 /** The oldest that is promised to work. */
 export const oldest = 13
@@ -53,30 +53,6 @@ export const findInstalled = (env: NodeJS.ProcessEnv = process.env): string | un
 
 const packages = { "apt-get": "postgresql", dnf: "postgresql-server", apk: "postgresql", brew: "postgresql@17" }
 
-/** What is run to install one; nobody wants a service that listens on 5432 for the sake of tests. */
-const commandsOf = (manager: keyof typeof packages, systemd: boolean): ReadonlyArray<ReadonlyArray<string>> => {
-  const name = packages[manager]
-  switch (manager) {
-    case "apt-get": {
-      const wait = ["-o", "DPkg::Lock::Timeout=120"]
-      return [
-        ["apt-get", "-qq", ...wait, "update"],
-        [
-          ...["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", ...wait],
-          ...["--no-install-recommends", "install", name]
-        ],
-        ...(systemd ? [["systemctl", "disable", "--now", name]] : [])
-      ]
-    }
-    case "dnf":
-      return [["dnf", "-q", "-y", "install", name]]
-    case "apk":
-      return [["apk", "add", "-q", "--no-cache", name]]
-    case "brew":
-      return [["brew", "install", "-q", name]]
-  }
-}
-
 const remedy = "install PostgreSQL, or say in POSTGRES_BIN in which folder `postgres` and `initdb` are"
 
 /** Finds a Postgres, installs one if need be and if that is permitted, or throws `NoServer`. */
@@ -91,7 +67,7 @@ export const findOrInstall = (
   const manager = managers.find((name) => name === "brew" ? !root : root || sudo)
   if (manager === undefined || env.POSTGRES_BIN) throw new NoServer(`${needed}: ${remedy}`)
   const prefix = root || manager === "brew" ? [] : ["sudo", "-n"]
-  for (const command of commandsOf(manager, systemd)) {
+  for (const command of commands(manager, packages[manager], { systemd })) {
     const [program, ...args] = [...prefix, ...command] as [string, ...Array<string>]
     say(`No PostgreSQL is here. Installing it: ${[program, ...args].join(" ")}`)
     const { error, status, stderr, stdout } = spawnSync(program, args, { encoding: "utf8", env })

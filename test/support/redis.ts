@@ -100,7 +100,8 @@ const busOffset = 10_000
 /** Ports of servers that this process has, running or not. */
 const taken = new Set<number>()
 
-const isFree = async (port: number): Promise<boolean> => {
+/** Whether nobody listens on a port. */
+export const isFree = async (port: number): Promise<boolean> => {
   const server = net.createServer().listen({ host, port, exclusive: true })
   try {
     await once(server, "listening")

@@ -52,11 +52,11 @@ const isNewEnough = ({ version = "0" }: Binary): boolean => {
 const needed = `Redis ${oldest} or later, or Valkey, is needed`
 const remedy = "install redis-server or valkey-server, or say in REDIS_SERVER where it is"
 
-/** What is run for a package; nobody wants a service that listens on 6379 for the sake of tests. */
-const commands = (
+/** What is run for a package; nobody wants a service that listens for the sake of tests. */
+export const commands = (
   manager: typeof managers[number],
   name: string,
-  { systemd }: Machine
+  { systemd }: Pick<Machine, "systemd">
 ): ReadonlyArray<Command> => {
   switch (manager) {
     case "apt-get": {

@@ -1,13 +1,9 @@
-/** "Write-Behind (Write-Back) Strategy", which is neither: `update_product`, and the read that goes with it. */
+/** "Write-Behind (Write-Back) Strategy", which is neither: `update_product`. It is read as in `write-through.ts`. */
 import { Effect } from "effect"
 import { Product } from "../Model.ts"
 import * as Queries from "../Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 import { save } from "./write-through.ts"
-
-/** Reads as Django programs do. */
-export const getProduct = (cache: DjangoCache, productId: number) =>
-  cache.getOrSet(`product:${productId}`, Queries.product(productId), 3600)
 
 // #region update
 export const updateProduct = (cache: DjangoCache, productId: number, kwargs: Partial<Product>) =>
