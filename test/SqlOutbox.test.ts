@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import * as fs from "node:fs"
 import * as Database from "../examples/articles/Database.ts"
 import * as Cached from "../src/Cached.ts"
 import * as CacheService from "../src/CacheService.ts"
@@ -238,6 +239,19 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       const error = yield* errorOf(SqlOutbox.withTransaction(edit(1, "uno")))
       assert(error._tag === "OutboxError")
       assert.strictEqual(error.operation, "append")
+    })))
+
+  it.effect("has the table that the page on transactions shows", () =>
+    test(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const page = fs.readFileSync(new URL("../docs/transactions.md", import.meta.url), "utf8")
+      const [, statement] = /```sql\n([^`]*)```/.exec(page)!
+      yield* sql.unsafe(statement!.replace("cache_outbox", "shown"))
+      const columns = (name: string) =>
+        sql`
+          select column_name, data_type, is_nullable, column_default, is_identity, identity_generation
+          from information_schema.columns where table_name = ${name} order by column_name`
+      assert.deepStrictEqual(yield* columns("shown"), yield* columns("outbox"))
     })))
 
   it.effect("is looked after by a relay that lives as long as its layer", () =>
