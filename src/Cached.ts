@@ -1399,6 +1399,12 @@ export const refresh: {
  * then tells of the write: false when the store failed before it, and nothing is
  * written; true when the write is done and the key may hold what was before.
  *
+ * **Gotchas**
+ *
+ * - A write that also publishes something that the value depends on (as those of
+ *   a `Repository` do) has invalidated its own value: the key is empty after it,
+ *   and the next read loads. Where writers publish, `set` is of no use.
+ *
  * @category writing
  * @since 0.1.0
  */

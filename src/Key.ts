@@ -273,6 +273,20 @@ export const date = (name: string): Key<Date | DateTime.DateTime> =>
 export type Unit = Calendar.Unit
 
 /**
+ * A key of buckets of time.
+ *
+ * - `bounds`: when the bucket of an instant began, and when it ends, which is not
+ *   of it any more. A lookup is given the instant that was asked for, and must not
+ *   use more of it than its bucket.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Bucket extends Key<Date | DateTime.DateTime> {
+  readonly bounds: (instant: Date | DateTime.DateTime) => { readonly from: Date; readonly to: Date }
+}
+
+/**
  * A key of the hour, day, week ... in which an instant lies: all instants of one
  * are one key, written as the instant at which it began.
  *
@@ -299,6 +313,10 @@ export type Unit = Calendar.Unit
  * const now = DateTime.makeUnsafe("2024-06-01T22:34:56Z") // in a program: yield* DateTime.now
  * Key.format(Key.encode(hour, now)) // => "2024-06-01T22:00:00.000Z"
  * Key.format(Key.encode(day, now)) // => "2024-06-01T22:00:00.000Z"
+ *
+ * // For the lookup: the day as the database is asked for it.
+ * const { from, to } = day.bounds(now)
+ * const hours = (to.getTime() - from.getTime()) / 3_600_000 // => 24
  * ```
  *
  * @category constructors
@@ -307,7 +325,7 @@ export type Unit = Calendar.Unit
 export const bucket = (
   name: string,
   options: { readonly every: Unit; readonly timeZone?: string }
-): Key<Date | DateTime.DateTime> => {
+): Bucket => {
   const { every } = options
   if (!Calendar.units.includes(every)) {
     throw InvalidInput.make(
@@ -317,10 +335,13 @@ export const bucket = (
     )
   }
   const zone = Calendar.timeZone("Key.bucket", "InvalidOption", options.timeZone)
-  return make(
-    name,
-    (input: Date | DateTime.DateTime) => isoInstant(Calendar.startOf(zone, every, instant(name, input)))
-  )
+  const startOf = (input: Date | DateTime.DateTime) => Calendar.startOf(zone, every, instant(name, input))
+  return Object.assign(make(name, (input: Date | DateTime.DateTime) => isoInstant(startOf(input))), {
+    bounds: (input: Date | DateTime.DateTime) => {
+      const start = startOf(input)
+      return { from: new Date(start), to: new Date(Calendar.endOf(zone, every, start)) }
+    }
+  })
 }
 
 /**

@@ -273,6 +273,18 @@ describe("A bucket of time", () => {
         })
       ))
 
+    test(`of a ${every}: it ends where the next one begins`, () =>
+      holds(
+        500,
+        fc.property(instants, ({ a, zone }) => {
+          fc.pre(zone !== "America/St_Johns" || every === "minute" || every === "hour")
+          const { from, to } = Key.bucket("at", { every, timeZone: zone }).bounds(new Date(a))
+          assert.strictEqual(from.getTime(), begin(zone, every, a))
+          assert.strictEqual(begin(zone, every, to.getTime() - 1), from.getTime())
+          assert.strictEqual(begin(zone, every, to.getTime()), to.getTime())
+        })
+      ))
+
     test(`of a ${every}: what lies between two instants of one is of the same one`, () =>
       holds(
         1500,

@@ -47,3 +47,23 @@ export const startOf = (zone: DateTime.TimeZone, unit: Unit, millis: number): nu
   const start = Math.floor((millis + offset) / length) * length - offset
   return offsetAt(zone, start) === offset ? start : changeBetween(zone, start, millis)
 }
+
+const longest: Readonly<Record<Unit, number>> = {
+  minute: 60_000,
+  hour: 3_600_000,
+  day: 2 * 86_400_000,
+  week: 9 * 86_400_000,
+  month: 33 * 86_400_000,
+  year: 368 * 86_400_000
+}
+
+/** The instant at which the minute, hour, day ... ends that began at `start`: the first that is of another one. */
+export const endOf = (zone: DateTime.TimeZone, unit: Unit, start: number): number => {
+  let [inside, beyond] = [start, start + longest[unit]]
+  while (beyond - inside > 1) {
+    const middle = Math.floor((inside + beyond) / 2)
+    if (startOf(zone, unit, middle) === start) inside = middle
+    else beyond = middle
+  }
+  return beyond
+}

@@ -15,15 +15,7 @@ export const getHourlyStats = Cached.get(hourlyStats, undefined)
 // #endregion
 
 // #region daily
-const rome = DateTime.zoneMakeNamedUnsafe("Europe/Rome")
-
 const day = Key.bucket("day", { every: "day", timeZone: "Europe/Rome" })
-
-/** A day in Rome: from midnight to midnight, which is not always 24 hours. */
-const dayOf = (at: Key.Input<typeof day>) => {
-  const from = DateTime.startOf(DateTime.setZone(DateTime.makeUnsafe(at), rome), "day")
-  return { from: DateTime.toDateUtc(from), to: DateTime.toDateUtc(DateTime.add(from, { days: 1 })) }
-}
 
 /** What was sold on a day. Ask for days that are over. */
 export const dailyReport = Cached.make(
@@ -31,8 +23,9 @@ export const dailyReport = Cached.make(
   {
     key: day,
     value: Report,
+    // From midnight to midnight in Rome, which is not always 24 hours.
     lookup: (at) => {
-      const { from, to } = dayOf(at)
+      const { from, to } = day.bounds(at)
       return Queries.report(from, to)
     }
   },
@@ -41,7 +34,7 @@ export const dailyReport = Cached.make(
 
 export const getDailyReport = Effect.flatMap(
   DateTime.now,
-  (now) => Cached.get(dailyReport, DateTime.subtract(DateTime.setZone(now, rome), { days: 1 }))
+  (now) => Cached.get(dailyReport, new Date(day.bounds(now).from.getTime() - 1)) // the day before this one
 )
 // #endregion
 
