@@ -1438,6 +1438,7 @@ export const set: {
             return yield* failed(false, error?.reason ?? "Malformed", error)
           }
           const started = read.elapsed()
+          const began = read.now()
           const exit = yield* Effect.exit(restore(write))
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
@@ -1448,7 +1449,7 @@ export const set: {
               flight,
               exit,
               false,
-              { now, millis: read.elapsed() - started, jitter },
+              { began, now, millis: read.elapsed() - started, jitter },
               counters
             )
             if (draft === undefined) return Effect.as(Loads.warnUnwritable(definition), false)

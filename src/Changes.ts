@@ -70,8 +70,12 @@ export interface Collected {
  * @category getters
  * @since 0.1.0
  */
-export const invalidationOf = ({ changes, invalidation }: Collected): Invalidation.Invalidation =>
-  Invalidation.combine(Invalidation.changes(...changes), invalidation)
+export const invalidationOf = ({ changes, invalidation }: Collected): Invalidation.Invalidation => {
+  // In parts: a function does not take any number of arguments.
+  const parts: Array<Invalidation.Invalidation> = []
+  for (let i = 0; i < changes.length; i += 1000) parts.push(Invalidation.changes(...changes.slice(i, i + 1000)))
+  return Invalidation.combineAll([...parts, invalidation])
+}
 
 /**
  * Invalidates what the changes touch, as one batch. When it has returned, no
@@ -90,13 +94,14 @@ export const invalidationOf = ({ changes, invalidation }: Collected): Invalidati
  */
 export const publish = (
   ...changes: ReadonlyArray<Change.Change>
+): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> => publishAll(changes)
+
+const publishAll = (
+  changes: ReadonlyArray<Change.Change>
 ): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
-  Effect.flatMap(CacheService.CacheService, (service) => {
-    const transaction = outerOf(service)
+  Effect.suspend(() => {
     const told = changes.filter((change) => Change.dependencies(change).length > 0)
-    if (transaction === undefined) return deliver({ changes: told, invalidation: Invalidation.empty })
-    transaction.changes.push(...told)
-    return Effect.undefined
+    return deliver({ changes: told, invalidation: Invalidation.empty })
   })
 
 /**
@@ -104,7 +109,8 @@ export const publish = (
  *
  * Neither can be interrupted: one that comes while the write is committed would
  * leave nobody to tell. Inside of `withTransaction` both can, since that rolls
- * back.
+ * back. A function that throws (`updated` with two different rows) is a defect:
+ * outside of a transaction the write has happened then, and nobody is told.
  *
  * **Example** (A write that tells what it changed)
  *
@@ -148,7 +154,7 @@ export const publishing: {
     Effect.flatMap(CacheService.CacheService, (service) => {
       const published = Effect.tap(write, (result) => {
         const changes = changed(result)
-        return publish(...("_tag" in changes ? [changes] : changes))
+        return publishAll("_tag" in changes ? [changes] : changes)
       })
       // A transaction that is interrupted is rolled back. Otherwise nobody would know whether the write has happened.
       return outerOf(service) !== undefined ? published : Effect.uninterruptible(published)
@@ -297,10 +303,22 @@ const tell = (
  * Tells what was collected: invalidates it as one batch, then tells the
  * subscribers of the changes, also if the store did not acknowledge the batch.
  *
+ * Inside of `withTransaction` it is collected by that, and it gives `undefined`.
+ *
  * @category publishing
  * @since 0.1.0
  */
 export const deliver = (
+  collected: Collected
+): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
+  Effect.flatMap(CacheService.CacheService, (service) => {
+    const transaction = outerOf(service)
+    if (transaction === undefined) return deliverNow(collected)
+    transaction.addAll(collected)
+    return Effect.undefined
+  })
+
+const deliverNow = (
   collected: Collected
 ): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.uninterruptibleMask((restore) =>
@@ -354,61 +372,84 @@ class Collector implements Bypass.Ending {
   readonly after: Array<Effect.Effect<void>> = []
   readonly changes: Array<Change.Change> = []
   readonly fences: Array<CacheService.Fence> = []
-  invalidation: Invalidation.Invalidation = Invalidation.empty
-  open = true
+  private readonly around: Collector | undefined
+  private batches: Array<Invalidation.Invalidation> = []
+  private ended = false
 
-  constructor(outside: CacheService.CacheService, owner: Owner) {
+  /** `around` collects from those who are still at work when this one has ended. */
+  constructor(outside: CacheService.CacheService, owner: Owner, around: Collector | undefined) {
     this.outside = outside
     this.owner = owner
+    this.around = around
+  }
+
+  /** Who collects now: until all is committed, nobody may be told. */
+  get current(): Collector | undefined {
+    return this.ended ? this.around?.current : this
+  }
+
+  get open(): boolean {
+    return this.current !== undefined
+  }
+
+  end(): void {
+    this.ended = true
+  }
+
+  get invalidation(): Invalidation.Invalidation {
+    const all = Invalidation.combineAll(this.batches)
+    this.batches = [all]
+    return all
   }
 
   add(batch: Invalidation.Invalidation): void {
-    this.invalidation = Invalidation.combine(this.invalidation, batch)
+    this.current?.batches.push(batch)
   }
 
-  addKey(key: string): void {
-    this.add(Invalidation.keys(key))
+  batchOf(key: string): Invalidation.Invalidation {
+    return Invalidation.keys(key)
   }
 
   addFence(fence: CacheService.Fence): void {
-    this.fences.push(fence)
+    this.current?.fences.push(fence)
   }
 
   /** What is to be told of another one. */
   addAll({ changes, invalidation }: Collected): void {
-    this.changes.push(...changes)
+    for (const change of changes) this.changes.push(change)
     this.add(invalidation)
   }
 
   /** What is to be done for another one, whether it is told or not. */
   addDuties({ after, fences }: Collector): void {
-    this.after.push(...after)
-    this.fences.push(...fences)
+    for (const done of after) this.after.push(done)
+    for (const fence of fences) this.fences.push(fence)
   }
 
   get isEmpty(): boolean {
-    return this.changes.length === 0 && Invalidation.isEmpty(this.invalidation)
+    return this.changes.length === 0 && this.batches.every(Invalidation.isEmpty)
   }
 }
 
 /** The transaction that we are in. */
 const outerOf = ({ collecting }: CacheService.CacheService): Collector | undefined =>
-  collecting instanceof Collector && collecting.open ? collecting : undefined
+  collecting instanceof Collector ? collecting.current : undefined
 
 /** Runs an effect as the inside of a transaction. What it collects counts if it succeeds. */
 const inside = <A, E, R>(
   outside: CacheService.CacheService,
   owner: Owner,
+  around: Collector | undefined,
   effect: Effect.Effect<A, E, R>,
   ended: (collector: Collector, succeeded: boolean) => void
 ): Effect.Effect<A, E, Exclude<R, CacheService.CacheService>> =>
   Effect.suspend(() => {
-    const collector = new Collector(outside, owner)
+    const collector = new Collector(outside, owner, around)
     return effect.pipe(
       Effect.provideService(CacheService.CacheService, Bypass.within(outside, collector)),
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          collector.open = false
+          collector.end()
           ended(collector, Exit.isSuccess(exit))
         })
       )
@@ -444,11 +485,12 @@ export const collect = <A, E, R>(
 ): Effect.Effect<readonly [A, Collected], E, R | CacheService.CacheService> =>
   Effect.gen(function*() {
     const service = yield* CacheService.CacheService
-    const outside = outerOf(service)?.outside ?? service
+    const outer = outerOf(service)
+    const outside = outer?.outside ?? service
     let collected: Collector | undefined
     const lifted = Effect.suspend(() => lift(outside, collected?.fences ?? []))
     const result = yield* Effect.ensuring(
-      inside(outside, nobody, effect, (collector) => {
+      inside(outside, nobody, outer, effect, (collector) => {
         collected = collector
       }),
       lifted
@@ -495,6 +537,8 @@ export interface Saving<E = never, R = never> {
  *
  * - A transaction that is begun without this is not seen: what is published in
  *   it is told at once, and cached reads in it keep what is not committed yet.
+ * - It is about the cache that is provided where it is called. What is told to
+ *   another `CacheService` inside is told at once.
  * - Give the same function for one database. One inside of another of another
  *   database is told when it is committed, and once more with the outer one.
  *
@@ -545,10 +589,11 @@ export const withTransaction =
             ? Effect.void
             : Effect.map(saving.before(collector), (done) => void collector.after.push(done))
         // One that is tried again succeeds several times, and what any of them collected may have happened.
-        const all = new Collector(outside, owner)
+        const all = new Collector(outside, owner, isPart ? outer : undefined)
         const body = inside(
           outside,
           owner,
+          all,
           Effect.tap(effect, Effect.flatMap(CacheService.CacheService, (service) => save(outerOf(service)!))),
           (collector, succeeded) => {
             all.addDuties(collector)
@@ -556,17 +601,20 @@ export const withTransaction =
           }
         )
         const exit: Exit.Exit<A, E | E2 | E3> = yield* Effect.exit(restore(transaction(body as never)))
-        if (outer !== undefined) {
-          outer.addAll(all)
-          outer.addDuties(all)
+        all.end()
+        // The outer one may have ended before.
+        const waiting = outer?.current
+        if (waiting !== undefined) {
+          waiting.addAll(all)
+          waiting.addDuties(all)
           if (isPart) return yield* exit
         }
         const told: Exit.Exit<unknown, CacheService.InvalidationError> = all.isEmpty
           ? Exit.void
           : yield* Effect.exit(Effect.provideService(deliver(all), CacheService.CacheService, outside))
-        if (outer === undefined) yield* lift(outside, all.fences)
+        if (waiting === undefined) yield* lift(outside, all.fences)
         if (Exit.isFailure(told)) return yield* Exit.isFailure(exit) ? exit : Exit.failCause(told.cause)
-        if (outer === undefined) yield* Effect.forEach(all.after, (done) => done, { discard: true })
+        if (waiting === undefined) yield* Effect.forEach(all.after, (done) => done, { discard: true })
         return yield* exit
       })
     ) as never

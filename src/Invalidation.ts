@@ -213,10 +213,8 @@ export const soft = (self: Invalidation): Invalidation =>
 export const stronger = (a: Verdict.Mode | undefined, b: Verdict.Mode | undefined): Verdict.Mode | undefined =>
   a === "hard" || b === "hard" ? "hard" : a ?? b
 
-const union = <K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>, both: (x: V, y: V) => V): ReadonlyMap<K, V> => {
-  const all = new Map(a)
-  for (const [key, value] of b) all.set(key, all.has(key) ? both(all.get(key)!, value) : value)
-  return all
+const addTo = <K, V>(all: Map<K, V>, more: ReadonlyMap<K, V>, both: (x: V, y: V) => V): void => {
+  for (const [key, value] of more) all.set(key, all.has(key) ? both(all.get(key)!, value) : value)
 }
 
 /**
@@ -228,13 +226,7 @@ const union = <K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>, both: (x: V, y:
 export const combine: {
   (that: Invalidation): (self: Invalidation) => Invalidation
   (self: Invalidation, that: Invalidation): Invalidation
-} = dual(2, (self: Invalidation, that: Invalidation): Invalidation =>
-  make({
-    keys: union(self.keys, that.keys, (a, b) => stronger(a, b)!),
-    dependencies: union(self.dependencies, that.dependencies, (a, b) => stronger(a, b)!),
-    patterns: union(self.patterns, that.patterns, (a, b) => a.mode === "hard" ? a : b),
-    everything: stronger(self.everything, that.everything)
-  }))
+} = dual(2, (self: Invalidation, that: Invalidation): Invalidation => combineAll([self, that]))
 
 /**
  * One batch of any number.
@@ -243,9 +235,19 @@ export const combine: {
  * @since 0.1.0
  */
 export const combineAll = (all: Iterable<Invalidation>): Invalidation => {
-  let batch = empty
-  for (const one of all) batch = combine(batch, one)
-  return batch
+  const batch = {
+    keys: new Map<string, Verdict.Mode>(),
+    dependencies: new Map<Dependency.Dependency, Verdict.Mode>(),
+    patterns: new Map<string, { readonly pattern: Key.Pattern; readonly mode: Verdict.Mode }>()
+  }
+  let everywhere: Verdict.Mode | undefined
+  for (const one of all) {
+    addTo(batch.keys, one.keys, (a, b) => stronger(a, b)!)
+    addTo(batch.dependencies, one.dependencies, (a, b) => stronger(a, b)!)
+    addTo(batch.patterns, one.patterns, (a, b) => a.mode === "hard" ? a : b)
+    everywhere = stronger(everywhere, one.everything)
+  }
+  return make({ ...batch, everything: everywhere })
 }
 
 /**
@@ -339,11 +341,13 @@ const decodePattern = (one: unknown): Invalidation => {
 export const decode = (text: string): Option.Option<Invalidation> => {
   try {
     const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
+    // What is not understood may stand for everything.
+    if (e !== "h" && e !== "s" && e !== "") return Option.none()
     return Option.some(combineAll([
       ...decodeModes(k, (key) => keys(key)),
       ...decodeModes(d, (name) => dependencies(name as Dependency.Dependency)),
       ...(p as ReadonlyArray<unknown>).map(decodePattern),
-      ...(e === "h" || e === "s" ? [inMode(e, everything)] : [])
+      ...(e === "" ? [] : [inMode(e, everything)])
     ]))
   } catch {
     return Option.none()

@@ -122,7 +122,8 @@ const nonEmptyName = (where: string, name: string): string => {
 
 /**
  * A key of one part, from a function that writes the input as text. The
- * function must be injective; what it returns is escaped.
+ * function must be injective; what it returns is escaped. A pattern cannot fix
+ * a field of such an input: it throws `InvalidInput`.
  *
  * **Example** (A key of your own)
  *
@@ -136,7 +137,16 @@ const nonEmptyName = (where: string, name: string): string => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <A>(name: string, write: (input: A) => string): Key<A> => onePart(name, write, false)
+export const make = <A>(name: string, write: (input: A) => string): Key<A> => opaque(onePart(name, write, false))
+
+// What a function makes of a whole input it cannot make of a field: the part that a pattern would fix might be another.
+const opaque = <A>(self: Key<A>): Key<A> =>
+  makeKey(self.fields, self.parts, (input) => {
+    const [field] = Object.keys(input)
+    if (field === undefined) return self.pattern(input)
+    const names = self.fields.join(", ")
+    throw InvalidInput.make("Key", "UnknownField", `a key (${names}) of a whole input is not fixed by its "${field}"`)
+  }, self.lasting)
 
 const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean): Key<A> => {
   nonEmptyName("Key.make", name)
@@ -438,7 +448,9 @@ export const fragment: {
 }
 
 /**
- * The same key for other inputs.
+ * The same key for other inputs. A pattern cannot fix a field of them, since
+ * the function is for whole inputs: it throws `InvalidInput`. Within a `struct`
+ * or a `tuple` it can fix the key as one.
  *
  * @category mapping
  * @since 0.1.0
@@ -449,7 +461,7 @@ export const contramap: {
 } = dual(
   2,
   <A, B>(self: Key<A>, f: (input: B) => A): Key<B> =>
-    makeKey(self.fields, (input) => self.parts(f(input)), self.pattern)
+    opaque(makeKey(self.fields, (input: B) => self.parts(f(input)), self.pattern))
 )
 
 /**

@@ -199,7 +199,8 @@ const claimOf = (where: string, { batch = 100, grace = "1 second", lease = "30 s
 const deliverInOrder = (
   outbox: Outbox,
   messages: ReadonlyArray<Message>,
-  until: number
+  until: number,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<number, OutboxError | CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.suspend(() => {
     let done = 0
@@ -212,11 +213,12 @@ const deliverInOrder = (
           Effect.andThen(Effect.suspend(() => (done++, next)))
         )
       })
-    const release = Effect.suspend(() => {
+    const release = Effect.clockWith((clock) => {
       const left = messages.slice(done).map(({ id }) => id)
-      return left.length === 0 ? Effect.void : Effect.ignore(outbox.release(left))
+      // After the lease they may be another's.
+      return left.length === 0 || elapsed(clock) >= until ? Effect.void : Effect.ignore(outbox.release(left))
     })
-    return Effect.ensuring(next, release)
+    return Effect.ensuring(restore(next), release)
   })
 
 /**
@@ -237,7 +239,7 @@ export const relay = (
       // Counted from before they are claimed, so it ends before the lease does.
       const until = elapsed(clock) + claim.lease
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(outbox.claim(claim)), (messages) => restore(deliverInOrder(outbox, messages, until)))
+        Effect.flatMap(restore(outbox.claim(claim)), (messages) => deliverInOrder(outbox, messages, until, restore))
       )
     }))
 }
@@ -263,6 +265,8 @@ export const layerRelay = (
   const pauses = Schedule.min([Schedule.exponential(interval), Schedule.spaced(longestPause)])
   const once = relay(options).pipe(
     Effect.tapCause((cause) => Effect.logWarning("the relay of the outbox failed, and goes on", cause)),
+    // Also what it dies of: a transaction whose connection is lost dies when it is rolled back.
+    Effect.sandbox,
     Effect.retry(pauses)
   )
   const forEver = Effect.forever(

@@ -310,8 +310,8 @@ export const ttl = <K, V>(lifetime: Duration.Input, options: TtlOptions = {}): P
  * Fresh until the first tick of a cron expression after the load began; then
  * as bad as `severity` says (`Dead` unless given). "Every hour", "at midnight
  * in Rome", with no worker to run. A load that a tick interrupts has read what
- * was true before it: its result is served to those who wait for it, and to
- * nobody later.
+ * was true before it: its result is served to those who wait for it when it
+ * ends, also if they came after the tick, and to nobody later.
  *
  * The expression is text or a `Cron`. If it has no time zone, it ticks in
  * `timeZone`, which is UTC unless given: processes in different zones must agree

@@ -12,6 +12,7 @@ import type * as CacheService from "./CacheService.ts"
 import type * as Change from "./Change.ts"
 import * as Changes from "./Changes.ts"
 import type * as Entity from "./Entity.ts"
+import * as InvalidInput from "./InvalidInput.ts"
 
 /**
  * What an update tells: the row before it and after it. Read both in the
@@ -82,6 +83,8 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  *   Without it, a write publishes when it has ended, so it must have committed by
  *   then. Name the function right here: of one inside of another value nobody can
  *   infer what it fails with.
+ *
+ * Throws `InvalidInput` for a function of another name, which could tell nothing.
  *
  * **Example** (Whoever writes tells)
  *
@@ -155,6 +158,10 @@ export const make = <
   const publishing = (name: keyof Writes<Row>, write: AnyWrite): AnyWrite => (...args) => {
     const published = Changes.publishing(Effect.suspend(() => write(...args)), changed[name]) as Effect.Effect<never>
     return (within === undefined ? published : within(published)) as Effect.Effect<never>
+  }
+  for (const name of Object.keys(writes)) {
+    if (Object.hasOwn(changed, name)) continue
+    throw InvalidInput.make("Repository.make", "InvalidOption", `nobody knows what the write "${name}" changes`)
   }
   return Object.fromEntries(
     Object.entries(writes).map(([name, write]) => [name, publishing(name as keyof Writes<Row>, write as AnyWrite)])

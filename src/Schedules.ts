@@ -12,7 +12,8 @@
  * - **Once** means: at least once, and twice only if a lease ends too early or
  *   the marker is lost. Repeating an invalidation costs loads.
  * - What the store does not acknowledge is tried again until it is. Nothing that
- *   it covers is served by this process meanwhile.
+ *   it covers is served by this process meanwhile. A store that cannot even give
+ *   the lease is asked again, too; until it can, what it lets be read is served.
  * - A tick that passed while no process ran is made up for when one starts (one
  *   tick, the last), as is one that passed while the machine slept.
  * - An invalidation of everything waits for a second: it removes lease and marker,

@@ -91,6 +91,8 @@ const make = (sql: SqlClient.SqlClient, name: string): Outbox.Outbox => {
       `
       return Effect.andThen(lock, claim).pipe(
         sql.withTransaction,
+        // Whatever the database's default: of a snapshot that is older than the lock, the update would be refused.
+        Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
         Effect.map((rows) => rows.toSorted((a, b) => BigInt(a.id) < BigInt(b.id) ? -1 : 1)),
         failing("claim")
       )

@@ -218,6 +218,12 @@ describe("catalogue", () => {
     assert.include(catalogue.mermaid, "s0 -.->|\"(perhaps)\"| v0")
   })
 
+  it("tells of each of several tags whether it ends a value whatever else holds", () => {
+    const policy = Policy.or(Policy.tagged(["a", "b"]), Policy.tagged(["b", "c"]))
+    assert.deepStrictEqual(causesOf(policy), [["tag a", false], ["tag b", true], ["tag c", false]])
+    assert.deepStrictEqual(causesOf(Policy.or(Policy.tagged(["a", "b"]), Policy.tagged("a"))), [["tag a", true]])
+  })
+
   it("leaves out what the normal form does without", () => {
     const [a, b] = [Policy.tagged("a"), Policy.tagged("b")]
     assert.deepStrictEqual(causesOf(Policy.or(Policy.forever, a)), [])

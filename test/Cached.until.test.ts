@@ -1,4 +1,6 @@
 import { assert, describe } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
@@ -35,7 +37,42 @@ const ways: Readonly<
   set: (cached, origin) => Cached.set(cached, "a", origin.load)
 }
 
+/** A clock on the wall that the test sets, and a monotonic one that stands still: the machine is asleep. */
+const asleep = (clock: Clock.Clock, wall: { millis: number }): Clock.Clock => ({
+  ...clock,
+  sleep: (duration) => clock.sleep(duration),
+  currentTimeMillisUnsafe: () => wall.millis,
+  currentTimeMillis: Effect.sync(() => wall.millis),
+  monotonicTimeNanosUnsafe: () => 0n
+})
+
 describe("A tick while a load is under way", () => {
+  onEach(
+    "ends what was read before it, though the machine slept through the load",
+    Effect.gen(function*() {
+      const wall = { millis: 11.5 * hour }
+      const gate = yield* Deferred.make<void>()
+      let loads = 0
+      const cached = Cached.make(
+        "slept",
+        {
+          key: Key.unit,
+          value: Schema.Int,
+          lookup: () => Effect.suspend(() => Effect.as(Deferred.await(gate), ++loads))
+        },
+        Policy.until("0 * * * *")
+      )
+      yield* Effect.gen(function*() {
+        const waiting = yield* begin(Cached.get(cached, undefined))
+        wall.millis = 12.5 * hour
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual(yield* Fiber.join(waiting), 1)
+        assert.strictEqual(yield* Cached.get(cached, undefined), 2)
+        assert.strictEqual(yield* Cached.get(cached, undefined), 2)
+      }).pipe(Effect.provideService(Clock.Clock, asleep(yield* Clock.Clock, wall)))
+    })
+  )
+
   for (const [name, load] of Object.entries(ways)) {
     onEach(
       `ends what was read before it, for all but those who waited: ${name}`,

@@ -220,6 +220,11 @@ describe("a transaction", () => {
       yield* Effect.flip(Changes.withTransaction(here.transaction)(Effect.andThen(inner, new Refused())))
       assert.strictEqual(there.committed(7), "Aliens")
       assert.strictEqual(yield* Cached.get(there.title, 7), "Aliens")
+      // With the outer one committed it is told twice: what was loaded in between may show both databases.
+      const told: Array<string> = []
+      const log = Changes.subscriber("log", () => Effect.sync(() => void told.push(there.committed(7))))
+      yield* Effect.provide(Changes.withTransaction(here.transaction)(inner), Changes.layer(log))
+      assert.deepStrictEqual(told, ["Aliens", "Aliens"])
     })
   )
 
@@ -391,6 +396,163 @@ describe("a transaction", () => {
     })
   )
 
+  onEach(
+    "collects what is published while it commits, or nobody would be told of it afterwards",
+    Effect.gen(function*() {
+      const table = makeTable()
+      const [committing, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      // A table that others see as it was until the commit has ended.
+      let title = "Alien"
+      const read = Cached.make("read", {
+        key: Key.int("id"),
+        value: Schema.String,
+        lookup: () => Effect.sync(() => title)
+      }, Policy.conditional(Films, ["title"]))
+      table.afterCommit = Effect.map(Deferred.await(committing), () => void (title = "Aliens"))
+      yield* Cached.get(read, 7)
+      const laggard = Effect.andThen(Deferred.await(go), Changes.publish(renamed(7, "Alien", "Aliens")))
+      const writer = yield* begin(Changes.withTransaction(table.transaction)(Effect.forkDetach(laggard)))
+      yield* Deferred.succeed(go, undefined)
+      yield* settle
+      yield* Cached.get(read, 7)
+      yield* Deferred.succeed(committing, undefined)
+      yield* Fiber.join(yield* Fiber.join(writer))
+      assert.strictEqual(yield* Cached.get(read, 7), "Aliens")
+    })
+  )
+
+  onEach(
+    "collects what is published by who lags behind a savepoint",
+    Effect.gen(function*() {
+      const table = makeTable()
+      const transaction = Changes.withTransaction(table.transaction)
+      const told: Array<string> = []
+      const log = Changes.subscriber("log", () => Effect.sync(() => void told.push(`commits: ${table.commits}`)))
+      const go = yield* Deferred.make<void>()
+      const write = Effect.gen(function*() {
+        const laggard = yield* transaction(
+          Effect.forkDetach(Effect.andThen(Deferred.await(go), Changes.publish(renamed(7, "Alien", "Aliens"))))
+        )
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(laggard)
+      })
+      yield* Effect.provide(transaction(write), Changes.layer(log))
+      assert.deepStrictEqual(told, ["commits: 1"])
+    })
+  )
+
+  onEach(
+    "tells what a part of it collected that has outlived it",
+    Effect.gen(function*() {
+      const table = makeTable()
+      yield* Cached.get(table.title, 7)
+      // Savepoints of their own databases need not end in order.
+      const transaction = Changes.withTransaction(<A, E, R>(effect: Effect.Effect<A, E, R>) => effect)
+      const go = yield* Deferred.make<void>()
+      const part = transaction(Effect.andThen(Changes.publish(renamed(7, "Alien", "Aliens")), Deferred.await(go)))
+      const laggard = yield* transaction(Effect.tap(Effect.forkDetach(part), settle))
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(laggard)
+      yield* Cached.get(table.title, 7)
+      assert.strictEqual(table.loads, 2)
+    })
+  )
+
+  for (const when of ["before", "after"] as const) {
+    onEach(
+      `that has ended empties the keys of writes that were begun ${when} its end`,
+      Effect.gen(function*() {
+        let title = "Alien"
+        const read = Cached.make("read", {
+          key: Key.int("id"),
+          value: Schema.String,
+          lookup: () => Effect.sync(() => title)
+        }, Policy.forever)
+        const transaction = Changes.withTransaction(makeTable().transaction)
+        const writes = [
+          (write: Effect.Effect<string>) => Cached.set(read, 7, write),
+          (write: Effect.Effect<string>) => Effect.andThen(write, Cached.refresh(read, 7)),
+          (write: Effect.Effect<string>) => Cached.mutate(write, Cached.keys(read, 7))
+        ]
+        for (const [i, written] of writes.entries()) {
+          const go = yield* Deferred.make<void>()
+          const write = Effect.sync(() => title = `Alien ${i}`)
+          const laggard = when === "before"
+            ? written(Effect.andThen(Deferred.await(go), write))
+            : Effect.andThen(Deferred.await(go), written(write))
+          const fiber = yield* transaction(Effect.tap(Effect.forkDetach(laggard), settle))
+          yield* Cached.get(read, 7)
+          yield* Deferred.succeed(go, undefined)
+          yield* Fiber.join(fiber)
+          assert.strictEqual(yield* Cached.get(read, 7), title)
+          const { store } = yield* CacheService.CacheService
+          assert.isFalse((yield* store.inspect({ key: Cached.keyOf(read, 7), known: [] })).fenced)
+        }
+      })
+    )
+  }
+
+  onText(
+    "leaves no fence of which it is not known whether it stands",
+    Effect.gen(function*() {
+      const table = makeTable()
+      yield* TestCache.disturb("fence", (_operation, perform) =>
+        Effect.andThen(
+          perform,
+          Effect.fail(new CacheService.StoreError({ operation: "fence", reason: "Timeout", mayHaveHappened: true }))
+        ))
+      const write = Cached.mutate(table.write(7, "Aliens"), Cached.keys(table.title, 7))
+      yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
+      yield* settle
+      const { store } = yield* CacheService.CacheService
+      assert.isFalse((yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })).fenced)
+    })
+  )
+
+  onEach(
+    "collects what is delivered in it",
+    Effect.gen(function*() {
+      const table = makeTable()
+      const told: Array<string> = []
+      const log = Changes.subscriber("log", () => Effect.sync(() => void told.push(`commits: ${table.commits}`)))
+      const write = Effect.gen(function*() {
+        const [, collected] = yield* Changes.collect(Changes.publish(renamed(7, "Alien", "Aliens")))
+        assert.isUndefined(yield* Changes.deliver(collected))
+      })
+      const transaction = Changes.withTransaction(table.transaction)
+      yield* Effect.provide(Effect.ignore(transaction(Effect.andThen(write, new Refused()))), Changes.layer(log))
+      assert.deepStrictEqual(told, [])
+      yield* Effect.provide(transaction(write), Changes.layer(log))
+      assert.deepStrictEqual(told, ["commits: 1"])
+    })
+  )
+
+  onEach(
+    "tells of more than a function takes arguments",
+    Effect.gen(function*() {
+      const table = makeTable()
+      let told = 0
+      const log = Changes.subscriber("log", (changes) => Effect.sync(() => void (told = changes.length)))
+      const change = renamed(7, "Alien", "Aliens")
+      const write = Changes.publishing(Effect.void, () => Array.from({ length: 200_000 }, () => change))
+      yield* Effect.provide(Changes.withTransaction(table.transaction)(write), Changes.layer(log))
+      assert.strictEqual(told, 200_000)
+      yield* Effect.provide(write, Changes.layer(log))
+    })
+  )
+
+  onEach(
+    "collects many invalidations without copying all at each",
+    Effect.gen(function*() {
+      const table = makeTable()
+      const write = Effect.forEach(Array.from({ length: 20_000 }), (_, id) => Cached.invalidate(table.title, id), {
+        discard: true
+      })
+      const [, { invalidation }] = yield* Changes.collect(write)
+      assert.strictEqual(invalidation.keys.size, 20_000)
+    }).pipe(Effect.timeout("20 seconds"), TestClock.withLive)
+  )
+
   onText(
     "that is committed and cannot tell says so, and tells as soon as it can",
     Effect.gen(function*() {
@@ -405,6 +567,17 @@ describe("a transaction", () => {
     })
   )
 
+  onText(
+    "that neither commits nor can tell says that it has not committed",
+    Effect.gen(function*() {
+      const table = makeTable()
+      table.afterCommit = new CommitFailed()
+      yield* TestCache.fail("invalidate", 1)
+      const write = Changes.publish(renamed(7, "Alien", "Aliens"))
+      assert.instanceOf(yield* errorOf(Changes.withTransaction(table.transaction)(write)), CommitFailed)
+    })
+  )
+
   onEach(
     "without anything to tell touches no store",
     Effect.gen(function*() {
@@ -413,6 +586,37 @@ describe("a transaction", () => {
       const log = Changes.subscriber("log", () => Effect.sync(() => void events.push("told")))
       yield* Effect.provide(Changes.withTransaction(table.transaction)(Effect.void), Changes.layer(log))
       assert.deepStrictEqual(events, [])
+    })
+  )
+})
+
+describe("what is collected", () => {
+  onEach(
+    "leaves no fence behind",
+    Effect.gen(function*() {
+      const { title } = makeTable()
+      const { store } = yield* CacheService.CacheService
+      const isFenced = Effect.map(store.inspect({ key: Cached.keyOf(title, 7), known: [] }), ({ fenced }) => fenced)
+      const [during] = yield* Changes.collect(Effect.tap(Cached.mutate(isFenced, Cached.keys(title, 7)), settle))
+      assert.deepStrictEqual([during, yield* isFenced], [true, false])
+      yield* Effect.exit(
+        Changes.collect(Effect.andThen(Cached.mutate(Effect.void, Cached.keys(title, 7)), new Refused()))
+      )
+      assert.isFalse(yield* isFenced)
+    })
+  )
+
+  onEach(
+    "inside of a transaction is not told with it",
+    Effect.gen(function*() {
+      const { title } = makeTable()
+      const write = Effect.andThen(
+        Cached.mutate(Effect.void, Cached.keys(title, 7)),
+        Changes.publish(Films.created(alien))
+      )
+      const [[, inner], outer] = yield* Changes.collect(Changes.collect(write))
+      assert.deepStrictEqual([inner.changes.length, Invalidation.isEmpty(inner.invalidation)], [1, false])
+      assert.deepStrictEqual([outer.changes.length, Invalidation.isEmpty(outer.invalidation)], [0, true])
     })
   )
 })
@@ -514,6 +718,22 @@ describe("subscribers", () => {
       assert.strictEqual(told.length, 1)
     })
   )
+
+  onText(
+    "are told also if whoever publishes is interrupted while the store does not answer",
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const gate = yield* Deferred.make<void>()
+      yield* TestCache.disturb("invalidate", (_operation, perform) => Effect.andThen(Deferred.await(gate), perform))
+      const publish = Effect.provide(Changes.publish(Films.created(alien)), Changes.layer(recording("log", told)))
+      const writer = yield* begin(publish)
+      yield* begin(Fiber.interrupt(writer))
+      const ended = writer.pollUnsafe() !== undefined
+      yield* Deferred.succeed(gate, undefined)
+      assert.isTrue(ended, "it waits for the store")
+      assert.strictEqual(told.length, 1)
+    })
+  )
 })
 
 describe("publishing", () => {
@@ -543,6 +763,21 @@ describe("publishing", () => {
       yield* Fiber.join(interruption)
       yield* Cached.get(table.title, 7)
       assert.strictEqual(table.loads, 2)
+    })
+  )
+
+  onEach(
+    "can be interrupted inside of a transaction, which rolls back",
+    Effect.gen(function*() {
+      const table = makeTable()
+      const gate = yield* Deferred.make<void>()
+      const write = Deferred.await(gate).pipe(Changes.publishing(() => renamed(7, "Alien", "Aliens")))
+      const writer = yield* begin(Changes.withTransaction(table.transaction)(write))
+      yield* begin(Fiber.interrupt(writer))
+      const ended = writer.pollUnsafe() !== undefined
+      yield* Deferred.succeed(gate, undefined)
+      assert.isTrue(ended, "it waits for the write")
+      assert.strictEqual(table.commits, 0)
     })
   )
 })

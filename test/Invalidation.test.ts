@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Equal, Hash, Schema } from "effect"
+import { Equal, Hash, Option, Schema } from "effect"
 import fc from "fast-check"
 import { inspect } from "node:util"
 import * as Change from "../src/Change.ts"
@@ -61,6 +61,14 @@ describe("combine makes invalidations a monoid", () => {
       same(combine(a, empty), a)
       same(combine(empty, a), a)
     }))
+
+  // What copied the batch for each of them would take half a minute.
+  it("combineAll takes many at once", { timeout: 5000 }, () => {
+    const ones = Array.from({ length: 20_000 }, (_, i) => Invalidation.keys(`film:${i}`))
+    const all = combineAll(ones)
+    assert.strictEqual(all.keys.size, 20_000)
+    same(Option.getOrThrow(Invalidation.decode(Invalidation.encode(all))), all)
+  })
 
   it("combineAll is combine of any number, and nothing of none", () => {
     holds(
@@ -284,4 +292,17 @@ describe("printing", () => {
     holds(fc.tuple(batches, batches), ([a, b]) => {
       if (!Equal.equals(a, b)) assert.notStrictEqual(String(a), String(b))
     }))
+})
+
+describe("an invalidation as text", () => {
+  it("reads back as it was", () =>
+    holds(batches, (a) => same(Option.getOrThrow(Invalidation.decode(Invalidation.encode(a))), a)))
+
+  it("is none unless all of it is understood", () => {
+    const text = (parts: object) => JSON.stringify({ k: [["film:1", "h"]], d: [], p: [], e: "", ...parts })
+    same(Option.getOrThrow(Invalidation.decode(text({}))), Invalidation.keys("film:1"))
+    for (const parts of [{ e: "x" }, { e: null }, { e: undefined }, { k: {} }, { d: [[1, "h"]] }, { p: [["a"]] }]) {
+      assert.isTrue(Option.isNone(Invalidation.decode(text(parts))), text(parts))
+    }
+  })
 })

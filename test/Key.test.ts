@@ -127,6 +127,26 @@ describe("A key of each kind", () => {
     assert.strictEqual(Key.encode(ofFilm, { id: 7 }), "7")
     assert.strictEqual(ofFilm.pipe(Key.contramap((id: number) => ({ id })), Key.encode(7)), "7")
   })
+
+  test("of which no pattern fixes a field: its part might be another", () => {
+    const parts = { slug: Key.string("slug"), page: Key.int("page") }
+    const lower = Key.contramap(
+      Key.struct(parts),
+      (of: { readonly slug: string; readonly page: number }) => ({ ...of, slug: of.slug.toLowerCase() })
+    )
+    const own = Key.make("id", (film: { readonly id: number }) => String(film.id))
+    for (
+      const [key, fixed] of [[lower, { slug: "Hello" }], [Key.fragment("side", lower), { page: 1 }], [own, {
+        id: 7
+      }]] as const
+    ) {
+      assert.strictEqual(refusal(() => key.pattern(fixed)).reason, "UnknownField")
+    }
+    assert.deepStrictEqual(Key.fragment("side", lower).pattern({}), ["side", undefined, undefined])
+    const both = Key.struct({ of: lower, film: own })
+    assert.deepStrictEqual(both.pattern({ of: { slug: "Hello", page: 1 } }), ["hello", "1", undefined])
+    assert.deepStrictEqual(both.pattern({ film: { id: 7 } }), [undefined, undefined, "7"])
+  })
 })
 
 describe("A fragment", () => {

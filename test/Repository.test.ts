@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import * as Change from "../src/Change.ts"
 import * as Changes from "../src/Changes.ts"
 import * as Entity from "../src/Entity.ts"
+import * as InvalidInput from "../src/InvalidInput.ts"
 import * as Repository from "../src/Repository.ts"
-import { alien, errorOf, Film, onEach } from "./support/cached.ts"
+import { alien, defectOf, errorOf, Film, onEach } from "./support/cached.ts"
 
 const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
 
@@ -66,6 +67,16 @@ describe("a repository", () => {
       assert.instanceOf(yield* errorOf(Effect.provide(failing.create(), log)), Refused)
       yield* Effect.exit(Effect.provide(failing.delete(), log))
       assert.deepStrictEqual(told, [])
+    })
+  )
+
+  onEach(
+    "takes no write of which nobody knows what it changes",
+    Effect.gen(function*() {
+      const make = Effect.sync(() =>
+        Repository.make(Films, { create: () => Effect.succeed(alien), archive: () => Effect.succeed(alien) })
+      )
+      assert.isTrue(InvalidInput.isInvalidInput(yield* defectOf(make)))
     })
   )
 

@@ -2,6 +2,7 @@
  * The outbox on a server, where transactions are under way at once.
  */
 import { assert, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -135,6 +136,32 @@ layer(server)("an outbox on a server", (it) => {
       assert.strictEqual((yield* outbox.claim({ limit: 9, lease: 60_000, grace: 0 })).length, 1)
       yield* outbox.remove(id)
       assert.strictEqual(yield* waiting, 0)
+    })))
+
+  it.effect("is claimed with what has been committed since, whatever isolation is usual", () =>
+    test(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const outbox = yield* Outbox.Outbox
+      yield* outbox.append("{}")
+      const claim = outbox.claim({ limit: 9, lease: 60_000, grace: 0 })
+      const waits = sql<{ readonly n: number }>`
+        select count(*)::int as n from pg_locks where not granted and locktype = 'advisory'
+        and database = (select oid from pg_database where datname = current_database())
+      `
+      // Another claims while this one waits for it.
+      const fiber = yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`select pg_advisory_xact_lock(hashtextextended('effect-cache-algebra/cache_outbox', 0))`
+        const fiber = yield* Effect.forkDetach(
+          claim.pipe(
+            Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            Effect.updateContext((context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
+          )
+        )
+        yield* Effect.repeat(waits, { until: ([row]) => row!.n === 1 })
+        yield* sql`update cache_outbox set claimed_until = clock_timestamp() + interval '1 minute'`
+        return fiber
+      }))
+      assert.deepStrictEqual(yield* Fiber.join(fiber), [])
     })))
 
   it.effect("and an invalidation are true together, for whoever reads after the commit", () =>

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -23,7 +24,7 @@ import * as Outbox from "../src/Outbox.ts"
 import * as Policy from "../src/Policy.ts"
 import * as SqlOutbox from "../src/SqlOutbox.ts"
 import * as TestCache from "../src/TestCache.ts"
-import { errorOf } from "./support/cached.ts"
+import { errorOf, settle } from "./support/cached.ts"
 import { dyingAfterCommit } from "./support/outbox.ts"
 
 const Notes = Entity.make("note", { schema: Schema.Struct({ id: Schema.Int, text: Schema.String }), id: "id" })
@@ -134,6 +135,27 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.strictEqual(yield* Outbox.relay(now), 1)
     })))
 
+  it.effect("keeps a message that was told and could not be removed, and the write does not fail for that", () =>
+    test(Effect.gen(function*() {
+      const outbox = yield* Outbox.Outbox
+      const remove = () => new Outbox.OutboxError({ operation: "remove", cause: "gone" })
+      yield* Effect.provideService(SqlOutbox.withTransaction(edit(1, "uno")), Outbox.Outbox, { ...outbox, remove })
+      assert.strictEqual((yield* waiting).length, 1)
+      assert.strictEqual(yield* Outbox.relay(now), 1)
+    })))
+
+  it.effect("is delivered while the lease lasts, and no longer", () =>
+    test(Effect.gen(function*() {
+      yield* dyingAfterCommit(edit(1, "a"))
+      yield* dyingAfterCommit(edit(2, "b"))
+      yield* TestCache.disturb(
+        "invalidate",
+        (_operation, perform) => Effect.andThen(TestClock.adjust("100 millis"), perform)
+      )
+      assert.strictEqual(yield* Outbox.relay({ ...now, lease: "100 millis" }), 1)
+      assert.strictEqual((yield* waiting).length, 1)
+    })))
+
   it.effect("is delivered in order, and no further than the first that fails", () =>
     test(Effect.gen(function*() {
       const told: Array<string> = []
@@ -141,6 +163,9 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
         "log",
         (changes) => Effect.sync(() => void told.push(...changes.map(Change.format)))
       )
+      // Their order is not that of their text.
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`alter table ${sql(table.table)} alter column id restart with 9`
       for (const [id, text] of [[1, "a"], [2, "b"], [1, "c"]] as const) yield* dyingAfterCommit(edit(id, text))
       const relay = Effect.provide(Outbox.relay({ ...now, batch: 2 }), Changes.layer(log))
       // The first is delivered, the second fails.
@@ -223,6 +248,20 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.deepStrictEqual([yield* waiting, yield* textOf(1)], [[], "uno"])
     })))
 
+  it.effect("is written once, however deep the part that writes it", () =>
+    test(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const plain = Changes.withTransaction(sql.withTransaction)
+      const inside = plain(Effect.andThen(SqlOutbox.withTransaction(edit(1, "uno")), waiting))
+      assert.deepStrictEqual(yield* SqlOutbox.withTransaction(inside), [])
+    })))
+
+  it.effect("has nothing of what is only collected", () =>
+    test(Effect.gen(function*() {
+      const [, { changes }] = yield* Changes.collect(SqlOutbox.withTransaction(edit(1, "uno")))
+      assert.deepStrictEqual([changes.length, yield* waiting], [1, []])
+    })))
+
   it.effect("writes nothing for a transaction that says nothing", () =>
     test(Effect.gen(function*() {
       yield* dyingAfterCommit(Effect.void)
@@ -298,6 +337,55 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.isTrue(Exit.isFailure(yield* Fiber.await(fiber)))
       assert.strictEqual(yield* Cached.get(note, 1), "uno")
     })))
+})
+
+describe("a relay", () => {
+  /** An outbox in memory whose claims are counted. */
+  const counting = (claim: Outbox.Outbox["claim"]) => {
+    const counted = { claims: 0 }
+    const outbox: Outbox.Outbox = {
+      append: () => Effect.succeed("1"),
+      remove: () => Effect.void,
+      claim: (asked) => Effect.suspend(() => (counted.claims++, claim(asked))),
+      release: () => Effect.void
+    }
+    const relay = Layer.provide(
+      Outbox.layerRelay({ interval: "10 seconds", batch: 1 }),
+      [Layer.succeed(Outbox.Outbox, outbox), TestCache.layer(), Logger.layer([])]
+    )
+    return { counted, relay }
+  }
+
+  /** How often it has looked by the end of each of these steps, in seconds. */
+  const looks = (claim: Outbox.Outbox["claim"], steps: ReadonlyArray<number>) => {
+    const { counted, relay } = counting(claim)
+    const looked = Effect.forEach(
+      steps,
+      (step) => Effect.map(Effect.andThen(TestClock.adjust(`${step} seconds`), settle), () => counted.claims)
+    )
+    return Effect.provide(looked, relay)
+  }
+
+  layer(Layer.empty)("looks", (it) => {
+    it.effect("again after the interval", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* looks(() => Effect.succeed([]), [0, 9, 1, 9, 1]), [1, 1, 2, 2, 3])
+      }))
+
+    it.effect("again at once when there may be more", () =>
+      Effect.gen(function*() {
+        const left = ["1", "2", "3"]
+        const claim = () => Effect.sync(() => left.splice(0, 1).map((id) => ({ id, text: "" })))
+        assert.deepStrictEqual(yield* looks(claim, [0, 10]), [4, 5])
+      }))
+
+    it.effect("later and later while that fails, and at least every half minute", () =>
+      Effect.gen(function*() {
+        const claim = () => new Outbox.OutboxError({ operation: "claim", cause: "away" })
+        const steps = [0, 10, 19, 1, 29, 1, 29, 1]
+        assert.deepStrictEqual(yield* looks(claim, steps), [1, 2, 2, 3, 3, 4, 4, 5])
+      }))
+  })
 })
 
 describe("what makes no outbox", () => {

@@ -5,47 +5,67 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { CacheService, CacheStore, Collecting, Fence } from "../CacheService.ts"
+import type { CacheService, CacheStore, Collecting, Fence, Token } from "../CacheService.ts"
+import type { Invalidation } from "../Invalidation.ts"
 
 /** What the transaction has to do when it has ended, however it ended. */
 export interface Ending extends Collecting {
-  readonly addKey: (key: string) => void
+  /** The batch that is this key. */
+  readonly batchOf: (key: string) => Invalidation
   readonly addFence: (fence: Fence) => void
 }
 
 const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
+const lifted: Exit.Exit<boolean> = Exit.succeed(true)
 
-const emptyStore = (store: CacheStore, ending: Ending): CacheStore => ({
-  name: store.name,
-  // Nothing is stored, so nothing need be written as text.
-  payload: "value",
-  read: () => nothing,
-  begin: ({ key }, { force, token }) => {
-    // A refresh or a write: what others have of the key is old when this is committed.
-    if (force) ending.addKey(key)
-    return Exit.succeed({ _tag: "Leased", lease: { token, fenced: false } })
-  },
-  commit: () => Exit.succeed("unstored"),
-  abandon: () => Exit.void,
-  released: () => Exit.void,
-  invalidate: (batch) => Effect.sync(() => (ending.add(batch), undefined)),
-  sweep: (keys, mode) => store.sweep(keys, mode),
-  inspect: (address) => store.inspect(address),
-  // It stands from now on, for others: a process that dies after its commit has told them already.
-  fence: (fence) =>
-    Effect.map(store.fence(fence), () => {
-      ending.add(fence.over)
-      ending.addFence(fence)
-    }),
-  lift: () => Exit.succeed(true),
-  invalidations: store.invalidations
-})
+const emptyStore = (store: CacheStore, deliver: CacheService["deliver"], ending: Ending): CacheStore => {
+  // Refreshes and writes: what others have of their keys is old afterwards.
+  const forced = new Set<Token>()
+  // Those that fall with the transaction. Others are taken away by who opened them.
+  const standing = new Set<Token>()
+  return {
+    name: store.name,
+    // Nothing is stored, so nothing need be written as text.
+    payload: "value",
+    read: () => nothing,
+    begin: (_address, { force, token }) => {
+      if (force) forced.add(token)
+      return Exit.succeed({ _tag: "Leased", lease: { token, fenced: false } })
+    },
+    commit: ({ key }, { token }) =>
+      forced.delete(token) ? Effect.as(deliver(ending.batchOf(key)), "unstored") : Exit.succeed("unstored"),
+    abandon: (_address, token) => {
+      forced.delete(token)
+      return Exit.void
+    },
+    released: () => Exit.void,
+    invalidate: deliver,
+    sweep: (keys, mode) => store.sweep(keys, mode),
+    inspect: (address) => store.inspect(address),
+    // It stands from now on, for others: a process that dies after its commit has told them already.
+    fence: (fence) =>
+      Effect.map(store.fence(fence), () => {
+        if (!ending.open) return
+        ending.add(fence.over)
+        ending.addFence(fence)
+        standing.add(fence.id)
+      }),
+    lift: (fence) => Effect.suspend(() => ending.open && standing.has(fence.id) ? lifted : store.lift(fence)),
+    invalidations: store.invalidations
+  }
+}
 
 /** The service that is provided inside of a transaction. */
-export const within = (service: CacheService, ending: Ending): CacheService => ({
-  ...service,
-  store: emptyStore(service.store, ending),
-  collecting: ending,
-  deliver: (batch) => ending.open ? Effect.sync(() => (ending.add(batch), undefined)) : service.deliver(batch),
-  keep: (batch, error) => ending.open ? Effect.sync(() => ending.add(batch)) : service.keep(batch, error)
-})
+export const within = (service: CacheService, ending: Ending): CacheService => {
+  // Who is still at work when it has ended is told at once.
+  const deliver: CacheService["deliver"] = (batch) =>
+    Effect.suspend(() => ending.open ? (ending.add(batch), Effect.undefined) : service.deliver(batch))
+  return {
+    ...service,
+    store: emptyStore(service.store, deliver, ending),
+    collecting: ending,
+    deliver,
+    keep: (batch, error) =>
+      Effect.suspend(() => ending.open ? Effect.sync(() => ending.add(batch)) : service.keep(batch, error))
+  }
+}

@@ -5,6 +5,7 @@
  * `tagged(a) or (tagged(a) and tagged(b))` the tag `b` ends nothing.
  */
 import type * as Cron from "effect/Cron"
+import * as Dependency from "../Dependency.ts"
 import * as InvalidInput from "../InvalidInput.ts"
 import * as Plan from "../Plan.ts"
 import type * as Policy from "../Policy.ts"
@@ -113,7 +114,7 @@ const entityOf = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>):
 }
 
 // Who names all fields of an entity that is known means any.
-const generalized = (policy: Policy.Any, declared: ReadonlyArray<Declared>): Pick<Policy.Any, "node"> => {
+const generalized = (policy: Pick<Policy.Any, "node">, declared: ReadonlyArray<Declared>): Pick<Policy.Any, "node"> => {
   const { node } = policy
   const entity = node._tag === "Conditional" && declared.find(({ name }) => name === node.entity)
   if (!entity || node._tag !== "Conditional") return policy
@@ -153,8 +154,17 @@ const leavesOf = (policy: Policy.Any): ReadonlyArray<Policy.Any> =>
     : [policy]
 
 // To demand once more what is demanded already changes nothing.
-const demands = (alternative: Plan.Plan, leaf: Policy.Any): boolean =>
+const demands = (alternative: Plan.Plan, leaf: Pick<Policy.Any, "plan">): boolean =>
   Plan.equals(Plan.and(alternative, leaf.plan), alternative)
+
+// Each of several tags is demanded for itself, or not.
+const tagByTag = (leaf: Policy.Any): ReadonlyArray<Pick<Policy.Any, "node" | "plan">> => {
+  const { node } = leaf
+  return node._tag !== "Tagged" || typeof node.tags === "function" ? [leaf] : node.tags.map((tag) => ({
+    node: { ...node, tags: [tag] },
+    plan: Plan.of({ constants: new Map([[Dependency.tag(tag), node.severity]]) })
+  }))
+}
 
 const causesOf = (
   policy: Policy.Any,
@@ -162,7 +172,7 @@ const causesOf = (
   declared: ReadonlyArray<Declared>
 ): ReadonlyArray<Cause> => {
   const alternatives = policy.plan.alternatives.map((alternative) => Plan.of(alternative))
-  return leavesOf(policy).flatMap((leaf) => {
+  return leavesOf(policy).flatMap(tagByTag).flatMap((leaf) => {
     const causes = found(generalized(leaf, declared))
     const count = causes.length === 0 ? 0 : alternatives.filter((alternative) => demands(alternative, leaf)).length
     return count === 0 ? [] : causes.map((cause) => ({ ...cause, always: count === alternatives.length, failure }))

@@ -124,6 +124,14 @@ const isCacheable = (definition: Definition, exit: Exit.Exit<unknown, unknown>):
 const contentOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isSuccess(exit) ? exit.value : Cause.squash(exit.cause)
 
+/** When a load began and ended, by the store's clock, how many milliseconds it took, and a draw. */
+export interface Facts {
+  readonly began: number
+  readonly now: number
+  readonly millis: number
+  readonly jitter: number
+}
+
 /**
  * The facts of a result, ready to be stored; undefined when it cannot be
  * written as text. Throws what a user's tag function throws.
@@ -133,7 +141,7 @@ export const prepare = (
   flight: Pick<Flight, "address" | "versions" | "usually">,
   exit: Exit.Exit<unknown, unknown>,
   failure: boolean,
-  facts: { readonly now: number; readonly millis: number; readonly jitter: number },
+  facts: Facts,
   counters: Counters
 ): Draft | undefined => {
   const { address } = flight
@@ -145,7 +153,8 @@ export const prepare = (
   const found = Plan.foundDependencies(plan, input, content, known)
   const stamp: Plan.Stamp = {
     storedAt: facts.now,
-    beganAt: facts.now - facts.millis,
+    // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
+    beganAt: Math.min(facts.began, facts.now - facts.millis),
     duration: steady(facts.millis, flight.usually),
     jitter: facts.jitter,
     versions: { ...plan.constants, ...(failure ? flight.versions.failure : flight.versions.value) },
@@ -216,6 +225,7 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
     const { service } = load
     const clock = fiber.getRef(Clock.Clock)
     const started = elapsed(clock)
+    const began = service.now(fiber)
     return Effect.flatMap(
       lookup(load.flights.map(({ address }) => address)),
       (exits) =>
@@ -223,6 +233,7 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
           const now = service.now(fiber)
           return land(service, flight, exits[i]!, {
             now,
+            began,
             millis: elapsed(clock) - started,
             jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
           }, counters)
@@ -234,7 +245,7 @@ const land = (
   service: CacheService,
   flight: Flight,
   exit: Exit.Exit<unknown, unknown>,
-  facts: { readonly now: number; readonly millis: number; readonly jitter: number },
+  facts: Facts,
   counters: Counters
 ): Effect.Effect<void> => {
   const { address, lease } = flight

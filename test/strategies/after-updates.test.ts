@@ -1,16 +1,17 @@
 /** docs/strategies/after-updates.md: the read between a write and its invalidation, and the process that dies there. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Effect, Logger } from "effect"
+import { Deferred, Effect, Fiber, Logger } from "effect"
 import * as Django from "../../examples/articles/django/after-updates.ts"
 import * as Article from "../../examples/articles/django/Article.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
+import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { correctArticle, updateArticle } from "../../examples/articles/strategies/after-updates.ts"
 import { Cached, CacheService, Outbox, RedisCache } from "../../src/index.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { start } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
-import { midway, onBoth, queriesOf, site } from "./support.ts"
+import { lockedOrEnded, midway, midwayAt, onBoth, queriesOf, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Teh text", categoryId: 1, authorId: 1, published: true }
 
@@ -103,12 +104,33 @@ layer(site, { timeout: "60 seconds" })("after updates", (it) => {
         })
     )
 
+    onBoth(
+      it,
+      "two that update it at once: what was there is read when the other one has ended",
+      (one, other) =>
+        Effect.gen(function*() {
+          const { id } = yield* Article.create(draft)
+          const card = one.run(Cached.get(Site.articleCard, id))
+          // It writes the title that it has found.
+          const finish = yield* midwayAt(1, one.run(updateArticle(id, { title: "Old" })))
+          const second = yield* Effect.forkScoped(other.run(updateArticle(id, { title: "New" })))
+          yield* lockedOrEnded(second)
+          yield* card
+          yield* finish
+          yield* Fiber.join(second)
+          assert.deepStrictEqual(yield* card, yield* Queries.articleCard(id))
+        })
+    )
+
     onBoth(it, "behind a fence there is nothing to tell after the commit", (writer, reader) =>
       Effect.gen(function*() {
         const { id } = yield* Article.create(draft)
         const content = reader.run(Effect.map(Cached.get(Site.article, id), (page) => page.content))
         assert.strictEqual(yield* content, "Teh text")
-        yield* writer.run(correctArticle(id, "The text"))
+        const finish = yield* midway(writer.run(correctArticle(id, "The text")))
+        // It is committed, and its writer does not know yet.
+        assert.strictEqual(yield* content, "The text")
+        yield* finish
         assert.strictEqual(yield* content, "The text")
       }))
 

@@ -7,7 +7,7 @@ import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { imported, updateArticles } from "../../examples/articles/strategies/batch.ts"
-import { Cached, CacheService, type Invalidation, Outbox, TestCache } from "../../src/index.ts"
+import { Cached, CacheService, Changes, Invalidation, Outbox, TestCache } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
 import { counted, onBoth, onWatchedRedis, site } from "./support.ts"
 
@@ -94,6 +94,13 @@ layer(site, { timeout: "60 seconds" })("batch", (it) => {
         yield* TestClock.adjust(0)
         assert.strictEqual(batches.length, 1)
         assert.lengthOf(batches[0]!.toString().match(/\barticle#title\b/g)!, 1)
+      }).pipe(Effect.provide(TestCache.layer())))
+
+    it.effect("an import names what it has replaced", () =>
+      Effect.gen(function*() {
+        const [, { invalidation }] = yield* Changes.collect(imported([11, 12], [1]))
+        const keys = [...[11, 12].map((id) => Cached.keys(Site.article, id)), Cached.keys(Site.articlesOfCategory, 1)]
+        assert.deepStrictEqual(invalidation, Invalidation.combineAll([...keys, Invalidation.tags("import")]))
       }).pipe(Effect.provide(TestCache.layer())))
 
     it.effect("a batch that is not acknowledged is kept whole, and delivered", () =>

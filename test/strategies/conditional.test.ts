@@ -139,6 +139,14 @@ layer(site, { timeout: "60 seconds" })("conditional invalidation", (it) => {
         })
     )
 
+    onBoth(it, "that there is none ends when there is one", (writer, reader) =>
+      Effect.gen(function*() {
+        const next = (yield* writer.run(Writes.createArticle(draft))).id + 1
+        yield* Effect.flip(reader.run(Cached.get(detail, next)))
+        assert.strictEqual((yield* writer.run(Writes.createArticle(draft))).id, next)
+        assert.strictEqual((yield* reader.run(Cached.get(detail, next))).title, draft.title)
+      }))
+
     onBoth(
       it,
       "two editors: what was there is read in the transaction that changes it",

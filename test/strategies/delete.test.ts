@@ -84,10 +84,25 @@ layer(site, { timeout: "60 seconds" })("delete", (it) => {
     it.effect("keys of several reads are one operation of the store", () =>
       Effect.gen(function*() {
         const ids = yield* three
+        const reads = Effect.all([
+          Cached.get(Site.article, ids[0]!),
+          Cached.get(Site.articleCard, ids[1]!),
+          Cached.get(Site.articleList, undefined)
+        ])
+        const isNew = ([page, card, list]: Effect.Success<typeof reads>) =>
+          [page, card, list.find(({ id }) => id === ids[2])].map((shown) => JSON.stringify(shown).includes("New"))
+        const shown = Effect.map(reads, isNew)
+        yield* shown
+        yield* rename(...ids)
+        assert.deepStrictEqual(yield* shown, [false, false, false])
         yield* TestCache.forget
         yield* deleteWithLists(ids)
         const operations = yield* TestCache.operations
-        assert.deepStrictEqual(operations.map(({ name }) => name), ["invalidate"])
+        assert.deepStrictEqual(
+          operations.map(({ name }) => name),
+          ["invalidate"]
+        )
+        assert.deepStrictEqual(yield* shown, [true, true, true])
       }).pipe(Effect.provide(TestCache.layer())))
 
     it.effect("what the store did not acknowledge fails, and is not served here", () =>

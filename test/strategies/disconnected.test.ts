@@ -7,7 +7,7 @@ import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { importArticles } from "../../examples/articles/strategies/disconnected.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, Changes } from "../../src/index.ts"
+import { Cached, Changes, TestCache } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
@@ -135,6 +135,17 @@ layer(site, { timeout: "60 seconds" })("disconnected", (it) => {
         )
         assert.strictEqual((yield* list).length, before + 3)
         assert.deepStrictEqual({ told, built }, { told: 0, built: 1 })
+        const ended = (yield* TestCache.operations).filter(({ name }) => name === "invalidate" || name === "sweep")
+        assert.deepStrictEqual(ended.map(({ detail }) => detail), ["everything"])
+      }).pipe(Effect.provide(TestCache.layer())))
+
+    it.effect("an import that breaks off shows what it has written", () =>
+      Effect.gen(function*() {
+        const list = Cached.get(Site.publishedArticles, undefined)
+        const before = (yield* list).length
+        const nowhere = { ...draft, categoryId: 1_000_000 }
+        yield* Effect.exit(importArticles([draft, nowhere], Effect.die("it is not complete")))
+        assert.strictEqual((yield* list).length, before + 1)
       }).pipe(fresh))
   })
 })

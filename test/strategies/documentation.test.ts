@@ -76,6 +76,8 @@ layer(site, { timeout: "60 seconds" })("documentation", (it) => {
       Effect.sync(() => {
         assert.deepStrictEqual(invalidatedBy("article", "content"), ["article"])
         assert.deepStrictEqual(invalidatedBy("article", "views"), [])
+        // Others have names, too.
+        assert.notInclude(invalidatedBy("product", "name"), "author")
         assert.include(describeArticle, "the author of the value: name")
       }))
 

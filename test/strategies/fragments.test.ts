@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as Article from "../../examples/articles/django/Article.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Django from "../../examples/articles/django/fragments.ts"
+import * as Queries from "../../examples/articles/Queries.ts"
 import {
   invalidateResults,
   invalidateSidebar,
@@ -82,6 +83,13 @@ layer(site, { timeout: "60 seconds" })("fragments", (it) => {
           assert.strictEqual(yield* show, "<h1>Old</h1><p>Text</p>")
           yield* writer.run(Writes.updateArticle(id, { title: "<New>" }))
           assert.strictEqual(yield* show, "<h1>&lt;New></h1><p>Text</p>")
+          yield* writer.run(Writes.updateArticle(id, { content: "Words" }))
+          assert.strictEqual(yield* show, "<h1>&lt;New></h1><p>Words</p>")
+          const menu = reader.run(Cached.get(sidebar, undefined))
+          const before = yield* menu
+          yield* writer.run(Writes.createArticle(draft))
+          assert.notStrictEqual(yield* menu, before)
+          assert.strictEqual(yield* menu, yield* Queries.sidebar)
         })
     )
 

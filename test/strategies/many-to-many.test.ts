@@ -5,10 +5,11 @@ import * as Article from "../../examples/articles/django/Article.ts"
 import { Signals } from "../../examples/articles/django/Dispatch.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Django from "../../examples/articles/django/many-to-many.ts"
+import { Articles, Tags } from "../../examples/articles/Model.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { addArticles, addTags, clearTags } from "../../examples/articles/strategies/many-to-many.ts"
 import { createTag, deleteArticle } from "../../examples/articles/Writes.ts"
-import { Cached } from "../../src/index.ts"
+import { Cached, Change, Changes } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
@@ -90,6 +91,18 @@ layer(site, { timeout: "60 seconds" })("many to many", (it) => {
           assert.deepStrictEqual(yield* shown, { tags: [], articles: [] })
         })
     )
+
+    it.effect("subscribers hear what was added and what was removed, of both sides", () =>
+      Effect.gen(function*() {
+        const its = yield* scene
+        const write = Effect.all([addTags(its.article, [its.tag]), clearTags(its.article)])
+        const [, { changes }] = yield* Changes.collect(write)
+        const [article, tag] = [Articles.end(its.article, "tags"), Tags.end(its.tag, "articles")]
+        assert.deepStrictEqual(changes, [
+          Change.related("added", article, tag),
+          Change.related("removed", article, tag)
+        ])
+      }).pipe(fresh))
 
     onBoth(it, "from the other side it is the same", (writer, reader) =>
       Effect.gen(function*() {

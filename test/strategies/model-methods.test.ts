@@ -1,16 +1,17 @@
 /** docs/strategies/model-methods.md: the old category and the new, the deleted article, the statement without a model. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import * as Row from "../../examples/articles/django/Article.ts"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Django from "../../examples/articles/django/model-methods.ts"
 import { NotFound } from "../../examples/articles/Model.ts"
+import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { articles, unpublishAuthor } from "../../examples/articles/strategies/model-methods.ts"
 import { createAuthor, createCategory } from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
-import { fresh, onBoth, site } from "./support.ts"
+import { fresh, lockedOrEnded, midwayAt, onBoth, site } from "./support.ts"
 
 const ids = (list: ReadonlyArray<{ readonly id: number }>) => list.map(({ id }) => id)
 
@@ -103,6 +104,39 @@ layer(site, { timeout: "60 seconds" })("model methods", (it) => {
         assert.deepStrictEqual((yield* lists).map(ids), [[one.id], [other.id]])
         yield* writer.run(unpublishAuthor(author))
         assert.deepStrictEqual(yield* lists, [[], []])
+      }))
+
+    onBoth(
+      it,
+      "two that update it at once: what was there is read when the other one has ended",
+      (one, other) =>
+        Effect.gen(function*() {
+          const { fields, from } = yield* scene
+          const { id } = yield* one.run(articles.create(fields))
+          const list = one.run(Cached.get(Site.articlesOfCategory, from))
+          // It writes what it has found.
+          const finish = yield* midwayAt(1, one.run(articles.update(id, { title: fields.title })))
+          const second = yield* Effect.forkScoped(other.run(articles.update(id, { title: "Other" })))
+          yield* lockedOrEnded(second)
+          yield* list
+          yield* finish
+          yield* Fiber.join(second)
+          assert.deepStrictEqual(yield* list, yield* Queries.articlesOfCategory(from))
+        })
+    )
+
+    onBoth(it, "so with an update of many rows", (one, other) =>
+      Effect.gen(function*() {
+        const { author, fields, from } = yield* scene
+        const { id } = yield* one.run(articles.create(fields))
+        const list = one.run(Cached.get(Site.articlesOfCategory, from))
+        const finish = yield* midwayAt(1, one.run(unpublishAuthor(author)))
+        const second = yield* Effect.forkScoped(other.run(articles.update(id, { published: false })))
+        yield* lockedOrEnded(second)
+        yield* list
+        yield* finish
+        yield* Fiber.join(second)
+        assert.deepStrictEqual(yield* list, [])
       }))
 
     it.effect("what is not shown anywhere makes nobody load", () =>

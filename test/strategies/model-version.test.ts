@@ -8,7 +8,7 @@ import * as Django from "../../examples/articles/django/model-version.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Version from "../../examples/articles/strategies/model-version.ts"
 import type { Process } from "../support/redisCache.ts"
-import { midwayAt, onBoth, queriesOf, site } from "./support.ts"
+import { afterQueries, midwayAt, onBoth, queriesOf, site } from "./support.ts"
 
 const versionOf = (id: number) => Effect.map(Queries.articleRow(id), ({ cacheVersion }) => cacheVersion)
 
@@ -70,6 +70,14 @@ layer(site, { timeout: "60 seconds" })("model version", (it) => {
           assert.deepStrictEqual(yield* other.run(Version.getCachedData(4)), yield* data(4))
         })
     )
+
+    onBoth(it, "a writer that dies before it raises the version has changed nothing", (one) =>
+      Effect.gen(function*() {
+        const read = one.run(Version.getCachedData(7))
+        yield* read
+        yield* Effect.exit(afterQueries(Effect.die("killed"))(Version.updateArticle(7, { title: "Half" })))
+        assert.deepStrictEqual(yield* read, yield* data(7))
+      }))
 
     onBoth(it, "a change that was rolled back raises nothing", (one) =>
       Effect.gen(function*() {

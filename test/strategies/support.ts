@@ -139,6 +139,18 @@ export const passing = <A, E>(fiber: Fiber.Fiber<A, E>, step = 100): Effect.Effe
     return yield* Fiber.join(fiber)
   })
 
+/** Waits until something waits for a lock of the database, or has ended without. */
+export const lockedOrEnded = Effect.fnUntraced(function*(fiber: Fiber.Fiber<unknown, unknown>) {
+  const sql = yield* SqlClient.SqlClient
+  const waiting = Effect.map(
+    sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    (rows) => rows.length > 0
+  )
+  yield* Effect.promise(() =>
+    eventually("it waits for a lock", () => fiber.pollUnsafe() !== undefined || Effect.runPromise(waiting))
+  )
+})
+
 /** A process on Redis, and the names of the commands that it sends while it does something. */
 export const onWatchedRedis = Effect.gen(function*() {
   const { hostname, port } = new URL(nodeUrl())

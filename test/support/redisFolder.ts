@@ -2,7 +2,7 @@
  * What servers leave behind, and who takes it away: this process has one folder
  * for all servers that it starts, and a watcher that outlives it. The watcher
  * holds a pipe to this process; when that closes, however this process ended,
- * it kills what still runs and removes the folder.
+ * it ends what still runs and removes the folder.
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -14,11 +14,24 @@ import * as path from "node:path"
 const watcher = `
 trap "" INT TERM HUP
 cat > /dev/null
-for pid in "$1"/*/pid; do
-  [ -f "$pid" ] && kill -9 "-$(cat "$pid")"
+folder=$1
+# Whether any could be sent a signal; "-" before it is for all of a group.
+all() {
+  any=1
+  for pid in "$folder"/*/pid; do
+    [ -f "$pid" ] && kill "-$1" "$2$(cat "$pid")" && any=0
+  done
+  return $any
+}
+# What Postgres shares with its own processes outlives one that is killed.
+all INT
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  all 0 || break
+  sleep 0.1
 done
+all 9 -
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-  rm -rf "$1" && break
+  rm -rf "$folder" && break
   sleep 0.1
 done
 `
