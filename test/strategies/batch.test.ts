@@ -64,7 +64,7 @@ layer(site, { timeout: "60 seconds" })("batch", (it) => {
   describe("the way here", () => {
     const ids = [11, 12, 13, 14, 15]
 
-    it.effect("any number of rows is one script on Redis, after the commit", () =>
+    it.effect("five rows are one script on Redis, after the commit", () =>
       Effect.gen(function*() {
         const { commands, run } = yield* onWatchedRedis
         yield* run(Cached.getMany(Site.article, ids))
