@@ -62,7 +62,9 @@ const checkContents = (names: ReadonlyArray<string>): void => {
       .filter((file) => !names.includes(file))
   )
   check("every module is in the tarball, with types, maps and source", missing.length === 0, missing.join("\n"))
-  const stray = names.filter((name) => !/^(dist|src|docs)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(name))
+  const stray = names.filter((name) =>
+    !/^(dist|src|docs)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(name)
+  )
   check("nothing else is but the documentation: no tests, no benchmarks", stray.length === 0, stray.join("\n"))
   const stale = names.filter((name) => name.startsWith("dist/"))
     .filter((name) => !modules.includes(name.slice("dist/".length).replace(/(\.d)?\.(js|ts)(\.map)?$/, "")))
