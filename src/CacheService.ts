@@ -50,6 +50,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
+import { backoff } from "./internal/backoff.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import { Circuit, type Ticket } from "./internal/circuit.ts"
 import * as Counters from "./internal/counters.ts"
@@ -541,7 +542,7 @@ export interface Options {
 
 const seldom = Schedule.spaced("5 seconds")
 
-const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([Schedule.exponential("100 millis"), seldom])
+const defaultRetry = backoff("100 millis", "5 seconds")
 
 // So many targets of undelivered invalidations are told apart.
 const mostTargets = 10_000

@@ -70,12 +70,9 @@ export interface Collected {
  * @category getters
  * @since 0.1.0
  */
-export const invalidationOf = ({ changes, invalidation }: Collected): Invalidation.Invalidation => {
-  // In parts: a function does not take any number of arguments.
-  const parts: Array<Invalidation.Invalidation> = []
-  for (let i = 0; i < changes.length; i += 1000) parts.push(Invalidation.changes(...changes.slice(i, i + 1000)))
-  return Invalidation.combineAll([...parts, invalidation])
-}
+export const invalidationOf = ({ changes, invalidation }: Collected): Invalidation.Invalidation =>
+  // One by one: a function does not take any number of arguments.
+  Invalidation.combineAll([...changes.map((change) => Invalidation.changes(change)), invalidation])
 
 /**
  * Invalidates what the changes touch, as one batch. When it has returned, no

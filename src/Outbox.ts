@@ -17,11 +17,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as CacheService from "./CacheService.ts"
 import * as Change from "./Change.ts"
 import * as Changes from "./Changes.ts"
+import { backoff } from "./internal/backoff.ts"
 import { elapsed } from "./internal/deadline.ts"
 import { finiteMillis, millis } from "./internal/duration.ts"
 import * as Invalidation from "./Invalidation.ts"
@@ -262,7 +262,7 @@ export const layerRelay = (
 ): Layer.Layer<never, never, Outbox | CacheService.CacheService> => {
   const { limit } = claimOf("Outbox.layerRelay", options)
   const interval = finiteMillis("Outbox.layerRelay", "interval", options.interval ?? "1 second")
-  const pauses = Schedule.min([Schedule.exponential(interval), Schedule.spaced(longestPause)])
+  const pauses = backoff(interval, longestPause)
   const once = relay(options).pipe(
     Effect.tapCause((cause) => Effect.logWarning("the relay of the outbox failed, and goes on", cause)),
     // Also what it dies of: a transaction whose connection is lost dies when it is rolled back.

@@ -68,8 +68,8 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as CacheService from "./CacheService.ts"
+import { backoff } from "./internal/backoff.ts"
 import { lastTick } from "./internal/cron.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
@@ -95,7 +95,7 @@ const tolerance = minute
 // A wall clock may be set while a fiber sleeps, and a machine may sleep as a whole.
 const sleepAtMost = hour
 
-const again = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+const again = backoff("100 millis", "5 seconds")
 
 /** The lease and the marker of one tick. */
 class Tick {

@@ -2,26 +2,15 @@
 import type { TestProject } from "vitest/node"
 import { startPostgres } from "../support/postgres.ts"
 import { binaries } from "../support/postgresBinary.ts"
-import { NoServer } from "../support/redisBinary.ts"
-import { reaches } from "./imports.ts"
+import { demand, isNeeded } from "./servers.ts"
 
-/** A machine without a server ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
-const requireServer = (): void => {
-  try {
-    binaries()
-  } catch (error) {
-    if (!(error instanceof NoServer)) throw error
-    console.error(error.message)
-    process.exit(1)
-  }
-}
-
-export default async ({ config, provide, vitest }: TestProject): Promise<() => Promise<void>> => {
-  if (!config.watch && !vitest.state.getPaths().some((file) => reaches(file, "support/sharedPostgres"))) {
+export default async (project: TestProject): Promise<() => Promise<void>> => {
+  const { provide } = project
+  if (!isNeeded(project, "support/sharedPostgres")) {
     provide("postgres", undefined)
     return async () => undefined
   }
-  requireServer()
+  demand(binaries)
   const server = await startPostgres()
   provide("postgres", server.urlOf("postgres"))
   return server.stop
