@@ -3,7 +3,7 @@
  * password, and not safe from a power failure. It is gone when it is stopped or when this process ends,
  * however it ends.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile } from "node:child_process"
 import { randomInt } from "node:crypto"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -12,7 +12,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { binaries } from "./postgresBinary.ts"
 import { eventually, isFree } from "./redis.ts"
-import { makeFolder, notePid } from "./redisFolder.ts"
+import { makeFolder, spawnServer } from "./redisFolder.ts"
 
 const host = "127.0.0.1"
 
@@ -119,20 +119,7 @@ export const startPostgres = async (): Promise<Postgres> => {
   const initial = ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D", data]
 
   const launch = async (port: number): Promise<ChildProcess> => {
-    const log = fs.openSync(logFile, "a")
-    const child = spawn(path.join(programs, "postgres"), ["-D", data, ...config(port)], {
-      cwd: folder,
-      detached: true,
-      stdio: ["ignore", log, log],
-      ...who
-    })
-    fs.closeSync(log)
-    if (child.pid === undefined) await once(child, "spawn")
-    notePid(folder, child.pid)
-    child.once("exit", () => {
-      if (fs.existsSync(folder)) notePid(folder, undefined)
-    })
-    child.unref()
+    const child = await spawnServer(folder, path.join(programs, "postgres"), ["-D", data, ...config(port)], who)
     await eventually("Postgres answers", () => ended(child) || isUp(port))
     if (ended(child)) throw new Error(`Postgres did not start:\n${server.log()}`)
     return child

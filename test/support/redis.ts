@@ -5,14 +5,14 @@
  * however it ends.
  */
 import { Redis, type RedisOptions } from "ioredis"
-import { type ChildProcess, spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { randomInt } from "node:crypto"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { serverBinary } from "./redisBinary.ts"
-import { makeFolder, notePid } from "./redisFolder.ts"
+import { makeFolder, spawnServer } from "./redisFolder.ts"
 
 export { type Proxy, type Request, startProxies, startProxy, type Target } from "./redisProxy.ts"
 
@@ -173,15 +173,7 @@ const startWith = async (settings: Settings, args: ReadonlyArray<string>, passwo
 
   const launch = async (): Promise<ChildProcess> => {
     const from = fs.existsSync(logFile) ? fs.statSync(logFile).size : 0
-    const log = fs.openSync(logFile, "a")
-    const child = spawn(binary.path, [file, ...args], { cwd: folder, detached: true, stdio: ["ignore", log, log] })
-    fs.closeSync(log)
-    if (child.pid === undefined) await once(child, "spawn")
-    notePid(folder, child.pid)
-    child.once("exit", () => {
-      if (fs.existsSync(folder)) notePid(folder, undefined)
-    })
-    child.unref()
+    const child = await spawnServer(folder, binary.path, [file, ...args])
     const { port } = server
     try {
       await eventually("it answers", async () => {

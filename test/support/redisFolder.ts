@@ -4,7 +4,8 @@
  * holds a pipe to this process; when that closes, however this process ended,
  * it ends what still runs and removes the folder.
  */
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import type * as net from "node:net"
 import * as os from "node:os"
@@ -62,8 +63,30 @@ export const makeFolder = (): string => {
 }
 
 /** Says whom the watcher is to kill; nobody if undefined. */
-export const notePid = (folder: string, pid: number | undefined): void => {
+const notePid = (folder: string, pid: number | undefined): void => {
   const file = path.join(folder, "pid")
   if (pid === undefined) fs.rmSync(file, { force: true })
   else fs.writeFileSync(file, String(pid))
+}
+
+/**
+ * Starts a server in its folder, with all that it says in `log` there. It leads a group of its own, does not keep this
+ * process waiting, and is known to the watcher for as long as it runs.
+ */
+export const spawnServer = async (
+  folder: string,
+  program: string,
+  args: ReadonlyArray<string>,
+  who: { readonly uid?: number; readonly gid?: number } = {}
+): Promise<ChildProcess> => {
+  const log = fs.openSync(path.join(folder, "log"), "a")
+  const child = spawn(program, args, { cwd: folder, detached: true, stdio: ["ignore", log, log], ...who })
+  fs.closeSync(log)
+  if (child.pid === undefined) await once(child, "spawn")
+  notePid(folder, child.pid)
+  child.once("exit", () => {
+    if (fs.existsSync(folder)) notePid(folder, undefined)
+  })
+  child.unref()
+  return child
 }
