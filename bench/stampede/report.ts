@@ -1,0 +1,54 @@
+/**
+ * What the laboratory hands on: to a file, to the terminal, and to the page.
+ */
+import type { Spread } from "../harness.ts"
+import type { Scenario } from "./scenario.ts"
+import type { Summary } from "./summary.ts"
+
+/** What the server counted, for each request. */
+export interface Traffic {
+  readonly commands: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
+/** What one strategy, or another library, did in a scenario. */
+export interface Outcome {
+  readonly id: string
+  readonly title: string
+  readonly about: string
+  /** The policy as it prints; undefined for what is none. */
+  readonly policy: string | undefined
+  readonly summary: Summary
+  /** On the wall clock only. */
+  readonly traffic?: Traffic
+}
+
+/** All that ran in one scenario. */
+export interface Result {
+  readonly world: "virtual" | "wall"
+  readonly scenario: Scenario
+  readonly outcomes: ReadonlyArray<Outcome>
+}
+
+/** A table of ratios of another benchmark. */
+export interface RatioTable {
+  readonly title: string
+  readonly note: string | undefined
+  readonly reference: string
+  /** Ratios are rates: more is better. Else they are times: less is better. */
+  readonly rate: boolean
+  readonly rows: ReadonlyArray<{ readonly name: string; readonly nanos: number; readonly ratio: Spread }>
+}
+
+/** All of a run of the benchmarks. */
+export interface Report {
+  readonly startedAt: string
+  /** How it was run, to run it again. */
+  readonly command: string
+  readonly seed: number
+  /** In lines, for people. */
+  readonly machine: string
+  readonly results: ReadonlyArray<Result>
+  readonly tables: ReadonlyArray<RatioTable>
+}

@@ -1,0 +1,314 @@
+/**
+ * What a log says, as numbers. Times are milliseconds, shares lie between 0 and 1.
+ */
+import type { Load, Log } from "./log.ts"
+import { cycle, type Scenario } from "./scenario.ts"
+
+/** Some percentiles of a lot of numbers. */
+export interface Tail {
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
+  readonly most: number
+}
+
+export interface Timeline {
+  /** Of the first bin, from the expiry (or the invalidation). */
+  readonly from: number
+  readonly width: number
+  /** Loads that began, per second. */
+  readonly loads: ReadonlyArray<number>
+  /** Of the requests that came then; null where none came. */
+  readonly latencyMean: ReadonlyArray<number | null>
+  readonly latencyP99: ReadonlyArray<number | null>
+}
+
+export interface Summary {
+  readonly requests: number
+  /** How long was looked at. */
+  readonly millis: number
+  readonly loads: number
+  readonly failedLoads: number
+  /** Loads that would be enough: one whenever something is asked for that has ended. */
+  readonly ideal: number
+  /** `loads / ideal - 1`. */
+  readonly extra: number
+  /** Loads for each time in which an entry would end by itself or by an invalidation. */
+  readonly loadsPerLifetime: number
+  /** Loads that began from one and the same entry. */
+  readonly perExpiry: {
+    readonly expiries: number
+    readonly mean: number
+    readonly p99: number
+    readonly most: number
+    /** How many expiries had one load, two, ... */
+    readonly counts: ReadonlyArray<number>
+  }
+  /** Loads that ran at the same time. */
+  readonly mostAtOnce: number
+  /** How long before the end of its entry the first load began, on average; of those that began before it. */
+  readonly earlyBy: number
+  /** The share of expiries of which no load began before the end. */
+  readonly unforeseen: number
+  readonly latency: Tail
+  /** Of requests that came near an expiry, or an invalidation: in the window of the timeline. */
+  readonly latencyAround: Tail
+  /** Took a tenth of a load or longer. */
+  readonly waited: number
+  readonly waitedAround: number
+  readonly failed: number
+  /** Given a value that was older than a lifetime. */
+  readonly pastLifetime: number
+  /** Given what was not true any more when the request came, and for how long it had not been. */
+  readonly untrue: {
+    readonly share: number
+    readonly mean: number
+    readonly p99: number
+    readonly most: number
+  }
+  /** How often the store was asked, for each request. */
+  readonly operations: Readonly<Record<string, number>>
+  readonly timeline: Timeline
+}
+
+const significant = (value: number): number => Number.isFinite(value) ? Number(value.toPrecision(5)) : value
+
+const at = (sorted: ReadonlyArray<number>, part: number): number =>
+  sorted.length === 0 ? 0 : sorted[Math.min(sorted.length - 1, Math.ceil(part * sorted.length) - 1)]!
+
+const ascending = (numbers: ReadonlyArray<number>): ReadonlyArray<number> => [...numbers].sort((a, b) => a - b)
+
+const meanOf = (numbers: ReadonlyArray<number>): number =>
+  numbers.length === 0 ? 0 : numbers.reduce((sum, one) => sum + one, 0) / numbers.length
+
+const tailOf = (numbers: ReadonlyArray<number>): Tail => {
+  const sorted = ascending(numbers)
+  return {
+    p50: significant(at(sorted, 0.5)),
+    p99: significant(at(sorted, 0.99)),
+    p999: significant(at(sorted, 0.999)),
+    most: significant(sorted.at(-1) ?? 0)
+  }
+}
+
+/** The first place in a sorted list whose number is larger. */
+const firstAbove = (sorted: ReadonlyArray<number>, value: number): number => {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (sorted[middle]! > value) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+/** An entry as the loads see it that it made necessary. */
+interface Cycle {
+  /** When the last of its loads was stored. */
+  stored: number
+  readonly loads: Array<Load>
+}
+
+/**
+ * Which loads belong together: those that began while the same entry was the
+ * newest. Several loads that began from one entry make one entry, whichever is
+ * stored last.
+ */
+export const cyclesOf = (loads: ReadonlyArray<Load>): ReadonlyArray<Cycle> => {
+  const cycles: Array<Cycle> = [{ stored: -Infinity, loads: [] }]
+  const ends = loads.filter(({ stored }) => stored).map((load) => ({ load, cycle: 0 })).sort((a, b) =>
+    a.load.end - b.load.end
+  )
+  const number = new Map<Load, number>()
+  let [newest, seen] = [0, 0]
+  for (const load of loads) {
+    for (; seen < ends.length && ends[seen]!.load.end <= load.start; seen++) {
+      newest = Math.max(newest, number.get(ends[seen]!.load)!)
+    }
+    number.set(load, newest + 1)
+    const mine = cycles[newest + 1] ??= { stored: -Infinity, loads: [] }
+    mine.loads.push(load)
+    if (load.stored) mine.stored = Math.max(mine.stored, load.end)
+  }
+  return cycles.slice(1)
+}
+
+/** Something that ends entries: the end of a lifetime, or an invalidation. */
+const momentsOf = (
+  { changes, lifetime }: Scenario,
+  log: Log,
+  byKey: ReadonlyMap<number, ReadonlyArray<Cycle>>
+): ReadonlyArray<number> =>
+  ascending(
+    changes.invalidates
+      ? log.changes.filter(({ key }) => key === 0).map(({ at }) => at)
+      : (byKey.get(0) ?? []).map(({ stored }) => stored + lifetime)
+  )
+
+/** So many mean loads before and after, in bins of a quarter. */
+const [before, after, binsPerLoad] = [10, 5, 4]
+
+const idealOf = ({ changes, lifetime, load }: Scenario, log: Log, from: number): number => {
+  const events = [
+    ...log.ats.map((at, i) => ({ at, key: log.keys[i]!, asks: true })),
+    ...(changes.invalidates ? log.changes.map(({ at, key }) => ({ at, key, asks: false })) : [])
+  ].sort((a, b) => a.at - b.at)
+  const until = new Map<number, number>()
+  let count = 0
+  for (const { asks, at, key } of events) {
+    if (!asks) until.set(key, at)
+    else if (at >= (until.get(key) ?? -Infinity)) {
+      until.set(key, at + load + lifetime)
+      if (at >= from) count++
+    }
+  }
+  return count
+}
+
+const mostAtOnceOf = (loads: ReadonlyArray<Load>, from: number): number => {
+  const steps = loads.flatMap(({ end, start }) => [{ at: start, by: 1 }, { at: end, by: -1 }])
+    .sort((a, b) => a.at - b.at || a.by - b.by)
+  let [running, most] = [0, 0]
+  for (const { at, by } of steps) {
+    running += by
+    if (at >= from) most = Math.max(most, running)
+  }
+  return most
+}
+
+const groupBy = <A>(all: ReadonlyArray<A>, key: (one: A) => number): ReadonlyMap<number, ReadonlyArray<A>> => {
+  const groups = new Map<number, Array<A>>()
+  for (const one of all) {
+    const group = groups.get(key(one))
+    if (group === undefined) groups.set(key(one), [one])
+    else group.push(one)
+  }
+  return groups
+}
+
+/** When what a load saw ceased to be true. */
+const untilOf = (log: Log): ReadonlyArray<number> => {
+  const changes = new Map([...groupBy(log.changes, ({ key }) => key)].map(([key, all]) => [key, all.map(({ at }) => at)]))
+  return log.loads.map(({ key, start }) => {
+    const times = changes.get(key) ?? []
+    return times[firstAbove(times, start)] ?? Infinity
+  })
+}
+
+/** Everything from `from` on; what was before is there to fill the cache. */
+export const summarize = (scenario: Scenario, log: Log, from: number, until: number): Summary => {
+  const { lifetime, load } = scenario
+  const loads = log.loads.filter(({ start }) => start >= from)
+  const byKey = new Map([...groupBy(log.loads, ({ key }) => key)].map(([key, all]) => [key, cyclesOf(all)]))
+
+  // What ended before, and which loads that made.
+  const sizes: Array<number> = []
+  const early: Array<number> = []
+  let unforeseen = 0
+  for (const cycles of byKey.values()) {
+    for (let i = 1; i < cycles.length; i++) {
+      const [entry, { loads: [first, ...others] }] = [cycles[i - 1]!, cycles[i]!]
+      // The last may go on.
+      if (first!.start < from || (cycles.length === i + 1 && cycles[i]!.stored === -Infinity)) continue
+      sizes.push(1 + others.length)
+      const gap = entry.stored + lifetime - first!.start
+      if (gap > 0) early.push(gap)
+      else unforeseen++
+    }
+  }
+  const counts: Array<number> = []
+  for (const size of sizes) counts[size - 1] = (counts[size - 1] ?? 0) + 1
+  const sortedSizes = ascending(sizes)
+
+  // Around what ends entries.
+  const width = load / binsPerLoad
+  const bins = (before + after) * binsPerLoad
+  const moments = momentsOf(scenario, log, byKey)
+    .filter((moment) => moment - before * load >= from && moment + after * load <= until)
+  const binned = <A>(times: ReadonlyArray<number>, values: (i: number) => A): ReadonlyArray<Array<A>> => {
+    const all = Array.from({ length: bins }, (): Array<A> => [])
+    for (let i = 0; i < times.length; i++) {
+      const time = times[i]!
+      for (let m = firstAbove(moments, time - after * load); m < moments.length; m++) {
+        const bin = Math.floor((time - moments[m]! + before * load) / width)
+        if (bin < 0) break
+        all[Math.min(bin, bins - 1)]!.push(values(i))
+      }
+    }
+    return all
+  }
+  const only = <A>(all: ReadonlyArray<A>, keyed: (i: number) => number): ReadonlyArray<A> =>
+    scenario.keys === 1 ? all : all.filter((_, i) => keyed(i) === 0)
+  const hotLoads = log.loads.filter(({ key }) => key === 0)
+  const hotAts = only(log.ats, (i) => log.keys[i]!)
+  const hotEnds = only(log.ends, (i) => log.keys[i]!)
+  const latencies = binned(hotAts, (i) => hotEnds[i]! - hotAts[i]!)
+  const loadBins = binned(hotLoads.map(({ start }) => start), () => 1)
+
+  // What requests saw.
+  const truthUntil = untilOf(log)
+  const all: Array<number> = []
+  const ages: Array<number> = []
+  let [waited, failed, past] = [0, 0, 0]
+  for (let i = 0; i < log.ats.length; i++) {
+    const time = log.ats[i]!
+    if (time < from) continue
+    const latency = log.ends[i]! - time
+    all.push(latency)
+    if (latency >= load / 10) waited++
+    const given = log.given[i]!
+    if (given < 0) {
+      failed++
+      continue
+    }
+    if (log.loads[given]!.end + lifetime < time) past++
+    if (truthUntil[given]! <= time) ages.push(time - truthUntil[given]!)
+  }
+  const sortedAges = ascending(ages)
+  const around = latencies.flat()
+  const ideal = idealOf(scenario, log, from)
+  const share = (count: number): number => significant(all.length === 0 ? 0 : count / all.length)
+  return {
+    requests: all.length,
+    millis: until - from,
+    loads: loads.length,
+    failedLoads: loads.filter(({ failed }) => failed).length,
+    ideal,
+    extra: significant(loads.length / ideal - 1),
+    loadsPerLifetime: significant(loads.length * cycle(scenario) / (until - from) / scenario.keys),
+    perExpiry: {
+      expiries: sizes.length,
+      mean: significant(meanOf(sizes)),
+      p99: at(sortedSizes, 0.99),
+      most: sortedSizes.at(-1) ?? 0,
+      counts: Array.from(counts, (count) => count ?? 0)
+    },
+    mostAtOnce: mostAtOnceOf(log.loads, from),
+    earlyBy: significant(meanOf(early)),
+    unforeseen: significant(sizes.length === 0 ? 0 : unforeseen / sizes.length),
+    latency: tailOf(all),
+    latencyAround: tailOf(around),
+    waited: share(waited),
+    waitedAround: significant(
+      around.length === 0 ? 0 : around.filter((latency) => latency >= load / 10).length / around.length
+    ),
+    failed: share(failed),
+    pastLifetime: share(past),
+    untrue: {
+      share: share(ages.length),
+      mean: significant(meanOf(ages)),
+      p99: significant(at(sortedAges, 0.99)),
+      most: significant(sortedAges.at(-1) ?? 0)
+    },
+    operations: Object.fromEntries(
+      Object.entries(log.operations).map(([name, count]) => [name, significant(count / log.requests)])
+    ),
+    timeline: {
+      from: -before * load,
+      width,
+      loads: loadBins.map((bin) => significant(bin.length / Math.max(1, moments.length) / width * 1000)),
+      latencyMean: latencies.map((bin) => bin.length === 0 ? null : significant(meanOf(bin))),
+      latencyP99: latencies.map((bin) => bin.length === 0 ? null : significant(at(ascending(bin), 0.99)))
+    }
+  }
+}
