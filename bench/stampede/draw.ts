@@ -26,7 +26,8 @@ const normal = (draw: Draw): number => Math.sqrt(2 * exponential(draw)) * Math.c
 export const lognormal = (draw: Draw, sigma: number): number => Math.exp(sigma * normal(draw) - sigma * sigma / 2)
 
 /** Pareto with the mean 1: the least is `(a - 1) / a`. */
-export const pareto = (draw: Draw, exponent: number): number => (exponent - 1) / exponent * (1 - draw()) ** (-1 / exponent)
+export const pareto = (draw: Draw, exponent: number): number =>
+  (exponent - 1) / exponent * (1 - draw()) ** (-1 / exponent)
 
 /** The milliseconds until the next request. */
 export const untilNext = (arrivals: Arrivals, rate: number, draw: Draw): number =>

@@ -14,17 +14,17 @@ export interface Load {
   failed: boolean
 }
 
-/** What became of a request. `load` is the one whose value it was given: -1 if it failed. */
-export interface Request {
-  readonly key: number
-  readonly at: number
-  readonly end: number
-  readonly load: number
-}
+/** In place of a load that a request was given: it failed, or it was not answered until the end. */
+export const failed = -1
+export const unanswered = -2
 
+/** A change of the truth. */
 export interface Change {
   readonly key: number
+  /** When it was committed: what began to be loaded later has seen it. */
   readonly at: number
+  /** When the writer knew that it was told: whoever asks later is owed it. */
+  readonly known: number
 }
 
 export class Log {
@@ -60,6 +60,7 @@ export class Log {
     this.loads[load]!.stored = false
   }
 
+  /** What became of a request. `load` is the one whose value it was given. */
   answered(key: number, at: number, end: number, load: number): void {
     this.keys.push(key)
     this.ats.push(at)

@@ -16,7 +16,6 @@ export interface Task {
   readonly seed: number
 }
 
-
 export const scenarioOf = (id: string): Scenario => {
   const found = [...scenarios, reference].find((one) => one.id === id)
   if (found === undefined) throw new Error(`there is no scenario "${id}"`)

@@ -116,7 +116,8 @@ export const scenarios: ReadonlyArray<Scenario> = [
     ...hot,
     id: "many-keys",
     title: "Hot and cold keys together",
-    about: "100 requests a second for 300 keys, by Zipf's law: the first is hot, the last is asked for every three minutes.",
+    about:
+      "100 requests a second for 300 keys, by Zipf's law: the first is hot, the last is asked for every three minutes.",
     keys: 300
   },
   {

@@ -11,7 +11,7 @@ import { TestClock } from "effect/testing"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import { type CacheService, MemoryCache } from "../../src/index.ts"
 import { type Arrival, changes, duration, fails, requests, stream } from "./draw.ts"
-import { Log } from "./log.ts"
+import { failed, Log, unanswered } from "./log.ts"
 import type { Scenario } from "./scenario.ts"
 import { Here, OriginDown, type Place, type Strategy } from "./strategies.ts"
 
@@ -163,7 +163,7 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
           return bad ? Effect.fail(new OriginDown()) : Effect.succeed(load)
         },
         onFailure: (cause) => {
-          log.finish(load, now(), false)
+          if (!closed) log.finish(load, now(), false)
           return Effect.failCause(cause)
         }
       })
@@ -179,19 +179,27 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
   })
 
   let asked = 0
-  const request = ({ at, key, process }: Arrival): void => {
+  const waiting = new Set<Arrival>()
+  let closed = false
+  const request = (arrival: Arrival): void => {
+    const { at, key, process } = arrival
     const context = processes[inTurn ? asked++ % processes.length : process]!
     const fiber = Effect.runForkWith(context)(reader.get(key))
-    const done = (exit: Exit.Exit<number, unknown>) =>
-      log.answered(key, at, now(), Exit.isSuccess(exit) ? exit.value : -1)
+    const done = (exit: Exit.Exit<number, unknown>): void => {
+      if (closed) return
+      waiting.delete(arrival)
+      log.answered(key, at, now(), Exit.isSuccess(exit) ? exit.value : failed)
+    }
     const exit = fiber.pollUnsafe()
-    if (exit === undefined) fiber.addObserver(done)
-    else done(exit)
+    if (exit === undefined) {
+      waiting.add(arrival)
+      fiber.addObserver(done)
+    } else done(exit)
     turns.run()
   }
 
   const change = ({ at, key, process }: Arrival): void => {
-    log.changes.push({ key, at })
+    log.changes.push({ key, at, known: at })
     if (!scenario.changes.invalidates) return
     Effect.runForkWith(processes[process]!)(reader.invalidate(key))
     turns.run()
@@ -220,6 +228,9 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
       goTo(until)
     },
     close: () => {
+      // Whoever still waits has waited for so long at least. Then it is interrupted, which is nothing that was seen.
+      for (const { at, key } of waiting) log.answered(key, at, now(), unanswered)
+      closed = true
       Effect.runForkWith(inside)(Scope.close(scope, Exit.void))
       turns.run()
     }

@@ -68,7 +68,8 @@ const plainly = (
     get: (key) => Effect.flatMap(Here, ({ load, plain }) => get(plain, `page-${key}`, load(key))),
     invalidate: (key) => Effect.flatMap(Here, ({ plain }) => plain.delete(`page-${key}`))
   },
-  services: () => Effect.succeed(Context.empty() as Context.Context<never> as Context.Context<CacheService.CacheService>)
+  services: () =>
+    Effect.succeed(Context.empty() as Context.Context<never> as Context.Context<CacheService.CacheService>)
 })
 
 const none = (
@@ -121,7 +122,8 @@ interface Ways {
   readonly soft?: boolean
 }
 
-const asPolicy = (
+/** A strategy that the interpreter runs. */
+export const asPolicy = (
   id: string,
   title: string,
   about: string,
@@ -249,6 +251,9 @@ export const strategyOf = (id: string): Strategy => {
   return found
 }
 
-/** Those that differ in a scenario: where nothing is invalidated, nothing is invalidated softly. */
-export const strategiesFor = ({ changes }: Scenario): ReadonlyArray<Strategy> =>
-  strategies.filter(({ id }) => id !== "soft" || changes.invalidates)
+/**
+ * Those that tell something in a scenario. Where nothing is invalidated, nothing is invalidated softly; and an origin
+ * that cannot serve all requests answers nobody any more if nothing is kept.
+ */
+export const strategiesFor = ({ changes, origin }: Scenario): ReadonlyArray<Strategy> =>
+  strategies.filter(({ id, keeps }) => (id !== "soft" || changes.invalidates) && (keeps || origin._tag !== "Limited"))

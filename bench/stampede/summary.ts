@@ -1,7 +1,7 @@
 /**
  * What a log says, as numbers. Times are milliseconds, shares lie between 0 and 1.
  */
-import type { Load, Log } from "./log.ts"
+import { failed, type Load, type Log } from "./log.ts"
 import { cycle, type Scenario } from "./scenario.ts"
 
 /** Some percentiles of a lot of numbers. */
@@ -186,13 +186,11 @@ const groupBy = <A>(all: ReadonlyArray<A>, key: (one: A) => number): ReadonlyMap
   return groups
 }
 
-/** When what a load saw ceased to be true. */
-const untilOf = (log: Log): ReadonlyArray<number> => {
-  const changes = new Map([...groupBy(log.changes, ({ key }) => key)].map(([key, all]) => [key, all.map(({ at }) => at)]))
-  return log.loads.map(({ key, start }) => {
-    const times = changes.get(key) ?? []
-    return times[firstAbove(times, start)] ?? Infinity
-  })
+/** From when on whoever asks is owed something newer than what a load saw. */
+const owedFrom = (log: Log): ReadonlyArray<number> => {
+  const byKey = groupBy(log.changes, ({ key }) => key)
+  const times = new Map([...byKey].map(([key, all]) => [key, all.map(({ at }) => at)]))
+  return log.loads.map(({ key, start }) => byKey.get(key)?.[firstAbove(times.get(key)!, start)]?.known ?? Infinity)
 }
 
 /** Everything from `from` on; what was before is there to fill the cache. */
@@ -246,10 +244,10 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
   const loadBins = binned(hotLoads.map(({ start }) => start), () => 1)
 
   // What requests saw.
-  const truthUntil = untilOf(log)
+  const owed = owedFrom(log)
   const all: Array<number> = []
   const ages: Array<number> = []
-  let [waited, failed, past] = [0, 0, 0]
+  let [waited, failures, past] = [0, 0, 0]
   for (let i = 0; i < log.ats.length; i++) {
     const time = log.ats[i]!
     if (time < from) continue
@@ -257,12 +255,10 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     all.push(latency)
     if (latency >= load / 10) waited++
     const given = log.given[i]!
-    if (given < 0) {
-      failed++
-      continue
-    }
+    if (given === failed) failures++
+    if (given < 0) continue
     if (log.loads[given]!.end + lifetime < time) past++
-    if (truthUntil[given]! <= time) ages.push(time - truthUntil[given]!)
+    if (owed[given]! <= time) ages.push(time - owed[given]!)
   }
   const sortedAges = ascending(ages)
   const around = latencies.flat()
@@ -272,7 +268,7 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     requests: all.length,
     millis: until - from,
     loads: loads.length,
-    failedLoads: loads.filter(({ failed }) => failed).length,
+    failedLoads: loads.filter((load) => load.failed).length,
     ideal,
     extra: significant(loads.length / ideal - 1),
     loadsPerLifetime: significant(loads.length * cycle(scenario) / (until - from) / scenario.keys),
@@ -292,7 +288,7 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     waitedAround: significant(
       around.length === 0 ? 0 : around.filter((latency) => latency >= load / 10).length / around.length
     ),
-    failed: share(failed),
+    failed: share(failures),
     pastLifetime: share(past),
     untrue: {
       share: share(ages.length),

@@ -26,9 +26,10 @@ export const chanceOfLoads = (k: number, beta: number): number => {
   return p * (1 - p) ** (k - 1)
 }
 
-// Simpson's rule. What is integrated here is smooth.
-const integrate = (f: (x: number) => number, from: number, to: number, steps = 2000): number => {
+// Simpson's rule. What is integrated here is smooth, and bends where x is about 1.
+const integrate = (f: (x: number) => number, from: number, to: number): number => {
   if (to <= from) return 0
+  const steps = 2 * Math.ceil(200 + 50 * (to - from))
   const width = (to - from) / steps
   let sum = f(from) + f(to)
   for (let i = 1; i < steps; i++) sum += f(from + i * width) * (i % 2 === 0 ? 2 : 4)

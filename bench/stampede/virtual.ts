@@ -42,6 +42,7 @@ export const performAll = (
     const workers = Array.from({ length: Math.min(availableParallelism(), all.length) }, () => {
       const worker = new Worker(new URL(import.meta.url))
       const give = (): void => {
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, and no window
         if (next < all.length) worker.postMessage({ number: next, task: all[next++] })
       }
       worker.on("message", ({ outcome, task }: Done) => {
