@@ -1029,9 +1029,10 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
       onFailure: (error) => resolve(definition, service, address, Result.fail(error)) as AnyEffect
     })
   }
-  const entry = Exit.isSuccess(answer) ? answer.value as CacheService.Entry | undefined : undefined
+  if (Exit.isFailure(answer)) return resolve(definition, service, address, undefined) as AnyEffect
+  const entry = answer.value as CacheService.Entry | undefined
   return freshUnsafe(definition, service, address, entry, fiber) ??
-    resolve(definition, service, address, undefined) as AnyEffect
+    resolve(definition, service, address, Result.succeed(entry)) as AnyEffect
 }
 
 // -----------------------------------------------------------------------------
