@@ -33,19 +33,26 @@ export const pareto = (draw: Draw, exponent: number): number =>
 export const untilNext = (arrivals: Arrivals, rate: number, draw: Draw): number =>
   1000 / rate * (arrivals._tag === "Poisson" ? exponential(draw) : pareto(draw, arrivals.exponent))
 
-/** How long a load takes that begins beside so many others. */
-export const duration = (origin: Origin, load: number, others: number, draw: Draw): number => {
+const isAway = (origin: Origin, now: number): boolean =>
+  origin._tag === "Outage" && now % origin.every >= origin.every - origin.lasts
+
+/** How long a load takes that begins now, beside so many others. */
+export const duration = (origin: Origin, load: number, others: number, draw: Draw, now: number): number => {
   switch (origin._tag) {
     case "Lognormal":
       return load * lognormal(draw, origin.sigma)
     case "Limited":
       return load * Math.max(1, (others + 1) / origin.atOnce)
+    case "Outage":
+      return isAway(origin, now) ? origin.refusedAfter : load
     default:
       return load
   }
 }
 
-export const fails = (origin: Origin, draw: Draw): boolean => origin._tag === "Failing" && draw() < origin.share
+/** Whether a load fails that begins now. */
+export const fails = (origin: Origin, draw: Draw, now: number): boolean =>
+  origin._tag === "Failing" ? draw() < origin.share : isAway(origin, now)
 
 /** Which key is asked for: 0 the most often. */
 export const keyOf = (keys: number): (draw: Draw) => number => {

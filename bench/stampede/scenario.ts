@@ -17,6 +17,8 @@ export type Origin =
   | { readonly _tag: "Lognormal"; readonly sigma: number }
   /** This share of the loads fails, after as long as a good one takes. */
   | { readonly _tag: "Failing"; readonly share: number }
+  /** Out of order for so long, so often; whoever asks then is refused after a while. */
+  | { readonly _tag: "Outage"; readonly every: number; readonly lasts: number; readonly refusedAfter: number }
   /** More than so many loads at once share what there is: each takes longer by as much. */
   | { readonly _tag: "Limited"; readonly atOnce: number }
 
@@ -96,6 +98,13 @@ export const scenarios: ReadonlyArray<Scenario> = [
     title: "An origin that fails",
     about: "Three loads in ten fail, after the second that a good one takes.",
     origin: { _tag: "Failing", share: 0.3 }
+  },
+  {
+    ...hot,
+    id: "outage",
+    title: "An origin that goes away",
+    about: "The origin is away for ten seconds of every ninety, and refuses who asks it then after 50 ms.",
+    origin: { _tag: "Outage", every: 90_000, lasts: 10_000, refusedAfter: 50 }
   },
   {
     ...hot,

@@ -153,8 +153,8 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
   const [times, faults] = [stream(seed, "durations"), stream(seed, "faults")]
   const loadIn = (process: number) => (key: number): Effect.Effect<number, OriginDown> =>
     Effect.suspend(() => {
-      const takes = duration(scenario.origin, scenario.load, log.running, times)
-      const bad = fails(scenario.origin, faults)
+      const takes = duration(scenario.origin, scenario.load, log.running, times, now())
+      const bad = fails(scenario.origin, faults, now())
       const load = log.begin(key, process, now())
       return Effect.matchCauseEffect(Effect.sleep(takes), {
         onSuccess: () => {

@@ -122,8 +122,7 @@ interface Ways {
   readonly soft?: boolean
 }
 
-/** A strategy that the interpreter runs. */
-export const asPolicy = (
+const asPolicy = (
   id: string,
   title: string,
   about: string,
@@ -161,6 +160,8 @@ export const asPolicy = (
 const ttl = ({ lifetime }: Scenario) => Policy.ttl<number, number>(lifetime)
 
 const stale = ({ lifetime }: Scenario) => Policy.ttl<number, number>(lifetime, { staleFor: lifetime / 2 })
+
+const early = (scenario: Scenario, beta: number) => Policy.all(ttl(scenario), Policy.xfetch({ beta }))
 
 /** What is advised for a hot key whose old value will do for a while. */
 const advised = ({ lifetime }: Scenario, beta: number) =>
@@ -202,6 +203,13 @@ export const strategies: ReadonlyArray<Strategy> = [
     ttl,
     { alone: true }
   ),
+  asPolicy(
+    "xfetch-alone",
+    "XFetch per process",
+    "Each process draws and loads for itself, one load at a time; who is drawn waits.",
+    early,
+    { alone: true, refresh: "caller" }
+  ),
   asPolicy("lease", "TTL with a lease", "One load at a time in all processes; the others wait for it.", ttl),
   asPolicy(
     "swr-alone",
@@ -226,7 +234,7 @@ export const strategies: ReadonlyArray<Strategy> = [
     "xfetch",
     "XFetch with a lease",
     "Early, at random, in the background, by one of all processes.",
-    (scenario, beta) => Policy.all(ttl(scenario), Policy.xfetch({ beta }))
+    early
   ),
   asPolicy(
     "advised",

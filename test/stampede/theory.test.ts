@@ -4,25 +4,18 @@
  * right one would miss once in ten thousand seeds.
  */
 import { assert, describe, it } from "vitest"
-import { asPolicy, strategyOf } from "../../bench/stampede/strategies.ts"
+import { strategyOf } from "../../bench/stampede/strategies.ts"
 import * as Theory from "../../bench/stampede/theory.ts"
-import { Policy } from "../../src/index.ts"
 import { assertDistribution, assertMean, assertShare, expiriesOf, logOf, paper } from "./support.ts"
 
 const published = strategyOf("xfetch-published")
 const leased = strategyOf("xfetch")
 
 /**
- * The same by the interpreter: there are so many processes that none is asked
- * twice during a load, and none knows of another's. So nothing is coalesced.
+ * The same by the interpreter: here there are so many processes that none is
+ * asked twice during a load, and none knows of another's. So nothing is coalesced.
  */
-const interpreted = asPolicy(
-  "alone",
-  "XFetch, no lease",
-  "",
-  ({ lifetime }, beta) => Policy.all(Policy.ttl(lifetime), Policy.xfetch({ beta })),
-  { alone: true, refresh: "caller" }
-)
+const interpreted = strategyOf("xfetch-alone")
 
 const seed = 2015
 

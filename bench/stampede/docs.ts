@@ -1,0 +1,81 @@
+/**
+ * Writes into `docs/stampedes.md` what a run has measured: the tables below
+ * `<!-- measured: ... -->`, and the line that says where they come from.
+ *
+ *   node bench/stampede/docs.ts bench/results/stampede-full-....json
+ */
+import { readFileSync, writeFileSync } from "node:fs"
+import type { Outcome, Report, Result } from "./report.ts"
+import { count, duration, percent } from "./terminal.ts"
+
+const page = new URL("../../docs/stampedes.md", import.meta.url)
+
+const columns: ReadonlyArray<readonly [head: string, cell: (outcome: Outcome) => string]> = [
+  ["", ({ title }) => title],
+  ["loads an expiry", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.mean)],
+  ["p99", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.p99)],
+  ["times ideal", ({ summary }) => count(1 + summary.extra)],
+  ["most at once", ({ summary }) => count(summary.mostAtOnce)],
+  ["waited", ({ summary }) => percent(summary.waited)],
+  ["latency p99.9", ({ summary }) => duration(summary.latency.p999)],
+  ["failed", ({ summary }) => percent(summary.failed)],
+  ["past its lifetime", ({ summary }) => percent(summary.pastLifetime)],
+  ["untrue", ({ summary }) => percent(summary.untrue.share)],
+  ["for at most", ({ summary }) => duration(summary.untrue.most)]
+]
+
+/** What was seen by nobody is left out; and what is untrue because nobody told of it, which is so for all. */
+const tableOf = ({ outcomes, scenario }: Result): ReadonlyArray<string> => {
+  const shown = columns.filter(([head, cell]) =>
+    (scenario.changes.invalidates || (head !== "untrue" && head !== "for at most")) &&
+    outcomes.some((outcome) => cell(outcome) !== "-")
+  )
+  return [
+    `| ${shown.map(([head]) => head).join(" | ")} |`.replaceAll(/ +/g, " "),
+    `|${shown.map((_, i) => i === 0 ? "---|" : "---:|").join("")}`,
+    ...outcomes.map((outcome) => `| ${shown.map(([, cell]) => cell(outcome)).join(" | ")} |`)
+  ]
+}
+
+const originOf = ({ command, machine, results, seed, startedAt }: Report): ReadonlyArray<string> => {
+  const expiries = results.flatMap(({ outcomes }) => outcomes).reduce(
+    (sum, { summary }) => sum + summary.perExpiry.expiries,
+    0
+  )
+  return [
+    `\`${command}\`, seed ${seed}, ${startedAt.slice(0, 10)}, ${
+      expiries.toLocaleString("en").replaceAll(",", " ")
+    } expiries. ${machine.split("\n")[0]}.`
+  ]
+}
+
+/** The lines of a page with everything that follows a mark, up to the next empty line, made anew. */
+export const fill = (text: string, contents: (what: string) => ReadonlyArray<string> | undefined): string => {
+  const lines = text.split("\n")
+  const filled: Array<string> = []
+  for (let i = 0; i < lines.length; i++) {
+    filled.push(lines[i]!)
+    const what = /^<!-- measured: (.*) -->$/.exec(lines[i]!)?.[1]
+    const content = what === undefined ? undefined : contents(what)
+    if (content === undefined) continue
+    // One empty line, what is there, and the empty line behind it.
+    filled.push("", ...content)
+    i++
+    while (i + 1 < lines.length && lines[i + 1] !== "") i++
+  }
+  return filled.join("\n")
+}
+
+const contentsOf = (report: Report) => (what: string): ReadonlyArray<string> | undefined => {
+  const [id, world = "virtual"] = what.split(" ")
+  if (id === "run") return originOf(report)
+  const result = report.results.find((one) => one.scenario.id === id && one.world === world)
+  return result && tableOf(result)
+}
+
+if (import.meta.main) {
+  const [file] = process.argv.slice(2)
+  if (file === undefined) throw new Error("which report? `node bench/stampede/docs.ts bench/results/....json`")
+  const report = JSON.parse(readFileSync(file, "utf8")) as Report
+  writeFileSync(page, fill(readFileSync(page, "utf8"), contentsOf(report)))
+}
