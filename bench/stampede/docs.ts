@@ -66,7 +66,8 @@ export const fill = (text: string, contents: (what: string) => ReadonlyArray<str
   return filled.join("\n")
 }
 
-const contentsOf = (report: Report) => (what: string): ReadonlyArray<string> | undefined => {
+/** What belongs below a mark: `run`, or a scenario and, unless it is in virtual time, its world. */
+export const contentsOf = (report: Report) => (what: string): ReadonlyArray<string> | undefined => {
   const [id, world = "virtual"] = what.split(" ")
   if (id === "run") return originOf(report)
   const result = report.results.find((one) => one.scenario.id === id && one.world === world)
