@@ -112,9 +112,9 @@ interface Cycle {
 /**
  * Which loads belong together: those that began while the same entry was the
  * newest. Several loads that began from one entry make one entry, whichever is
- * stored last.
+ * stored last. What was loaded is found by others only after `settling`.
  */
-export const cyclesOf = (loads: ReadonlyArray<Load>): ReadonlyArray<Cycle> => {
+export const cyclesOf = (loads: ReadonlyArray<Load>, settling = 0): ReadonlyArray<Cycle> => {
   const cycles: Array<Cycle> = [{ stored: -Infinity, loads: [] }]
   const ends = loads.filter(({ stored }) => stored).map((load) => ({ load, cycle: 0 })).sort((a, b) =>
     a.load.end - b.load.end
@@ -122,7 +122,7 @@ export const cyclesOf = (loads: ReadonlyArray<Load>): ReadonlyArray<Cycle> => {
   const number = new Map<Load, number>()
   let [newest, seen] = [0, 0]
   for (const load of loads) {
-    for (; seen < ends.length && ends[seen]!.load.end <= load.start; seen++) {
+    for (; seen < ends.length && ends[seen]!.load.end + settling <= load.start; seen++) {
       newest = Math.max(newest, number.get(ends[seen]!.load)!)
     }
     number.set(load, newest + 1)
@@ -193,11 +193,15 @@ const owedFrom = (log: Log): ReadonlyArray<number> => {
   return log.loads.map(({ key, start }) => byKey.get(key)?.[firstAbove(times.get(key)!, start)]?.known ?? Infinity)
 }
 
-/** Everything from `from` on; what was before is there to fill the cache. */
-export const summarize = (scenario: Scenario, log: Log, from: number, until: number): Summary => {
+/**
+ * Everything from `from` on; what was before is there to fill the cache. On the
+ * wall clock it takes some `settling` until what was loaded is where others find
+ * it, and its lifetime begins.
+ */
+export const summarize = (scenario: Scenario, log: Log, from: number, until: number, settling = 0): Summary => {
   const { lifetime, load } = scenario
   const loads = log.loads.filter(({ start }) => start >= from)
-  const byKey = new Map([...groupBy(log.loads, ({ key }) => key)].map(([key, all]) => [key, cyclesOf(all)]))
+  const byKey = new Map([...groupBy(log.loads, ({ key }) => key)].map(([key, all]) => [key, cyclesOf(all, settling)]))
 
   // What ended before, and which loads that made.
   const sizes: Array<number> = []
@@ -257,7 +261,7 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     const given = log.given[i]!
     if (given === failed) failures++
     if (given < 0) continue
-    if (log.loads[given]!.end + lifetime < time) past++
+    if (log.loads[given]!.end + settling + lifetime < time) past++
     if (owed[given]! <= time) ages.push(time - owed[given]!)
   }
   const sortedAges = ascending(ages)
