@@ -114,6 +114,8 @@ export interface Simulation {
   readonly now: () => number
   /** Lets everything happen until then. */
   readonly advance: (until: number) => void
+  /** The truth about a key changes now, and the first process says so; whatever the scenario has of that. */
+  readonly invalidate: (key: number) => void
   readonly close: () => void
 }
 
@@ -198,9 +200,9 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
     turns.run()
   }
 
-  const change = ({ at, key, process }: Arrival): void => {
+  const change = ({ at, key, process }: Arrival, tells: boolean): void => {
     log.changes.push({ key, at, known: at })
-    if (!scenario.changes.invalidates) return
+    if (!tells) return
     Effect.runForkWith(processes[process]!)(reader.invalidate(key))
     turns.run()
   }
@@ -218,7 +220,7 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
         if (at > until) break
         goTo(at)
         if (nextChange.at === at) {
-          change(nextChange)
+          change(nextChange, scenario.changes.invalidates)
           nextChange = changing.next().value
         } else {
           request(nextRequest)
@@ -227,6 +229,7 @@ export const start = ({ beta = 1, inTurn = false, scenario, seed, strategy }: Op
       }
       goTo(until)
     },
+    invalidate: (key) => change({ at: now(), key, process: 0 }, true),
     close: () => {
       // Whoever still waits has waited for so long at least. Then it is interrupted, which is nothing that was seen.
       for (const { at, key } of waiting) log.answered(key, at, now(), unanswered)
