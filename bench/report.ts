@@ -7,6 +7,9 @@ import { cpus, totalmem } from "node:os"
 import { dirname, join } from "node:path"
 import type { Aim } from "./aims.ts"
 import { type Measured, type Row, seed, type Spread, summarize } from "./harness.ts"
+import type { Traffic } from "./redisTraffic.ts"
+import type { RatioTable, Report, Result } from "./stampede/report.ts"
+import { seed as stampedeSeed } from "./stampede/run.ts"
 
 const nameWidth = 42
 
@@ -90,7 +93,8 @@ const packages = [
   "@epic-web/cachified",
   "cacheable",
   "@keyv/redis",
-  "@redis/client"
+  "@redis/client",
+  "async-cache-dedupe"
 ]
 
 /** What the figures depend on besides the code. */
@@ -118,19 +122,42 @@ const raw = (measured: Measured) => ({
   nanosPerOperation: Object.fromEntries(measured.samples)
 })
 
-/** Writes everything that was measured; gives the file's place within the project. */
-export const save = (mode: string, startedAt: Date, tables: ReadonlyArray<Measured>, more: object = {}): string => {
+const ratiosOf = (measured: Measured): RatioTable => ({
+  title: measured.table.title,
+  note: measured.table.note,
+  reference: measured.table.reference,
+  rate: measured.table.rate === true,
+  rows: summarize(measured).map(({ name, nanos, ratio }) => ({ name, nanos: nanos.median, ratio }))
+})
+
+/** All that a run has measured. */
+export interface Run {
+  readonly mode: string
+  /** How to run it again. */
+  readonly command: string
+  readonly startedAt: Date
+  readonly tables: ReadonlyArray<Measured>
+  readonly traffic: ReadonlyArray<Traffic>
+  readonly results: ReadonlyArray<Result>
+}
+
+/** Writes everything that was measured, and the page that shows it; says where, within the project. */
+export const save = async ({ command, mode, results, startedAt, tables, traffic }: Run): Promise<string> => {
   const folder = join(dirname(new URL(import.meta.url).pathname), "results")
-  const file = `${mode}-${startedAt.toISOString().slice(0, 19).replaceAll(":", "-")}.json`
-  const content = {
-    mode,
-    seed,
+  const name = `${mode}-${startedAt.toISOString().slice(0, 19).replaceAll(":", "-")}`
+  const report: Report = {
     startedAt: startedAt.toISOString(),
-    machine: machine(),
-    ...more,
-    tables: tables.map(raw)
+    command,
+    seed: stampedeSeed,
+    machine: formatMachine(machine()),
+    results,
+    tables: tables.map(ratiosOf)
   }
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, file), JSON.stringify(content, undefined, 1))
-  return `bench/results/${file}`
+  const data = { mode, ...report, ratioSeed: seed, about: machine(), traffic, raw: tables.map(raw) }
+  writeFileSync(join(folder, `${name}.json`), JSON.stringify(data, undefined, 1))
+  // A bundler is loaded for it, which nothing that is measured needs.
+  const { buildPage } = await import("./stampede/page/build.ts")
+  writeFileSync(join(folder, `${name}.html`), await buildPage(report))
+  return `to look at: bench/results/${name}.html, raw data in bench/results/${name}.json`
 }

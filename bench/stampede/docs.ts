@@ -13,15 +13,22 @@ const page = new URL("../../docs/stampedes.md", import.meta.url)
 const columns: ReadonlyArray<readonly [head: string, cell: (outcome: Outcome) => string]> = [
   ["", ({ title }) => title],
   ["loads an expiry", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.mean)],
+  ["simulated", ({ simulated }) => simulated === undefined ? "-" : count(simulated.perExpiry.mean)],
   ["p99", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.p99)],
   ["times ideal", ({ summary }) => count(1 + summary.extra)],
   ["most at once", ({ summary }) => count(summary.mostAtOnce)],
   ["waited", ({ summary }) => percent(summary.waited)],
+  ["simulated", ({ simulated }) => simulated === undefined ? "-" : percent(simulated.waited)],
   ["latency p99.9", ({ summary }) => duration(summary.latency.p999)],
   ["failed", ({ summary }) => percent(summary.failed)],
   ["past its lifetime", ({ summary }) => percent(summary.pastLifetime)],
   ["untrue", ({ summary }) => percent(summary.untrue.share)],
-  ["for at most", ({ summary }) => duration(summary.untrue.most)]
+  ["for at most", ({ summary }) => duration(summary.untrue.most)],
+  ["commands a request", ({ traffic }) => traffic === undefined ? "-" : count(traffic.commands)],
+  [
+    "bytes a request",
+    ({ traffic }) => traffic === undefined ? "-" : count(Math.round(traffic.bytesIn + traffic.bytesOut))
+  ]
 ]
 
 /** What was seen by nobody is left out; and what is untrue because nobody told of it, which is so for all. */

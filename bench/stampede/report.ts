@@ -22,6 +22,8 @@ export interface Outcome {
   readonly summary: Summary
   /** On the wall clock only. */
   readonly traffic?: Traffic
+  /** On the wall clock only: the same in virtual time, of what runs there. */
+  readonly simulated?: Summary
 }
 
 /** All that ran in one scenario. */

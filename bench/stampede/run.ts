@@ -1,11 +1,11 @@
 /**
  * A scenario with a strategy, for so many expiries, in virtual time.
  */
-import type { Outcome } from "./report.ts"
+import type { Outcome, Result } from "./report.ts"
 import { cycle, reference, type Scenario, scenarios } from "./scenario.ts"
 import { start } from "./simulation.ts"
-import { strategyOf } from "./strategies.ts"
-import { summarize } from "./summary.ts"
+import { strategies, type Strategy, strategyOf } from "./strategies.ts"
+import { summarize, type Summary } from "./summary.ts"
 
 export const seed = 20_150_808
 
@@ -22,21 +22,36 @@ export const scenarioOf = (id: string): Scenario => {
   return found
 }
 
-export const perform = ({ expiries, scenario: id, seed, strategy: name }: Task): Outcome => {
-  const scenario = scenarioOf(id)
-  const strategy = strategyOf(name)
+/** What a strategy does in a scenario in so many expiries. The first entry fills the cache, and is not counted. */
+export const simulate = (scenario: Scenario, strategy: Strategy, expiries: number, seed: number): Summary => {
   const simulation = start({ scenario, strategy, seed })
-  // The first time fills the cache, and is not counted.
   const each = cycle(scenario) + scenario.load
   const until = (expiries + 1) * each
   simulation.advance(until)
   simulation.close()
+  return summarize(scenario, simulation.log, each, until)
+}
+
+export const perform = ({ expiries, scenario: id, seed, strategy: name }: Task): Outcome => {
+  const scenario = scenarioOf(id)
+  const strategy = strategyOf(name)
   const { about, policy, title } = strategy
   return {
     id: name,
     title,
     about,
     policy: policy?.(scenario, 1).toString(),
-    summary: summarize(scenario, simulation.log, each, until)
+    summary: simulate(scenario, strategy, expiries, seed)
   }
 }
+
+/** The strategies of a run on the wall clock, each with what it does in virtual time in the same scenario. */
+export const withSimulations = (result: Result, expiries: number): Result => ({
+  ...result,
+  outcomes: result.outcomes.map((outcome) => {
+    const strategy = strategies.find(({ id }) => id === outcome.id)
+    return strategy === undefined
+      ? outcome
+      : { ...outcome, simulated: simulate(result.scenario, strategy, expiries, seed) }
+  })
+})

@@ -44,12 +44,22 @@ const columns: ReadonlyArray<Column> = [
     width: 5,
     cell: ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? none : count(perExpiry.p99)
   },
+  {
+    head: ["simu-", "lated"],
+    width: 7,
+    cell: ({ simulated }) => simulated === undefined ? none : count(simulated.perExpiry.mean)
+  },
   { head: ["times", "ideal"], width: 7, cell: ({ summary }) => count(1 + summary.extra) },
   { head: ["most at", "once"], width: 8, cell: ({ summary }) => count(summary.mostAtOnce) },
   { head: ["latency", "p99"], width: 8, cell: ({ summary }) => duration(summary.latency.p99) },
   { head: ["", "p99.9"], width: 8, cell: ({ summary }) => duration(summary.latency.p999) },
   { head: ["", "most"], width: 8, cell: ({ summary }) => duration(summary.latency.most) },
   { head: ["", "waited"], width: 8, cell: ({ summary }) => percent(summary.waited) },
+  {
+    head: ["simu-", "lated"],
+    width: 8,
+    cell: ({ simulated }) => simulated === undefined ? none : percent(simulated.waited)
+  },
   { head: ["", "failed"], width: 8, cell: ({ summary }) => percent(summary.failed) },
   { head: ["past its", "life"], width: 9, cell: ({ summary }) => percent(summary.pastLifetime) },
   { head: ["", "untrue"], width: 8, cell: ({ summary }) => percent(summary.untrue.share) },
@@ -87,5 +97,5 @@ export const legend = [
   "loads an expiry: that began from one entry. times ideal: one whenever something is asked for that has ended is ideal.",
   "latency: from when a request came, whether others were answered or not. waited: a tenth of a load or longer.",
   "past its life: given a value older than a lifetime. untrue: given what had ceased to be true when the request came, and",
-  "for how long it had. asked: operations of the store, or commands of the server. The page has more."
+  "for how long it had. simulated: the same scenario in virtual time. asked: operations of the store, or commands of the server. The page has more."
 ].join("\n")
