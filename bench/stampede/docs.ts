@@ -1,8 +1,8 @@
 /**
- * Writes into `docs/stampedes.md` what a run has measured: the tables below
- * `<!-- measured: ... -->`, and the line that says where they come from.
+ * Writes into `docs/stampedes.md` what runs have measured: the tables below
+ * `<!-- measured: ... -->`, and the lines that say where they come from.
  *
- *   node bench/stampede/docs.ts bench/results/stampede-full-....json
+ *   node bench/stampede/docs.ts bench/results/stampede-full-....json ...
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Outcome, Report, Result } from "./report.ts"
@@ -44,15 +44,13 @@ const tableOf = ({ outcomes, scenario }: Result): ReadonlyArray<string> => {
   ]
 }
 
-const originOf = ({ command, machine, results, seed, startedAt }: Report): ReadonlyArray<string> => {
-  const expiries = results.flatMap(({ outcomes }) => outcomes).reduce(
-    (sum, { summary }) => sum + summary.perExpiry.expiries,
-    0
-  )
+const spaced = (value: number): string => value.toLocaleString("en").replaceAll(",", " ")
+
+const originOf = ({ command, machine, results, seed, startedAt }: Report, world: string): ReadonlyArray<string> => {
+  const outcomes = results.filter((result) => result.world === world).flatMap(({ outcomes }) => outcomes)
+  const expiries = outcomes.reduce((sum, { summary }) => sum + summary.perExpiry.expiries, 0)
   return [
-    `\`${command}\`, seed ${seed}, ${startedAt.slice(0, 10)}, ${
-      expiries.toLocaleString("en").replaceAll(",", " ")
-    } expiries. ${machine.split("\n")[0]}.`
+    `\`${command}\`, seed ${seed}, ${startedAt.slice(0, 10)}, ${spaced(expiries)} expiries. ${machine.split("\n")[0]}.`
   ]
 }
 
@@ -73,17 +71,18 @@ export const fill = (text: string, contents: (what: string) => ReadonlyArray<str
   return filled.join("\n")
 }
 
-/** What belongs below a mark: `run`, or a scenario and, unless it is in virtual time, its world. */
-export const contentsOf = (report: Report) => (what: string): ReadonlyArray<string> | undefined => {
+/** What belongs below a mark: `run` or a scenario, and its world, unless that is virtual time. */
+export const contentsOf = (reports: ReadonlyArray<Report>) => (what: string): ReadonlyArray<string> | undefined => {
   const [id, world = "virtual"] = what.split(" ")
-  if (id === "run") return originOf(report)
-  const result = report.results.find((one) => one.scenario.id === id && one.world === world)
-  return result && tableOf(result)
+  for (const report of reports) {
+    const result = report.results.find((one) => one.world === world && (id === "run" || one.scenario.id === id))
+    if (result !== undefined) return id === "run" ? originOf(report, world) : tableOf(result)
+  }
 }
 
 if (import.meta.main) {
-  const [file] = process.argv.slice(2)
-  if (file === undefined) throw new Error("which report? `node bench/stampede/docs.ts bench/results/....json`")
-  const report = JSON.parse(readFileSync(file, "utf8")) as Report
-  writeFileSync(page, fill(readFileSync(page, "utf8"), contentsOf(report)))
+  const files = process.argv.slice(2)
+  if (files.length === 0) throw new Error("which reports? `node bench/stampede/docs.ts bench/results/....json`")
+  const reports = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as Report)
+  writeFileSync(page, fill(readFileSync(page, "utf8"), contentsOf(reports)))
 }

@@ -41,7 +41,7 @@ export interface Summary {
     readonly mean: number
     readonly p99: number
     readonly most: number
-    /** How many expiries had one load, two, ... */
+    /** How many expiries had one load, two, and so on; the last of them 200 or more. */
     readonly counts: ReadonlyArray<number>
   }
   /** Loads that ran at the same time. */
@@ -145,6 +145,9 @@ const momentsOf = (
       : (byKey.get(0) ?? []).map(({ stored }) => stored + lifetime)
   )
 
+/** A stampede that feeds itself makes hundreds of thousands. */
+const mostCounted = 200
+
 /** So many mean loads before and after, in bins of a quarter. */
 const [before, after, binsPerLoad] = [10, 5, 4]
 
@@ -219,7 +222,10 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     }
   }
   const counts: Array<number> = []
-  for (const size of sizes) counts[size - 1] = (counts[size - 1] ?? 0) + 1
+  for (const size of sizes) {
+    const place = Math.min(size, mostCounted) - 1
+    counts[place] = (counts[place] ?? 0) + 1
+  }
   const sortedSizes = ascending(sizes)
 
   // Around what ends entries.

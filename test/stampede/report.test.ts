@@ -58,7 +58,7 @@ describe("in the documentation", () => {
     results: [hot, { ...hot, world: "wall" }],
     tables: []
   }
-  const contents = contentsOf(report)
+  const contents = contentsOf([report])
 
   it("a mark is followed by what was measured, and what stood there is gone", () => {
     const before =
