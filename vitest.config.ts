@@ -6,7 +6,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // What the documentation's examples become; `test/snippets.test.ts` imports it.
     exclude: ["**/node_modules/**", "test/.snippets/**"],
-    globalSetup: ["test/setup/redis.ts", "test/setup/postgres.ts"],
+    globalSetup: ["test/setup/redis.ts", "test/setup/postgres.ts", "test/setup/browser.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: process.env.CI === undefined ? ["default"] : ["default", tally]

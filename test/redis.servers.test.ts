@@ -12,6 +12,7 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, afterEach, assert, beforeAll, describe, it, onTestFinished } from "vitest"
+import { NotInstalled } from "./support/install.ts"
 import {
   connect,
   eventually,
@@ -23,7 +24,7 @@ import {
   startSentinel,
   startServer
 } from "./support/redis.ts"
-import { decide, findOrInstall, look, type Machine, NoServer } from "./support/redisBinary.ts"
+import { decide, findOrInstall, look, type Machine } from "./support/redisBinary.ts"
 import { clusterNodes, freshPrefix, nodeUrl } from "./support/sharedRedis.ts"
 
 const bare: Machine = { named: undefined, installed: [], managers: [], root: false, sudo: false, systemd: false }
@@ -173,9 +174,9 @@ describe("what to run", () => {
       } catch (thrown) {
         error = thrown
       }
-      assert(error instanceof NoServer)
+      assert(error instanceof NotInstalled)
       assert.match(error.message, /^Redis 6\.2 .* failed: E: no network; install redis-server .*$/)
-      assert.strictEqual(error.stack, `NoServer: ${error.message}`)
+      assert.strictEqual(error.stack, `NotInstalled: ${error.message}`)
     })
 
     it("looks at PATH first, then at the usual places", () => {

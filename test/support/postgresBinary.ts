@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { commands, look, NoServer } from "./redisBinary.ts"
+import * as install from "./install.ts"
 
 /** The oldest that is promised to work. */
 export const oldest = 13
@@ -32,7 +32,7 @@ const endings = (start: string): ReadonlyArray<string> => {
 }
 
 const folders = (env: NodeJS.ProcessEnv): ReadonlyArray<string> => [
-  ...(env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== ""),
+  ...install.foldersOf(env),
   ...versioned.flatMap(([start, end]) => endings(start).map((folder) => path.join(folder, end))),
   "/usr/bin",
   "/usr/local/bin"
@@ -51,34 +51,28 @@ export const findInstalled = (env: NodeJS.ProcessEnv = process.env): string | un
     .find((folder) => has(folder) && versionOf(folder) >= oldest)
 }
 
-const packages = { "apt-get": "postgresql", dnf: "postgresql-server", apk: "postgresql", brew: "postgresql@17" }
+const packages: install.Packages = {
+  "apt-get": [["postgresql"]],
+  dnf: [["postgresql-server"]],
+  apk: [["postgresql"]],
+  brew: [["postgresql@17"]]
+}
 
+const needed = `PostgreSQL ${oldest} or later is needed`
 const remedy = "install PostgreSQL, or say in POSTGRES_BIN in which folder `postgres` and `initdb` are"
 
-/** Finds a Postgres, installs one if need be and if that is permitted, or throws `NoServer`. */
+const decide = (env: NodeJS.ProcessEnv): install.Decision<string> => {
+  const binary = findInstalled(env)
+  if (binary !== undefined) return { _tag: "Use", binary }
+  const ways = env.POSTGRES_BIN ? undefined : install.waysToInstall(install.systemOf(env), packages, true)
+  return ways === undefined ? { _tag: "Refuse", why: `${needed}: ${remedy}` } : { _tag: "Install", ways }
+}
+
+/** Finds a Postgres, installs one if need be and if that is permitted, or throws `NotInstalled`. */
 export const findOrInstall = (
   env: NodeJS.ProcessEnv = process.env,
   say: (line: string) => void = console.error
-): string => {
-  const needed = `PostgreSQL ${oldest} or later is needed`
-  const installed = findInstalled(env)
-  if (installed !== undefined) return installed
-  const { managers, root, sudo, systemd } = look(env)
-  const manager = managers.find((name) => name === "brew" ? !root : root || sudo)
-  if (manager === undefined || env.POSTGRES_BIN) throw new NoServer(`${needed}: ${remedy}`)
-  const prefix = root || manager === "brew" ? [] : ["sudo", "-n"]
-  for (const command of commands(manager, packages[manager], { systemd })) {
-    const [program, ...args] = [...prefix, ...command] as [string, ...Array<string>]
-    say(`No PostgreSQL is here. Installing it: ${[program, ...args].join(" ")}`)
-    const { error, status, stderr, stdout } = spawnSync(program, args, { encoding: "utf8", env })
-    if (status === 0) continue
-    const last = error?.message ?? `${stdout}\n${stderr}`.trim().split("\n").at(-1)
-    throw new NoServer(`${needed}, and \`${command.join(" ")}\` failed: ${last}; ${remedy}`)
-  }
-  const then = findInstalled(env)
-  if (then === undefined) throw new NoServer(`${needed}, and none is here after installing it: ${remedy}`)
-  return then
-}
+): string => install.findOrInstall({ what: "PostgreSQL", needed, remedy, decide: () => decide(env) }, env, say)
 
 let found: string | undefined
 
