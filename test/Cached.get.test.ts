@@ -1825,6 +1825,34 @@ describe("when the store fails", () => {
 })
 
 describe("what is remembered for speed", () => {
+  it.effect("a store that answers at once is asked once for a hit, however near its end the entry is", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 10 })
+      let reads = 0
+      const service = yield* CacheService.make({
+        ...store,
+        read: (address) => {
+          reads++
+          return store.read(address)
+        }
+      })
+      const origin = new Origin(1)
+      const load = Effect.delay(origin.load, 1000)
+      const policy = Policy.all(Policy.ttl<string, number>(60_000), Policy.xfetch())
+      const cached = Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => load }, policy)
+      const get = Effect.provideService(Cached.get(cached, "a"), CacheService.CacheService, service)
+      const first = yield* Effect.forkChild(get)
+      yield* TestClock.adjust(1000)
+      yield* Fiber.join(first)
+      // Fresh whatever is drawn; then fresh unless a draw says otherwise.
+      for (const wait of [10_000, 20_000, 10_000]) {
+        yield* TestClock.adjust(wait)
+        reads = 0
+        assert.strictEqual(yield* get, 1)
+        assert.strictEqual(reads, 1)
+      }
+    }))
+
   it.effect("a key that a function writes is written anew at each read", () =>
     Effect.gen(function*() {
       let tenant = "a"

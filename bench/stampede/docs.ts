@@ -23,7 +23,7 @@ const columns: ReadonlyArray<readonly [head: string, cell: (outcome: Outcome) =>
   ["failed", ({ summary }) => percent(summary.failed)],
   ["past its lifetime", ({ summary }) => percent(summary.pastLifetime)],
   ["untrue", ({ summary }) => percent(summary.untrue.share)],
-  ["for at most", ({ summary }) => duration(summary.untrue.most)],
+  ["for at most", ({ summary: { untrue } }) => untrue.share === 0 ? "-" : duration(untrue.most)],
   ["commands a request", ({ traffic }) => traffic === undefined ? "-" : count(traffic.commands)],
   [
     "bytes a request",

@@ -20,7 +20,11 @@ export const duration = (millis: number): string =>
     : `${(millis / 1000).toFixed(millis < 10_000 ? 1 : 0)} s`
 
 export const count = (value: number): string =>
-  value >= 100 || Number.isInteger(value) ? value.toFixed(0) : value.toFixed(2)
+  value >= 100_000
+    ? `${(value / 1000).toFixed(0)} k`
+    : value >= 100 || Number.isInteger(value)
+    ? value.toFixed(0)
+    : value.toFixed(2)
 
 const asked = ({ summary: { operations }, traffic }: Outcome): string =>
   count(traffic?.commands ?? Object.values(operations).reduce((sum, one) => sum + one, 0))
@@ -63,7 +67,11 @@ const columns: ReadonlyArray<Column> = [
   { head: ["", "failed"], width: 8, cell: ({ summary }) => percent(summary.failed) },
   { head: ["past its", "life"], width: 9, cell: ({ summary }) => percent(summary.pastLifetime) },
   { head: ["", "untrue"], width: 8, cell: ({ summary }) => percent(summary.untrue.share) },
-  { head: ["for, at", "most"], width: 8, cell: ({ summary }) => duration(summary.untrue.most) },
+  {
+    head: ["for, at", "most"],
+    width: 8,
+    cell: ({ summary: { untrue } }) => untrue.share === 0 ? none : duration(untrue.most)
+  },
   { head: ["asked a", "request"], width: 8, cell: asked }
 ]
 
