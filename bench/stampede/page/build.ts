@@ -40,9 +40,11 @@ const inJson = (value: unknown): string => JSON.stringify(value).replaceAll("<",
 /** The page is refused whatever is not in it, also by a mistake. */
 const policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
+let bundled: Promise<string> | undefined
+
 /** The page with what was measured, or without a report only with what can be played with. */
 export const buildPage = async (report: Report | undefined): Promise<string> => {
-  const [script, style] = await Promise.all([bundle(), readFile(inView("style.css"), "utf8")])
+  const [script, style] = await Promise.all([bundled ??= bundle(), readFile(inView("style.css"), "utf8")])
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -52,7 +52,7 @@ export const distribution = (
   width: number
 ): SVGSVGElement | HTMLElement => {
   const shown = outcomes.filter(({ summary }) => summary.perExpiry.expiries > 0)
-  const columns = Math.min(shown.length, width < 560 ? 1 : width < 900 ? 2 : 3)
+  const columns = Math.min(shown.length, width < 560 ? 1 : width < 1000 ? 2 : 3)
   const cellOf = (i: number) => ({ row: Math.floor(i / columns), column: i % columns })
   const bars = shown.flatMap(({ id, summary: { perExpiry } }, i): ReadonlyArray<Bar> =>
     gathered((k) => (perExpiry.counts[k - 1] ?? 0) / perExpiry.expiries, perExpiry.counts.length).map((share, g) => ({

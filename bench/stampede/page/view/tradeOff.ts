@@ -157,6 +157,12 @@ export const tradeOff = (outcomes: ReadonlyArray<Outcome>, { size, width, x, y }
       s("text", { x: place.x, y: place.y, dy: "0.35em", fill: colorOf(one.id), "font-weight": 600 }, one.title)
     )
   })
+  if (size !== undefined && largest > 0) {
+    const note = `the largest disc: ${format(size.unit, largest)} ${size.title.toLowerCase()}`
+    group.append(
+      s("text", { x: width - marginRight, y: 12, "text-anchor": "end", "font-size": 11, fill: "currentColor" }, note)
+    )
+  }
   drawn.append(group)
   return drawn as SVGSVGElement
 }
