@@ -6,19 +6,19 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Outcome, Report, Result } from "./report.ts"
-import { count, duration, percent } from "./terminal.ts"
+import { count, duration, loadsAnExpiry, percent } from "./terminal.ts"
 
 const page = new URL("../../docs/stampedes.md", import.meta.url)
 
 const columns: ReadonlyArray<readonly [head: string, cell: (outcome: Outcome) => string]> = [
   ["", ({ title }) => title],
-  ["loads an expiry", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.mean)],
-  ["simulated", ({ simulated }) => simulated === undefined ? "-" : count(simulated.perExpiry.mean)],
+  ["loads an expiry", ({ summary }) => loadsAnExpiry(summary)],
+  ["in virtual time", ({ simulated }) => loadsAnExpiry(simulated)],
   ["p99", ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? "-" : count(perExpiry.p99)],
   ["times ideal", ({ summary }) => count(1 + summary.extra)],
   ["most at once", ({ summary }) => count(summary.mostAtOnce)],
   ["waited", ({ summary }) => percent(summary.waited)],
-  ["simulated", ({ simulated }) => simulated === undefined ? "-" : percent(simulated.waited)],
+  ["in virtual time", ({ simulated }) => simulated === undefined ? "-" : percent(simulated.waited)],
   ["latency p99.9", ({ summary }) => duration(summary.latency.p999)],
   ["failed", ({ summary }) => percent(summary.failed)],
   ["past its lifetime", ({ summary }) => percent(summary.pastLifetime)],

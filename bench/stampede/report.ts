@@ -5,7 +5,10 @@ import type { Spread } from "../harness.ts"
 import type { Scenario } from "./scenario.ts"
 import type { Summary } from "./summary.ts"
 
-/** What the server counted, for each request. */
+/**
+ * For each request. Bytes are those that the server counted. It counts what scripts run as commands, too; of those who
+ * run scripts, commands are what their clients sent.
+ */
 export interface Traffic {
   readonly commands: number
   readonly bytesIn: number

@@ -2,6 +2,7 @@
  * A table for the terminal.
  */
 import type { Outcome, Result } from "./report.ts"
+import type { Summary } from "./summary.ts"
 
 export const percent = (share: number): string =>
   share === 0
@@ -29,19 +30,23 @@ export const count = (value: number): string =>
 const asked = ({ summary: { operations }, traffic }: Outcome): string =>
   count(traffic?.commands ?? Object.values(operations).reduce((sum, one) => sum + one, 0))
 
+const none = "-"
+
+/** What keeps nothing has no expiries. */
+export const loadsAnExpiry = (summary: Summary | undefined): string =>
+  summary === undefined || summary.perExpiry.expiries === 0 ? none : count(summary.perExpiry.mean)
+
 interface Column {
   readonly head: readonly [above: string, below: string]
   readonly width: number
   readonly cell: (outcome: Outcome) => string
 }
 
-const none = "-"
-
 const columns: ReadonlyArray<Column> = [
   {
     head: ["loads an", "expiry"],
     width: 9,
-    cell: ({ summary: { perExpiry } }) => perExpiry.expiries === 0 ? none : count(perExpiry.mean)
+    cell: ({ summary }) => loadsAnExpiry(summary)
   },
   {
     head: ["", "p99"],
@@ -51,7 +56,7 @@ const columns: ReadonlyArray<Column> = [
   {
     head: ["simu-", "lated"],
     width: 7,
-    cell: ({ simulated }) => simulated === undefined ? none : count(simulated.perExpiry.mean)
+    cell: ({ simulated }) => loadsAnExpiry(simulated)
   },
   { head: ["times", "ideal"], width: 7, cell: ({ summary }) => count(1 + summary.extra) },
   { head: ["most at", "once"], width: 8, cell: ({ summary }) => count(summary.mostAtOnce) },
