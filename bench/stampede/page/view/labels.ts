@@ -33,26 +33,40 @@ const overlap = (a: Box, b: Box): number =>
 
 const outside = (box: Box, frame: Box): number => box.width * box.height - overlap(box, frame)
 
-/** Right, left, above, below, and the corners between, ever farther away. */
-const candidates = ({ r, width, x, y }: Label): ReadonlyArray<Place> =>
-  [0, 12, 26, 42, 60, 80, 104, 130, 160].flatMap((away) => {
-    const [d, far] = [r + 5 + away, away > 0]
-    const [right, left, middle] = [x + d, x - d - width, x - width / 2]
-    const up = [y - d - height / 2, y + d + height / 2]
-    return [
-      // A line that leads there would run through the name beside the point.
-      ...(far ? [] : [{ x: right, y, far }, { x: left, y, far }]),
-      ...up.map((y) => ({ x: middle, y, far })),
-      ...up.flatMap((y) => [{ x: right, y, far }, { x: left, y, far }])
-    ]
-  })
+/** Beside the point, above and below it; then in lines ever farther up and down, a little to the right or left. */
+const candidates = ({ r, width, x, y }: Label): ReadonlyArray<Place> => {
+  const d = r + 5
+  const [right, left] = [x + d, x - d - width]
+  const near = [
+    { x: right, y },
+    { x: left, y },
+    ...[-1, 1].flatMap((way) => {
+      const beyond = y + way * (d + height / 2)
+      return [{ x: x - width / 2, y: beyond }, { x: right, y: beyond }, { x: left, y: beyond }]
+    })
+  ]
+  const farther = [1, 2, 3, 4, 5, 6, 7, 8].flatMap((line) =>
+    [-1, 1].flatMap((way) => {
+      const beyond = y + way * (d + height / 2 + line * height / 2)
+      return [0, 16, 40].flatMap((away) => [{ x: right + away, y: beyond }, { x: left - away, y: beyond }])
+    })
+  )
+  return [...near.map((one) => ({ ...one, far: false })), ...farther.map((one) => ({ ...one, far: true }))]
+}
 
 const boxOf = ({ x, y }: Place, width: number): Box => ({ x: x - 2, y: y - height / 2, width: width + 4, height })
 
 /** One after the other, each at the first place that hides nothing, or else where it hides least. */
-export const place = (labels: ReadonlyArray<Label>, frame: Box): ReadonlyArray<Place> => {
+const placeInOrder = (
+  labels: ReadonlyArray<Label>,
+  order: ReadonlyArray<number>,
+  frame: Box
+): { readonly places: ReadonlyArray<Place>; readonly cost: number } => {
   const taken: Array<Box> = labels.map(({ r, x, y }) => ({ x: x - r, y: y - r, width: 2 * r, height: 2 * r }))
-  return labels.map((label) => {
+  const places: Array<Place> = []
+  let total = 0
+  for (const i of order) {
+    const label = labels[i]!
     let best: { readonly place: Place; readonly cost: number } | undefined
     for (const place of candidates(label)) {
       const box = boxOf(place, label.width)
@@ -61,6 +75,17 @@ export const place = (labels: ReadonlyArray<Label>, frame: Box): ReadonlyArray<P
       if (cost === 0) break
     }
     taken.push(boxOf(best!.place, label.width))
-    return best!.place
-  })
+    places[i] = best!.place
+    total += best!.cost
+  }
+  return { places, cost: total }
+}
+
+/** Whoever is placed last finds the least room, so some orders are tried. */
+export const place = (labels: ReadonlyArray<Label>, frame: Box): ReadonlyArray<Place> => {
+  const given = labels.map((_, i) => i)
+  const by = (of: (label: Label) => number) => [...given].sort((a, b) => of(labels[a]!) - of(labels[b]!))
+  const orders = [given, [...given].reverse(), by(({ width }) => -width), by(({ x }) => -x), by(({ y }) => y)]
+  return orders.map((order) => placeInOrder(labels, order, frame))
+    .reduce((best, one) => one.cost < best.cost ? one : best).places
 }

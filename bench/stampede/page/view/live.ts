@@ -285,14 +285,12 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
 
   const paint = (): void => {
     const from = now - window()
-    // The filling is no part of the story, and would be the highest of all.
-    const since = Math.max(from, filled() / 2)
     let [most, longest] = [1, settings.load]
     for (const { canvas, run } of lanes) {
-      for (const running of runningIn(run!, since, Math.max(now, since + 1), Math.max(1, canvas.clientWidth))) {
+      for (const running of runningIn(run!, from, Math.max(now, from + 1), Math.max(1, canvas.clientWidth))) {
         most = Math.max(most, running)
       }
-      for (const { at, latency } of run!.waits) if (at >= since) longest = Math.max(longest, latency)
+      for (const { at, latency } of run!.waits) if (at >= from) longest = Math.max(longest, latency)
     }
     for (const lane of lanes) {
       draw(lane.canvas, lane.run!, { from, now: Math.max(now, from + 1), most, longest }, lane.ink())

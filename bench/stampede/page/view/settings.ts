@@ -67,9 +67,9 @@ export interface Slider {
 }
 
 export const sliders: ReadonlyArray<Slider> = [
-  { name: "rate", text: "requests a second", least: 0.2, most: 500, show: count },
+  { name: "rate", text: "requests/s", least: 0.2, most: 500, show: count },
   { name: "load", text: "a load takes", least: 50, most: 5000, show: duration },
-  { name: "lifetime", text: "an entry lives for", least: 5000, most: 600_000, show: duration },
+  { name: "lifetime", text: "an entry lives", least: 5000, most: 600_000, show: duration },
   { name: "beta", text: "beta of XFetch", least: 0.25, most: 4, show: count },
   { name: "processes", text: "processes", least: 1, most: 50, show: count, whole: true },
   { name: "speed", text: "speed", least: 1, most: 60, show: (value) => `${count(value)}×` }

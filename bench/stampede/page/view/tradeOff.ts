@@ -157,7 +157,8 @@ export const tradeOff = (outcomes: ReadonlyArray<Outcome>, { size, width, x, y }
       s("text", { x: place.x, y: place.y, dy: "0.35em", fill: colorOf(one.id), "font-weight": 600 }, one.title)
     )
   })
-  if (size !== undefined && largest > 0) {
+  // Beside the name of the axis, where there is room for both.
+  if (size !== undefined && largest > 0 && width >= 640) {
     const note = `the largest disc: ${format(size.unit, largest)} ${size.title.toLowerCase()}`
     group.append(
       s("text", { x: width - marginRight, y: 12, "text-anchor": "end", "font-size": 11, fill: "currentColor" }, note)
