@@ -187,7 +187,7 @@ const stampedes = async (url: string | undefined): Promise<ReadonlyArray<Result>
     const { performWall } = await import("./stampede/wall/run.ts")
     const onWall = await performWall({ full, progress: tell, ...(url === undefined ? {} : { url }) })
     tell("")
-    const withTwins = onWall.map((result) => withSimulations(result, full ? 400 : 100))
+    const withTwins = onWall.map((result) => withSimulations(result, full ? 400 : 60))
     for (const result of withTwins) console.log(formatResult(result))
     results.push(...withTwins)
   }
