@@ -10,10 +10,16 @@ import { perform, scenarioOf, seed, type Task } from "./run.ts"
 import { reference, scenarios } from "./scenario.ts"
 import { strategiesFor } from "./strategies.ts"
 
-/** So many expiries of each, in a short run: the more the less one costs. */
-const few: Readonly<Record<string, number>> = { hot: 25, invalidated: 25, cold: 200, "many-keys": 4 }
+/** So many expiries of each, in a short run and in a long one: the more the less one costs. */
+const expiries: Readonly<Record<string, readonly [short: number, long: number]>> = {
+  hot: [25, 400],
+  invalidated: [25, 400],
+  cold: [200, 4000],
+  "many-keys": [4, 60],
+  [reference.id]: [4, 40]
+}
 
-const expiriesOf = (id: string, full: boolean): number => id === reference.id ? 40 : (few[id] ?? 8) * (full ? 15 : 1)
+const expiriesOf = (id: string, full: boolean): number => (expiries[id] ?? [8, 120])[full ? 1 : 0]
 
 export const tasks = (full: boolean): ReadonlyArray<Task> =>
   (full ? [...scenarios, reference] : scenarios).flatMap((scenario) =>

@@ -2,10 +2,11 @@
  * One page that needs nothing else: no network, no other file. Whoever has it sees all of it.
  */
 import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
 import { build } from "vite"
 import type { Report } from "../report.ts"
 
-const inView = (name: string): string => new URL(`view/${name}`, import.meta.url).pathname
+const inView = (name: string): string => fileURLToPath(new URL(`view/${name}`, import.meta.url))
 
 /** What runs in the browser, as one script that imports nothing. */
 const bundle = async (): Promise<string> => {
