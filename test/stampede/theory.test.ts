@@ -69,7 +69,7 @@ describe("XFetch as published", () => {
   it.each([[10, 1], [40, 1], [10, 1.5], [10, 2]])(
     "makes loads that are geometric, whatever the rate: n = %d, beta %d",
     (n, beta) => {
-      const { gaps, sizes } = simulate(n, beta, 8000 / n + 300)
+      const { gaps, sizes } = simulate(n, beta, 8000 / n + 100)
       assertMean(sizes, Theory.meanLoads(beta), "loads of an expiry")
       assertDistribution(sizes, (k) => Theory.chanceOfLoads(k, beta), "loads of an expiry")
       assertMean(gaps, Theory.meanGap(n, beta), "the gap in loads")
