@@ -7,6 +7,8 @@ export default defineConfig({
     // What the documentation's examples become; `test/snippets.test.ts` imports it.
     exclude: ["**/node_modules/**", "test/.snippets/**"],
     globalSetup: ["test/setup/redis.ts", "test/setup/postgres.ts", "test/setup/browser.ts"],
+    // Much of a run is waiting for servers and processes: a core that is kept free for the rest is idle half of the time.
+    maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: process.env.CI === undefined ? ["default"] : ["default", tally]
