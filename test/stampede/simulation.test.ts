@@ -70,6 +70,20 @@ describe("repeating", () => {
   })
 })
 
+describe("time", () => {
+  it.each(["plain", "single-flight", "lease", "xfetch-alone", "soft"])(
+    "%s: a load takes exactly as long as it takes, and whoever waits has it when it ends",
+    (id) => {
+      const scenario: Scenario = { ...shortly(hot), changes: { every: 3000, invalidates: true } }
+      const { ats, ends, given, loads } = logOf({ scenario, strategy: strategyOf(id), seed: 9 }, 30_000)
+      for (const { end, start } of loads) if (end < Infinity) assert.closeTo(end - start, scenario.load, 1e-3)
+      const waited = given.map((_, i) => i).filter((i) => given[i]! >= 0 && ends[i]! > ats[i]!)
+      if (id !== "soft") assert.isAbove(waited.length, 100)
+      for (const i of waited) assert.strictEqual(ends[i], loads[given[i]!]!.end)
+    }
+  )
+})
+
 describe("what must hold of a strategy", () => {
   const around = (id: string, scenario: Scenario = shortly(hot), expiries = 6) =>
     summaryOf({ scenario, strategy: strategyOf(id), seed: 11 }, expiries)

@@ -3,7 +3,7 @@
  * known.
  */
 import { assert, describe, it } from "vitest"
-import { Log } from "../../bench/stampede/log.ts"
+import { Log, unanswered } from "../../bench/stampede/log.ts"
 import { cyclesOf, summarize } from "../../bench/stampede/summary.ts"
 import { hot, invalidated } from "./support.ts"
 
@@ -93,6 +93,22 @@ describe("a summary", () => {
     // At 0; at 21.1 s the entry of 1 s has ended; the one of 22.1 s has at 49 s.
     assert.strictEqual(summary.ideal, 2)
     assert.strictEqual(summary.extra, 0.5)
+  })
+
+  it("an entry ends a lifetime after its load, and what comes meanwhile needs no other", () => {
+    const log = new Log()
+    for (const at of [0, 500, 20_500]) log.answered(0, at, at, unanswered)
+    assert.strictEqual(summarize(scenario, log, 0, 30_000).ideal, 1)
+    log.answered(0, 21_000, 21_000, unanswered)
+    assert.strictEqual(summarize(scenario, log, 0, 30_000).ideal, 2)
+  })
+
+  it("a load that begins when another ends does not run beside it", () => {
+    const log = new Log()
+    loaded(log, [0, 1000], [1000, 2000])
+    assert.strictEqual(summarize(scenario, log, 0, 30_000).mostAtOnce, 1)
+    loaded(log, [1999, 2999])
+    assert.strictEqual(summarize(scenario, log, 0, 30_000).mostAtOnce, 2)
   })
 
   it("tells the tail of the latencies", () => {

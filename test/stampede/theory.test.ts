@@ -49,6 +49,30 @@ describe("closed forms", () => {
     }
   })
 
+  it.each([[0.5, 1], [2, 1], [2, 0.5], [5, 2]])(
+    "of any rate are the integrals that they come from: n = %d, beta %d",
+    (n, beta) => {
+      // In loads. Drawn first the time s before the end; while that load runs, others are with the chance of their own time.
+      const chance = (left: number) => Math.min(1, Math.exp(-left / beta))
+      const steps = 400
+      const others = (s: number) => {
+        let sum = 0
+        for (let i = 0; i < steps; i++) sum += n * chance(s - (i + 0.5) / steps) / steps
+        return sum
+      }
+      const far = 25 * beta
+      let [mean, gap] = [1 + Math.exp(-n * beta) * n, 0]
+      for (let i = 0; i < 20 * steps; i++) {
+        const s = (i + 0.5) / (20 * steps) * far
+        const density = n * chance(s) * Math.exp(-n * beta * chance(s)) * far / (20 * steps)
+        mean += density * others(s)
+        gap += density * s
+      }
+      assert.closeTo(Theory.exactMeanLoads(n, beta), mean, 1e-4)
+      assert.closeTo(Theory.exactMeanGap(n, beta), gap, 1e-4)
+    }
+  )
+
   it("of any rate become those of a high one", () => {
     for (const beta of [0.7, 1, 2]) {
       assert.closeTo(Theory.exactMeanLoads(200, beta), Theory.meanLoads(beta), 1e-6)
