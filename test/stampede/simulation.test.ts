@@ -2,12 +2,13 @@
  * The laboratory in virtual time: that it repeats, and that what must hold of
  * each strategy does.
  */
+import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
 import { requests } from "../../bench/stampede/draw.ts"
 import { failed, unanswered } from "../../bench/stampede/log.ts"
 import { perform, scenarioOf, type Task } from "../../bench/stampede/run.ts"
 import { reference, type Scenario, scenarios } from "../../bench/stampede/scenario.ts"
-import { strategies, strategiesFor, strategyOf } from "../../bench/stampede/strategies.ts"
+import { Here, strategies, strategiesFor, type Strategy, strategyOf } from "../../bench/stampede/strategies.ts"
 import { cyclesOf } from "../../bench/stampede/summary.ts"
 import { performAll } from "../../bench/stampede/virtual.ts"
 import { hot, invalidated, logOf, summaryOf } from "./support.ts"
@@ -82,6 +83,31 @@ describe("time", () => {
       for (const i of waited) assert.strictEqual(ends[i], loads[given[i]!]!.end)
     }
   )
+})
+
+describe("the clock", () => {
+  it("stands still until everything that can be done is done, however many turns that takes", () => {
+    const uncached = strategyOf("uncached")
+    const { services } = uncached.make(hot, 1)
+    const slow: Strategy = {
+      ...uncached,
+      make: () => ({
+        reader: {
+          get: (key) =>
+            Effect.flatMap(
+              Here,
+              ({ load }) => Effect.tap(load(key), () => Effect.repeat(Effect.yieldNow, { times: 50 }))
+            ),
+          invalidate: () => Effect.void
+        },
+        services
+      })
+    }
+    const { ends, given, loads } = logOf({ scenario: hot, strategy: slow, seed: 4 }, 5000)
+    const answered = given.map((_, i) => i).filter((i) => given[i]! >= 0)
+    assert.isAbove(answered.length, 300)
+    for (const i of answered) assert.strictEqual(ends[i], loads[given[i]!]!.end)
+  })
 })
 
 describe("what must hold of a strategy", () => {
