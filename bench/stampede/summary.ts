@@ -116,14 +116,12 @@ interface Cycle {
  */
 export const cyclesOf = (loads: ReadonlyArray<Load>, settling = 0): ReadonlyArray<Cycle> => {
   const cycles: Array<Cycle> = [{ stored: -Infinity, loads: [] }]
-  const ends = loads.filter(({ stored }) => stored).map((load) => ({ load, cycle: 0 })).sort((a, b) =>
-    a.load.end - b.load.end
-  )
+  const ends = loads.filter(({ stored }) => stored).sort((a, b) => a.end - b.end)
   const number = new Map<Load, number>()
   let [newest, seen] = [0, 0]
   for (const load of loads) {
-    for (; seen < ends.length && ends[seen]!.load.end + settling <= load.start; seen++) {
-      newest = Math.max(newest, number.get(ends[seen]!.load)!)
+    for (; seen < ends.length && ends[seen]!.end + settling <= load.start; seen++) {
+      newest = Math.max(newest, number.get(ends[seen]!)!)
     }
     number.set(load, newest + 1)
     const mine = cycles[newest + 1] ??= { stored: -Infinity, loads: [] }

@@ -6,9 +6,11 @@ import { openServer } from "../../redis.ts"
 import type { Outcome, Result } from "../report.ts"
 import { seed } from "../run.ts"
 import type { Scenario } from "../scenario.ts"
+import { strategiesFor } from "../strategies.ts"
 import { summarize } from "../summary.ts"
-import { contenderOf, contenders } from "./contenders.ts"
+import { contenderOf } from "./contenders.ts"
 import { type Crew, startCrew } from "./crew.ts"
+import { libraries } from "./libraries.ts"
 import { stretchOf, wallScenarioOf } from "./scenarios.ts"
 import { take } from "./turn.ts"
 
@@ -26,15 +28,10 @@ interface Plan {
   readonly cycles: number
 }
 
-const others = ["bentocache", "bentocache-tiers", "cacheable", "cacheable-tiers", "cachified", "async-cache-dedupe"]
-  .concat("persisted-cache")
+const others = libraries.map(({ id }) => id)
 const few = ["plain", "single-flight", "lease", "swr", "xfetch", "advised", ...others]
 
-/** Those that differ in a scenario. Without a cache an origin that slows down never comes to an end. */
-const all = ({ changes, origin }: Scenario): ReadonlyArray<string> =>
-  contenders.map(({ id }) => id).filter((id) =>
-    (id !== "soft" || changes.invalidates) && (id !== "uncached" || origin._tag !== "Limited")
-  )
+const all = (scenario: Scenario): ReadonlyArray<string> => [...strategiesFor(scenario).map(({ id }) => id), ...others]
 
 const plans = (full: boolean): ReadonlyArray<Plan> => {
   const plan = (id: string, cycles: number, some: ReadonlyArray<string> | typeof all): Plan => {

@@ -132,6 +132,19 @@ const beginnings = (all: ReadonlyArray<Bin>, peaks: ReadonlyMap<string, number>,
     className: "beginnings"
   })
 
+/** A bar for each bin, in the colour of its strategy. */
+const bars = (all: ReadonlyArray<Bin>, className: string, more: { readonly fillOpacity?: number } = {}) =>
+  Plot.rectY(all, {
+    x1: "from",
+    x2: "to",
+    y: "value",
+    fy: "row",
+    fill: ({ id }: Bin) => colorOf(id),
+    inset: 0,
+    className,
+    ...more
+  })
+
 export const loadsPanel = (outcomes: ReadonlyArray<Outcome>, panel: Panel): SVGSVGElement | HTMLElement => {
   const all = bins(outcomes, ({ loads }) => loads)
   const peaks = new Map(outcomes.map(({ title }) => [title, highest(all, title)]))
@@ -142,15 +155,7 @@ export const loadsPanel = (outcomes: ReadonlyArray<Outcome>, panel: Panel): SVGS
     highest(all),
     ({ title }) => most(peaks.get(title)!, panel),
     [
-      Plot.rectY(panel.own ? fitting(all, peaks) : all, {
-        x1: "from",
-        x2: "to",
-        y: "value",
-        fy: "row",
-        fill: ({ id }: Bin) => colorOf(id),
-        inset: 0,
-        className: "loads"
-      }),
+      bars(panel.own ? fitting(all, peaks) : all, "loads"),
       beginnings(all, peaks, outcomes.length)
     ]
   )
@@ -169,25 +174,8 @@ export const latencyPanel = (outcomes: ReadonlyArray<Outcome>, panel: Panel): SV
     highest(tail),
     ({ title }) => `${panel.width < narrow ? "" : "p99 at most "}${duration(1000 * peaks.get(title)!)}`,
     [
-      Plot.rectY(shown(tail), {
-        x1: "from",
-        x2: "to",
-        y: "value",
-        fy: "row",
-        fill: ({ id }: Bin) => colorOf(id),
-        fillOpacity: 0.32,
-        inset: 0,
-        className: "p99"
-      }),
-      Plot.rectY(shown(mean), {
-        x1: "from",
-        x2: "to",
-        y: "value",
-        fy: "row",
-        fill: ({ id }: Bin) => colorOf(id),
-        inset: 0,
-        className: "mean"
-      })
+      bars(shown(tail), "p99", { fillOpacity: 0.32 }),
+      bars(shown(mean), "mean")
     ]
   )
 }
