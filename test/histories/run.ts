@@ -96,7 +96,9 @@ export type FaultKind = typeof faultKinds[number]
 
 export interface Options {
   readonly seed: number
+  /** It lasts so long, and until so many writes have been made: longer where the machine is slow. */
   readonly seconds: number
+  readonly commits?: number
   readonly cache: CacheKind
   /** The nodes that are hurt. */
   readonly servers: ReadonlyArray<Server>
@@ -132,6 +134,15 @@ class Origin {
   readonly commits: Array<Fact> = []
   readonly loads: Array<string> = []
   private readonly rows = new Map<string, Row>()
+  private awaited: { readonly commits: number; readonly resolve: () => void } | undefined
+
+  /** Until so many writes have been made. */
+  written(commits: number): Promise<void> {
+    if (this.commits.length >= commits) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.awaited = { commits, resolve }
+    })
+  }
 
   answer({ key, move, n, p, write }: Extract<ToParent, { readonly _tag: "Ask" }>): ToWorker {
     let row = this.rows.get(key)
@@ -141,6 +152,7 @@ class Origin {
       row.v++
       row.tag = move ?? row.tag
       this.commits.push({ t: "commit", p, key, v: row.v, at: now() })
+      if (this.awaited !== undefined && this.commits.length >= this.awaited.commits) this.awaited.resolve()
     } else this.loads.push(key)
     return { _tag: "Answer", n, v: row.v, tag: row.tag, before }
   }
@@ -244,10 +256,11 @@ class Saboteur {
     }
   }
 
-  /** One fault after another, until the time is up. */
+  /** One fault after another, until the time is up; and so many at least, or on a slow machine some kinds never come. */
   async work(options: Options, workers: ReadonlyArray<Worker>, until: number): Promise<void> {
     const heavy = options.faults.filter((kind) => !["evict", "skew", "step", "crash"].includes(kind))
-    while (now() < until) {
+    const least = options.seconds * 20
+    for (let done = 0; done < least || now() < until; done++) {
       // Evictions cost little; the others would leave nothing to be seen if they came as often.
       if (options.faults.includes("evict")) await this.once("evict", workers)
       if (heavy.length > 0 && this.dice.happens(0.1)) await this.once(this.dice.pick(heavy), workers)
@@ -380,7 +393,7 @@ const jobOf = (options: Options, prefix: string, folder: string, count: number) 
 
 /** Readers and writers for so many seconds, and what the checker says of it. */
 export const runHistory = async (crew: Crew, options: Options): Promise<Outcome> => {
-  const { readers = 4, seconds, seed, writers = 2 } = options
+  const { commits = 0, readers = 4, seconds, seed, writers = 2 } = options
   const folder = makeFolder()
   const count = options.cache._tag === "memory" ? 1 : readers + writers
   const workers = await crew.take(count)
@@ -397,6 +410,7 @@ export const runHistory = async (crew: Crew, options: Options): Promise<Outcome>
     const begun = now()
     await Promise.all([
       sleep(millis),
+      company.origin.written(commits),
       saboteur.work(options, workers, begun + (millis - 300) * 1000),
       options.during?.({ note: (fault) => saboteur.note(fault), millis })
     ])
