@@ -1,6 +1,7 @@
 /**
  * What a log says, as numbers. Times are milliseconds, shares lie between 0 and 1.
  */
+import { Ideal } from "./ideal.ts"
 import { failed, type Load, type Log } from "./log.ts"
 import { cycle, type Scenario } from "./scenario.ts"
 
@@ -91,6 +92,12 @@ const tailOf = (numbers: ReadonlyArray<number>): Tail => {
   }
 }
 
+const share = (some: number, all: number): number => significant(all === 0 ? 0 : some / all)
+
+/** The share of those that took a tenth of a load or longer. */
+const waitedOf = (latencies: ReadonlyArray<number>, load: number): number =>
+  share(latencies.filter((latency) => latency >= load / 10).length, latencies.length)
+
 /** The first place in a sorted list whose number is larger. */
 const firstAbove = (sorted: ReadonlyArray<number>, value: number): number => {
   let [low, high] = [0, sorted.length]
@@ -149,19 +156,16 @@ const mostCounted = 200
 /** So many mean loads before and after, in bins of a quarter. */
 const [before, after, binsPerLoad] = [10, 5, 4]
 
-const idealOf = ({ changes, lifetime, load }: Scenario, log: Log, from: number): number => {
+const idealOf = (scenario: Scenario, log: Log, from: number): number => {
   const events = [
     ...log.ats.map((at, i) => ({ at, key: log.keys[i]!, asks: true })),
-    ...(changes.invalidates ? log.changes.map(({ at, key }) => ({ at, key, asks: false })) : [])
+    ...(scenario.changes.invalidates ? log.changes.map(({ at, key }) => ({ at, key, asks: false })) : [])
   ].sort((a, b) => a.at - b.at)
-  const until = new Map<number, number>()
+  const ideal = new Ideal(scenario)
   let count = 0
   for (const { asks, at, key } of events) {
-    if (!asks) until.set(key, at)
-    else if (at >= (until.get(key) ?? -Infinity)) {
-      until.set(key, at + load + lifetime)
-      if (at >= from) count++
-    }
+    if (!asks) ideal.ended(key, at)
+    else if (ideal.asked(key, at) && at >= from) count++
   }
   return count
 }
@@ -187,36 +191,18 @@ const groupBy = <A>(all: ReadonlyArray<A>, key: (one: A) => number): ReadonlyMap
   return groups
 }
 
-/** From when on whoever asks is owed something newer than what a load saw. */
-const owedFrom = (log: Log): ReadonlyArray<number> => {
-  const byKey = groupBy(log.changes, ({ key }) => key)
-  const times = new Map([...byKey].map(([key, all]) => [key, all.map(({ at }) => at)]))
-  return log.loads.map(({ key, start }) => byKey.get(key)?.[firstAbove(times.get(key)!, start)]?.known ?? Infinity)
-}
-
-/**
- * Everything from `from` on; what was before is there to fill the cache. On the
- * wall clock it takes some `settling` until what was loaded is where others find
- * it, and its lifetime begins.
- */
-export const summarize = (scenario: Scenario, log: Log, from: number, until: number, settling = 0): Summary => {
-  const { lifetime, load } = scenario
-  const loads = log.loads.filter(({ start }) => start >= from)
-  const byKey = new Map([...groupBy(log.loads, ({ key }) => key)].map(([key, all]) => [key, cyclesOf(all, settling)]))
-
-  // What ended before, and which loads that made.
+/** The loads of each expiry, and how they lie to it. Those that begin before `from` are left out. */
+const expiriesOf = (keys: Iterable<ReadonlyArray<Cycle>>, lifetime: number, from: number) => {
   const sizes: Array<number> = []
-  const early: Array<number> = []
-  let unforeseen = 0
-  for (const cycles of byKey.values()) {
+  const gaps: Array<number> = []
+  for (const cycles of keys) {
     for (let i = 1; i < cycles.length; i++) {
-      const [entry, { loads: [first, ...others] }] = [cycles[i - 1]!, cycles[i]!]
-      // The last may go on.
-      if (first!.start < from || (cycles.length === i + 1 && cycles[i]!.stored === -Infinity)) continue
-      sizes.push(1 + others.length)
-      const gap = entry.stored + lifetime - first!.start
-      if (gap > 0) early.push(gap)
-      else unforeseen++
+      const [entry, { loads, stored }] = [cycles[i - 1]!, cycles[i]!]
+      const [first] = loads
+      const goesOn = i === cycles.length - 1 && stored === -Infinity
+      if (first!.start < from || goesOn) continue
+      sizes.push(loads.length)
+      gaps.push(entry.stored + lifetime - first!.start)
     }
   }
   const counts: Array<number> = []
@@ -224,13 +210,26 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     const place = Math.min(size, mostCounted) - 1
     counts[place] = (counts[place] ?? 0) + 1
   }
-  const sortedSizes = ascending(sizes)
+  const sorted = ascending(sizes)
+  const early = gaps.filter((gap) => gap > 0)
+  return {
+    perExpiry: {
+      expiries: sizes.length,
+      mean: significant(meanOf(sizes)),
+      p99: at(sorted, 0.99),
+      most: sorted.at(-1) ?? 0,
+      counts: Array.from(counts, (count) => count ?? 0)
+    },
+    earlyBy: significant(meanOf(early)),
+    unforeseen: share(gaps.length - early.length, gaps.length)
+  }
+}
 
-  // Around what ends entries.
+/** The hot key around each of these moments, one laid over the other. */
+const around = (scenario: Scenario, log: Log, moments: ReadonlyArray<number>) => {
+  const { load } = scenario
   const width = load / binsPerLoad
   const bins = (before + after) * binsPerLoad
-  const moments = momentsOf(scenario, log, byKey)
-    .filter((moment) => moment - before * load >= from && moment + after * load <= until)
   const binned = <A>(times: ReadonlyArray<number>, values: (i: number) => A): ReadonlyArray<Array<A>> => {
     const all = Array.from({ length: bins }, (): Array<A> => [])
     for (let i = 0; i < times.length; i++) {
@@ -243,76 +242,90 @@ export const summarize = (scenario: Scenario, log: Log, from: number, until: num
     }
     return all
   }
-  const only = <A>(all: ReadonlyArray<A>, keyed: (i: number) => number): ReadonlyArray<A> =>
-    scenario.keys === 1 ? all : all.filter((_, i) => keyed(i) === 0)
-  const hotLoads = log.loads.filter(({ key }) => key === 0)
-  const hotAts = only(log.ats, (i) => log.keys[i]!)
-  const hotEnds = only(log.ends, (i) => log.keys[i]!)
-  const latencies = binned(hotAts, (i) => hotEnds[i]! - hotAts[i]!)
-  const loadBins = binned(hotLoads.map(({ start }) => start), () => 1)
+  const hot = (column: ReadonlyArray<number>): ReadonlyArray<number> =>
+    scenario.keys === 1 ? column : column.filter((_, i) => log.keys[i] === 0)
+  const [ats, ends] = [hot(log.ats), hot(log.ends)]
+  const latencies = binned(ats, (i) => ends[i]! - ats[i]!)
+  const starts = log.loads.filter(({ key }) => key === 0).map(({ start }) => start)
+  const timeline: Timeline = {
+    from: -before * load,
+    width,
+    loads: binned(starts, () => 1)
+      .map((bin) => significant(bin.length / Math.max(1, moments.length) / width * 1000)),
+    latencyMean: latencies.map((bin) => bin.length === 0 ? null : significant(meanOf(bin))),
+    latencyP99: latencies.map((bin) => bin.length === 0 ? null : significant(at(ascending(bin), 0.99)))
+  }
+  return { timeline, latencies: latencies.flat() }
+}
 
-  // What requests saw.
+/** From when on whoever asks is owed something newer than what a load saw. */
+const owedFrom = (log: Log): ReadonlyArray<number> => {
+  const byKey = groupBy(log.changes, ({ key }) => key)
+  const times = new Map([...byKey].map(([key, all]) => [key, all.map(({ at }) => at)]))
+  return log.loads.map(({ key, start }) => byKey.get(key)?.[firstAbove(times.get(key)!, start)]?.known ?? Infinity)
+}
+
+/** What those were given who asked from `from` on. */
+const requestsOf = ({ lifetime, load }: Scenario, log: Log, from: number, settling: number) => {
   const owed = owedFrom(log)
-  const all: Array<number> = []
+  const latencies: Array<number> = []
   const ages: Array<number> = []
-  let [waited, failures, past] = [0, 0, 0]
+  let [failures, past] = [0, 0]
   for (let i = 0; i < log.ats.length; i++) {
     const time = log.ats[i]!
     if (time < from) continue
-    const latency = log.ends[i]! - time
-    all.push(latency)
-    if (latency >= load / 10) waited++
+    latencies.push(log.ends[i]! - time)
     const given = log.given[i]!
     if (given === failed) failures++
     if (given < 0) continue
     if (log.loads[given]!.end + settling + lifetime < time) past++
     if (owed[given]! <= time) ages.push(time - owed[given]!)
   }
-  const sortedAges = ascending(ages)
-  const around = latencies.flat()
-  const ideal = idealOf(scenario, log, from)
-  const share = (count: number): number => significant(all.length === 0 ? 0 : count / all.length)
+  const sorted = ascending(ages)
+  const all = latencies.length
   return {
-    requests: all.length,
+    requests: all,
+    latency: tailOf(latencies),
+    waited: waitedOf(latencies, load),
+    failed: share(failures, all),
+    pastLifetime: share(past, all),
+    untrue: {
+      share: share(ages.length, all),
+      mean: significant(meanOf(ages)),
+      p99: significant(at(sorted, 0.99)),
+      most: significant(sorted.at(-1) ?? 0)
+    }
+  }
+}
+
+/**
+ * Everything from `from` on; what was before is there to fill the cache. On the
+ * wall clock it takes some `settling` until what was loaded is where others find
+ * it, and its lifetime begins.
+ */
+export const summarize = (scenario: Scenario, log: Log, from: number, until: number, settling = 0): Summary => {
+  const { keys, lifetime, load } = scenario
+  const loads = log.loads.filter(({ start }) => start >= from)
+  const byKey = new Map([...groupBy(log.loads, ({ key }) => key)].map(([key, all]) => [key, cyclesOf(all, settling)]))
+  const moments = momentsOf(scenario, log, byKey)
+    .filter((moment) => moment - before * load >= from && moment + after * load <= until)
+  const { latencies, timeline } = around(scenario, log, moments)
+  const ideal = idealOf(scenario, log, from)
+  return {
+    ...requestsOf(scenario, log, from, settling),
+    ...expiriesOf(byKey.values(), lifetime, from),
+    latencyAround: tailOf(latencies),
+    waitedAround: waitedOf(latencies, load),
+    timeline,
     millis: until - from,
     loads: loads.length,
     failedLoads: loads.filter((load) => load.failed).length,
     ideal,
     extra: significant(loads.length / ideal - 1),
-    loadsPerLifetime: significant(loads.length * cycle(scenario) / (until - from) / scenario.keys),
-    perExpiry: {
-      expiries: sizes.length,
-      mean: significant(meanOf(sizes)),
-      p99: at(sortedSizes, 0.99),
-      most: sortedSizes.at(-1) ?? 0,
-      counts: Array.from(counts, (count) => count ?? 0)
-    },
+    loadsPerLifetime: significant(loads.length * cycle(scenario) / (until - from) / keys),
     mostAtOnce: mostAtOnceOf(log.loads, from),
-    earlyBy: significant(meanOf(early)),
-    unforeseen: significant(sizes.length === 0 ? 0 : unforeseen / sizes.length),
-    latency: tailOf(all),
-    latencyAround: tailOf(around),
-    waited: share(waited),
-    waitedAround: significant(
-      around.length === 0 ? 0 : around.filter((latency) => latency >= load / 10).length / around.length
-    ),
-    failed: share(failures),
-    pastLifetime: share(past),
-    untrue: {
-      share: share(ages.length),
-      mean: significant(meanOf(ages)),
-      p99: significant(at(sortedAges, 0.99)),
-      most: significant(sortedAges.at(-1) ?? 0)
-    },
     operations: Object.fromEntries(
       Object.entries(log.operations).map(([name, count]) => [name, significant(count / log.requests)])
-    ),
-    timeline: {
-      from: -before * load,
-      width,
-      loads: loadBins.map((bin) => significant(bin.length / Math.max(1, moments.length) / width * 1000)),
-      latencyMean: latencies.map((bin) => bin.length === 0 ? null : significant(meanOf(bin))),
-      latencyP99: latencies.map((bin) => bin.length === 0 ? null : significant(at(ascending(bin), 0.99)))
-    }
+    )
   }
 }

@@ -7,7 +7,7 @@ import { draw, type Ink, runningIn } from "./canvas.ts"
 import { colorOf } from "./colors.ts"
 import { button, choice, h } from "./dom.ts"
 import { format } from "./measures.ts"
-import { Ideal, Run } from "./run.ts"
+import { Enough, Run } from "./run.ts"
 import {
   arrivals,
   invalidations,
@@ -133,7 +133,7 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches
   let shown = false
   let now = 0
-  let ideal = new Ideal(scenarioOf(settings), seed, 0)
+  let enough = new Enough(scenarioOf(settings), seed, 0)
   let fresh = false
   const panel = h("section", {})
 
@@ -161,7 +161,7 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
     now = 0
     fresh = true
     const scenario = scenarioOf(settings)
-    ideal = new Ideal(scenario, seed, filled())
+    enough = new Enough(scenario, seed, filled())
     for (const lane of lanes) {
       lane.run?.close()
       lane.run = new Run(scenario, lane.strategy, settings.beta, seed, filled(), window())
@@ -250,7 +250,7 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
 
   const invalidate = (): void => {
     for (const { run } of lanes) run!.invalidate()
-    ideal.invalidate(now)
+    enough.invalidate(0, now)
     fresh = true
     wake()
   }
@@ -279,7 +279,7 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
       now = Math.min(until, now + step)
       for (const { run } of lanes) run!.advance(now)
     }
-    ideal.advance(now)
+    enough.advance(now)
     for (const { run } of lanes) run!.digest()
   }
 
@@ -294,7 +294,7 @@ export const live = (): { readonly panel: HTMLElement; readonly show: (shown: bo
     }
     for (const lane of lanes) {
       draw(lane.canvas, lane.run!, { from, now: Math.max(now, from + 1), most, longest }, lane.ink())
-      lane.show(ideal.loads)
+      lane.show(enough.loads)
     }
     panel.dataset.now = `${now}`
   }

@@ -3,6 +3,7 @@
  * on for as long as anybody likes.
  */
 import { type Arrival, changes, requests } from "../../draw.ts"
+import { Ideal } from "../../ideal.ts"
 import type { Load, Log } from "../../log.ts"
 import type { Scenario } from "../../scenario.ts"
 import { type Simulation, start } from "../../simulation.ts"
@@ -101,19 +102,20 @@ export class Run {
   }
 }
 
-/** How many loads would do for all strategies: they meet the same requests. */
-export class Ideal {
+/** How many loads would be enough for all strategies: they meet the same requests. */
+export class Enough {
   loads = 0
-  private readonly scenario: Scenario
+  private readonly ideal: Ideal
+  private readonly invalidates: boolean
   private readonly from: number
   private readonly asking: Generator<Arrival, never>
   private readonly changing: Generator<Arrival, never>
   private asks: Arrival
   private changes: Arrival
-  private until = -Infinity
 
   constructor(scenario: Scenario, seed: number, from: number) {
-    this.scenario = scenario
+    this.ideal = new Ideal(scenario)
+    this.invalidates = scenario.changes.invalidates
     this.from = from
     this.asking = requests(scenario, seed)
     this.changing = changes(scenario, seed)
@@ -122,24 +124,20 @@ export class Ideal {
   }
 
   advance(now: number): void {
-    const { changes: { invalidates }, lifetime, load } = this.scenario
     for (;;) {
       const at = Math.min(this.asks.at, this.changes.at)
       if (at > now) return
       if (this.changes.at === at) {
-        if (invalidates) this.until = at
+        if (this.invalidates) this.invalidate(this.changes.key, at)
         this.changes = this.changing.next().value
       } else {
-        if (at >= this.until) {
-          this.until = at + load + lifetime
-          if (at >= this.from) this.loads++
-        }
+        if (this.ideal.asked(this.asks.key, at) && at >= this.from) this.loads++
         this.asks = this.asking.next().value
       }
     }
   }
 
-  invalidate(now: number): void {
-    this.until = now
+  invalidate(key: number, now: number): void {
+    this.ideal.ended(key, now)
   }
 }
