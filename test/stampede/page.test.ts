@@ -9,6 +9,7 @@ import { pathToFileURL } from "node:url"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { buildPage } from "../../bench/stampede/page/build.ts"
+import { draw } from "../../bench/stampede/page/pictures.ts"
 import type { Report, Result } from "../../bench/stampede/report.ts"
 import { perform, scenarioOf, seed } from "../../bench/stampede/run.ts"
 import { launch } from "../support/browser.ts"
@@ -350,3 +351,21 @@ it("is used with the keyboard alone", () =>
       + ".filter((one) => !(one.labels?.length > 0) && one.textContent.trim() === '').map((one) => one.outerHTML)"
     assert.deepStrictEqual(await ask<ReadonlyArray<string>>(page, unnamed), [])
   }))
+
+it("is what the pictures of the documentation are taken from", async () => {
+  const pictures = path.join(folder, "pictures")
+  // The report has no origin that slows down.
+  const names = await draw(reportOf(), browser, pictures)
+  assert.deepStrictEqual(names, ["around-expiry", "trade-off", "distribution", "invalidated"])
+  for (const name of names) {
+    await visit(path.join(pictures, `${name}.svg`), "", async (page) => {
+      // A text that is not well-formed would be a document of its own, which says so.
+      assert.isTrue(await ask(page, "document.documentElement instanceof SVGSVGElement"), name)
+      assert.match(await ask(page, "document.querySelector('title').textContent"), /^(Loads|How many loads)/)
+      assert.isAbove(await ask<number>(page, "document.querySelectorAll('path, rect, circle, text').length"), 30, name)
+      // It stands by itself: no style and no variable of the page, and nothing beyond its edges.
+      assert.strictEqual(await ask(page, "document.querySelectorAll('style, script, [class], [style]').length"), 0)
+      assert.notInclude(fs.readFileSync(path.join(pictures, `${name}.svg`), "utf8"), "var(")
+    })
+  }
+})

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
+import type { Browser } from "playwright-core"
 import { launch } from "../../../test/support/browser.ts"
 import type { Report } from "../report.ts"
 import { buildPage } from "./build.ts"
@@ -113,30 +114,41 @@ const taken = (figure: string, title: string): string => `
   return new XMLSerializer().serializeToString(all)
 })()`
 
-const [file, target = fileURLToPath(new URL("../../../docs/stampedes", import.meta.url))] = process.argv.slice(2)
-if (file === undefined) throw new Error("which report? `node bench/stampede/page/pictures.ts bench/results/....json`")
-const report = JSON.parse(readFileSync(file, "utf8")) as Report
-const folder = mkdtempSync(join(tmpdir(), "effect-cache-algebra-pictures-"))
-const browser = await launch()
-try {
-  const html = join(folder, "page.html")
-  writeFileSync(html, await buildPage(report))
-  mkdirSync(target, { recursive: true })
+/** Draws the pictures that the report has the scenarios for, into a folder; gives their names. */
+export const draw = async (report: Report, browser: Browser, target: string): Promise<ReadonlyArray<string>> => {
+  const measured = pictures.filter(({ scenario }) =>
+    report.results.some((one) => one.world === "virtual" && one.scenario.id === scenario)
+  )
+  const folder = mkdtempSync(join(tmpdir(), "effect-cache-algebra-pictures-"))
   // So wide that both panels stand beside each other, and no wider than a page of documentation.
   const page = await browser.newPage({ viewport: { width: 960, height: 800 }, colorScheme: "light" })
-  for (const { figure, file: name, own, scenario, title } of pictures) {
-    if (!report.results.some((one) => one.world === "virtual" && one.scenario.id === scenario)) {
-      console.log(`${name}: the report has no scenario "${scenario}"`)
-      continue
+  try {
+    const html = join(folder, "page.html")
+    writeFileSync(html, await buildPage(report))
+    mkdirSync(target, { recursive: true })
+    for (const { figure, file, own, scenario, title } of measured) {
+      await page.goto("about:blank")
+      await page.goto(`${pathToFileURL(html).href}#world=virtual&scenario=${scenario}${own ? "&own=1" : ""}`)
+      await page.waitForSelector(`#${figure} .chart svg`)
+      writeFileSync(join(target, `${file}.svg`), `${await page.evaluate<string>(taken(figure, title))}\n`)
     }
-    await page.goto("about:blank")
-    await page.goto(`${pathToFileURL(html).href}#world=virtual&scenario=${scenario}${own ? "&own=1" : ""}`)
-    await page.waitForSelector(`#${figure} .chart svg`)
-    const to = join(target, `${name}.svg`)
-    writeFileSync(to, `${await page.evaluate<string>(taken(figure, title))}\n`)
-    console.log(to)
+  } finally {
+    await page.close()
+    rmSync(folder, { recursive: true, force: true })
   }
-} finally {
-  await browser.close()
-  rmSync(folder, { recursive: true, force: true })
+  return measured.map(({ file }) => file)
+}
+
+if (import.meta.main) {
+  const [file, target = fileURLToPath(new URL("../../../docs/stampedes", import.meta.url))] = process.argv.slice(2)
+  if (file === undefined) throw new Error("which report? `node bench/stampede/page/pictures.ts bench/results/....json`")
+  const browser = await launch()
+  try {
+    const drawn = await draw(JSON.parse(readFileSync(file, "utf8")) as Report, browser, target)
+    for (const { file, scenario } of pictures) {
+      console.log(drawn.includes(file) ? `${file}: drawn` : `${file}: the report has no scenario "${scenario}"`)
+    }
+  } finally {
+    await browser.close()
+  }
 }
