@@ -50,9 +50,15 @@ const lookAtCluster = Effect.tap(
   (client) => until("the cluster's client is ready", () => client.status === "ready")
 )
 
+/**
+ * How long a store may take where nothing is wrong with it: a machine that stalls is no store that has failed, and loads
+ * are counted.
+ */
+export const patient = { timeLimit: "20 seconds" } as const
+
 /** A layer with a client that is made for it, and lent. */
 export const lent = <C extends RedisCache.Client & { disconnect(): void }>(make: () => C): Way["layer"] => (more) =>
-  Layer.unwrap(Effect.map(released(make), (client) => RedisCache.layer({ client, ...more })))
+  Layer.unwrap(Effect.map(released(make), (client) => RedisCache.layer({ client, ...patient, ...more })))
 
 /** A store whose steps come apart on one node, as they do in a cluster. */
 const apart: Way["layer"] = ({ prefix = "cache" }) =>
@@ -63,18 +69,18 @@ const apart: Way["layer"] = ({ prefix = "cache" }) =>
     const transport = Transport.make(client, { writer: client, acknowledgement: undefined, hashes })
     const notices = yield* Connect.listen(client, prefix, crypto.randomUUID(), 1000)
     const settings = { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split: true }
-    return CacheService.guard(Store.make(transport, settings, notices))
+    return CacheService.guard(Store.make(transport, settings, notices), patient)
   }))
 
 export const oneNode: Way = {
   name: "one node",
-  layer: (more) => RedisCache.layer({ url: nodeUrl(), ...more }),
+  layer: (more) => RedisCache.layer({ url: nodeUrl(), ...patient, ...more }),
   look: lookAtNode
 }
 
 export const cluster: Way = {
   name: "a cluster",
-  layer: (more) => RedisCache.layer({ cluster: { nodes: clusterNodes() }, ...more }),
+  layer: (more) => RedisCache.layer({ cluster: { nodes: clusterNodes() }, ...patient, ...more }),
   look: lookAtCluster
 }
 
