@@ -23,7 +23,7 @@ const processes = 4
 const callers = 25
 
 const start4 = (way: Way, prefix: string) =>
-  Effect.all(Array.from({ length: processes }, () => start(way.layer({ prefix, timeLimit: "5 seconds" }))), {
+  Effect.all(Array.from({ length: processes }, () => start(way.layer({ prefix }))), {
     concurrency: "unbounded"
   })
 

@@ -48,7 +48,7 @@ const obeys = (way: Way, runs: number) => {
     Effect.gen(function*() {
       const prefix = freshPrefix()
       const client = yield* way.look
-      yield* Effect.provide(check(client, prefix), way.layer({ prefix, timeLimit: "5 seconds" }))
+      yield* Effect.provide(check(client, prefix), way.layer({ prefix }))
     }) as Effect.Effect<void, unknown, Scope>
 
   describe.concurrent(way.name, () => {

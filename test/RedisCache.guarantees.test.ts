@@ -68,7 +68,7 @@ interface World {
 const processes = (way: Way) =>
   Effect.gen(function*() {
     const prefix = freshPrefix()
-    const another = start(way.layer({ prefix, timeLimit: "5 seconds" }))
+    const another = start(way.layer({ prefix }))
     const [here, there, third] = yield* Effect.all([another, another, another], { concurrency: "unbounded" })
     return { way, prefix, here, there, third }
   })
