@@ -31,6 +31,7 @@ import {
   nodesOf,
   oneNode,
   Origin,
+  patient,
   type Process,
   promise,
   start,
@@ -172,7 +173,7 @@ describe("options that cannot be are refused where the layer is made", () => {
           { url: nodeUrl(), options: { connectionName: "mine" } }
         ] satisfies ReadonlyArray<RedisCache.Options>
       ) {
-        const one = yield* start(RedisCache.layer({ ...options, prefix }))
+        const one = yield* start(RedisCache.layer({ ...options, ...patient, prefix }))
         yield* tour(one)
       }
       const ttls = yield* Effect.forEach(yield* keysUnder(client, prefix), (key) => promise(() => client.pttl(key)))
@@ -183,7 +184,7 @@ describe("options that cannot be are refused where the layer is made", () => {
     Effect.gen(function*() {
       const prefix = freshPrefix()
       const client = yield* oneNode.look
-      const one = yield* start(RedisCache.layer({ url: nodeUrl(), prefix, maxLifetime: "5 seconds" }))
+      const one = yield* start(RedisCache.layer({ url: nodeUrl(), ...patient, prefix, maxLifetime: "5 seconds" }))
       yield* one.run(Cached.get(numbers(new Origin()), "a"))
       const [entry] = yield* keysUnder(client, `${prefix}:e`)
       assert.isAtMost(yield* promise(() => client.pttl(entry!)), 5_000)
@@ -240,7 +241,7 @@ describe("connections", () => {
       const client = yield* lookAt(node.url)
       const before = yield* promise(() => open(client))
       const scope = yield* Scope.make()
-      const one = yield* Scope.provide(start(RedisCache.layer({ url: node.url })), scope)
+      const one = yield* Scope.provide(start(RedisCache.layer({ url: node.url, ...patient })), scope)
       yield* tour(one)
       assert.isAbove(yield* promise(() => open(client)), before)
       yield* Scope.close(scope, Exit.void)
@@ -259,7 +260,7 @@ describe("connections", () => {
         assert.strictEqual(idle, "PONG")
         const [before, connections] = [listeners(), yield* promise(() => open(look))]
         const scope = yield* Scope.make()
-        yield* tour(yield* Scope.provide(start(RedisCache.layer({ client })), scope))
+        yield* tour(yield* Scope.provide(start(RedisCache.layer({ client, ...patient })), scope))
         yield* Scope.close(scope, Exit.void)
         assert.strictEqual(yield* promise(() => client.ping()), "PONG")
         assert.deepStrictEqual(listeners(), before)
@@ -272,7 +273,9 @@ describe("connections", () => {
       const listeners = () => lent.eventNames().map((name) => [String(name), lent.listenerCount(name)]).sort()
       const before = listeners()
       const scope = yield* Scope.make()
-      yield* tour(yield* Scope.provide(start(RedisCache.layer({ client: lent, prefix: freshPrefix() })), scope))
+      yield* tour(
+        yield* Scope.provide(start(RedisCache.layer({ client: lent, ...patient, prefix: freshPrefix() })), scope)
+      )
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(lent.status, "ready")
       assert.deepStrictEqual(listeners(), before)
@@ -339,8 +342,8 @@ describe("commands", () => {
       const client = yield* lookAt(node.url)
       for (const where of ["nowhere", "the key", "the value", "both"] as const) {
         const prefix = freshPrefix()
-        const one = yield* start(RedisCache.layer({ url: node.url, prefix }))
-        const other = yield* start(RedisCache.layer({ url: node.url, prefix }))
+        const one = yield* start(RedisCache.layer({ url: node.url, ...patient, prefix }))
+        const other = yield* start(RedisCache.layer({ url: node.url, ...patient, prefix }))
         const origin = new Origin()
         const cached = three(where)(origin)
         const fill = yield* commands(client, one.run(Cached.get(cached, "a")))
@@ -365,7 +368,7 @@ describe("commands", () => {
     Effect.gen(function*() {
       const node = yield* server()
       const client = yield* lookAt(node.url)
-      const one = yield* start(RedisCache.layer({ url: node.url }))
+      const one = yield* start(RedisCache.layer({ url: node.url, ...patient }))
       const origin = new Origin()
       const cached = three("both")(origin)
       yield* tour(one)
@@ -451,12 +454,15 @@ describe("the start", () => {
     Effect.gen(function*() {
       const node = yield* server({ maxmemory: "50mb", "maxmemory-policy": "noeviction", save: "3600 1000" })
       const log = listening()
-      const one = yield* Effect.provide(start(RedisCache.layer({ url: node.url })), log.layer)
+      const one = yield* Effect.provide(start(RedisCache.layer({ url: node.url, ...patient })), log.layer)
       yield* Effect.provide(tour(one), log.layer)
       assert.lengthOf(log.warnings(), 2, log.warnings().join("\n"))
       const first = new URL(`redis://${clusterNodes()[0]!.host}:${clusterNodes()[0]!.port}`)
       const alone = listening()
-      yield* Effect.provide(start(RedisCache.layer({ url: first.href, prefix: freshPrefix() })), alone.layer)
+      yield* Effect.provide(
+        start(RedisCache.layer({ url: first.href, ...patient, prefix: freshPrefix() })),
+        alone.layer
+      )
       assert.isTrue(alone.warnings().some((line) => /belongs to a cluster/.test(line)), alone.warnings().join("\n"))
     }))
 
@@ -578,7 +584,7 @@ describe("rights", () => {
       const url = `redis://least:pass@${node.host}:${node.port}`
       yield* withUser(client, "least", rule(prefix, [...needed, ...besides]))
       const log = listening()
-      const one = yield* Effect.provide(start(RedisCache.layer({ url, prefix })), log.layer)
+      const one = yield* Effect.provide(start(RedisCache.layer({ url, ...patient, prefix })), log.layer)
       assert.deepStrictEqual(log.warnings(), [])
       yield* tour(one)
       assert.deepStrictEqual(yield* one.run(Contract.violations(Contract.make({ runs: 3, prefix }))), [])
@@ -595,7 +601,7 @@ describe("rights", () => {
         const said = listening()
         yield* Effect.scoped(
           Effect.provide(
-            start(RedisCache.layer({ url: url.replace("least", "less"), prefix, timeLimit: "500 millis" })),
+            start(RedisCache.layer({ url: url.replace("least", "less"), ...patient, prefix })),
             said.layer
           )
         )
@@ -620,7 +626,10 @@ describe("rights", () => {
       const log = listening()
       const nodes = servers.nodes.map(({ host, port }) => ({ host, port }))
       const options = { username: "least", password: Redacted.make("pass") }
-      const one = yield* Effect.provide(start(RedisCache.layer({ cluster: { nodes, options }, prefix })), log.layer)
+      const one = yield* Effect.provide(
+        start(RedisCache.layer({ cluster: { nodes, options }, ...patient, prefix })),
+        log.layer
+      )
       assert.deepStrictEqual(log.warnings(), [])
       yield* tour(one)
       assert.deepStrictEqual(yield* one.run(Contract.violations(Contract.make({ runs: 3, prefix }))), [])

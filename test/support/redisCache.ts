@@ -179,6 +179,13 @@ export const skewed = (millis: number) => <A, E, R>(effect: Effect.Effect<A, E, 
     return Effect.provideService(effect, Clock.Clock, wrong)
   })
 
+/** Under a clock on which no sleep ends: whoever waits and comes back was woken, and has not polled. */
+export const sleepless = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const clock = Object.create(fiber.getRef(Clock.Clock)) as Clock.Clock
+    return Effect.provideService(effect, Clock.Clock, Object.assign(clock, { sleep: () => Effect.never }))
+  })
+
 // -----------------------------------------------------------------------------
 // logs
 // -----------------------------------------------------------------------------
