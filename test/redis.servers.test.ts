@@ -30,6 +30,13 @@ import { clusterNodes, freshPrefix, nodeUrl } from "./support/sharedRedis.ts"
 const bare: Machine = { named: undefined, installed: [], managers: [], root: false, sudo: false, systemd: false }
 const redis = (version: string | undefined, at: string = "/usr/bin/redis-server") => ({ path: at, version })
 
+/** Not answered for a while. It may be later, when nobody looks. */
+const hangs = (promise: Promise<unknown>): Promise<boolean> =>
+  Promise.race([
+    promise.then(() => false, () => false),
+    new Promise<boolean>((resolve) => setTimeout(resolve, 200, true))
+  ])
+
 const failure = async (promise: Promise<unknown>): Promise<Error> => {
   try {
     await promise
@@ -223,9 +230,9 @@ describe("a server", () => {
 
   it("stands still, and goes on", async () => {
     await using server = await startServer()
-    const client = await connect(server.url, { commandTimeout: 200 })
+    const client = await connect(server.url)
     server.freeze()
-    assert.match((await failure(client.ping())).message, /timed out/)
+    assert.isTrue(await hangs(client.ping()))
     server.thaw()
     assert.strictEqual(await client.get("a"), null)
     client.disconnect()
@@ -365,7 +372,7 @@ describe("the servers that are shared", () => {
     const cluster = new Cluster(clusterNodes())
     try {
       for (const client of [node, cluster]) {
-        assert.strictEqual(await client.set(`${prefix}:a`, 1, "PX", 1_000), "OK")
+        assert.strictEqual(await client.set(`${prefix}:a`, 1, "PX", 60_000), "OK")
         assert.strictEqual(await client.get(`${prefix}:a`), "1")
       }
       assert.strictEqual(cluster.nodes("all").length, 6)
@@ -517,10 +524,10 @@ describe("the proxy", () => {
 
   it("stands still, and goes on", async () => {
     proxy = await startProxy(server)
-    const client = await connect(proxy.url, { commandTimeout: 200 })
+    const client = await connect(proxy.url)
     clients.push(client)
     proxy.stall()
-    assert.match((await failure(client.set("late", 1))).message, /timed out/)
+    assert.isTrue(await hangs(client.set("late", 1)))
     const later = connect(proxy.url)
     await eventually("it is let in", () => proxy.connections() === 2)
     await proxy.resume()
@@ -548,7 +555,7 @@ describe("the proxy", () => {
     const client = new Cluster(proxies.map(({ host, port }) => ({ host, port })), { natMap })
     clients.push(client)
     const prefix = freshPrefix()
-    for (let i = 0; i < 30; i++) await client.set(`${prefix}:${i}`, i, "PX", 1_000)
+    for (let i = 0; i < 30; i++) await client.set(`${prefix}:${i}`, i, "PX", 60_000)
     const seen = proxies.flatMap(({ requests }) => requests).filter(([command]) => command === "set")
     assert.strictEqual(seen.length, 30)
     client.disconnect()

@@ -289,6 +289,9 @@ describe("a store that lost what it had acknowledged", () => {
   it("is forgiven only that", () => {
     assert.lengthOf(check(forgive({ facts, limits }, 29 * us, 35 * us)).violations, 0)
     assert.lengthOf(check(forgive({ facts, limits }, 31 * us, 35 * us)).violations, 1)
+    // It may have been acknowledged at any time while it was called.
+    assert.lengthOf(check(forgive({ facts, limits }, 10 * us, 20 * us)).violations, 0)
+    assert.lengthOf(check(forgive({ facts, limits }, 10 * us, 19 * us)).violations, 1)
   })
 })
 

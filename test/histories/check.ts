@@ -446,29 +446,33 @@ export const check = (history: History): Verdict => {
 }
 
 /**
- * A history without the promises that were made in [from, to]: for a store that lost what it had acknowledged. What was
- * done then may have had its effect all the same, and still excuses loads that overlap.
+ * A history without the promises that may have been made in [from, to]: for a store that lost what it had acknowledged.
+ * What was done then may have had its effect all the same, and still excuses loads that overlap.
  */
 export const forgive = (history: History, from: number, to: number): History => {
-  const within = (at: number) => at >= from && at <= to
+  const within = (begin: number, end: number) => begin <= to && end >= from
   const facts = history.facts.flatMap((fact): ReadonlyArray<Fact> => {
     switch (fact.t) {
       case "invalidate":
-        return within(fact.ret) ? [{ ...fact, ok: false, forgiven: true }] : [fact]
+        return within(fact.call, fact.ret) ? [{ ...fact, ok: false, forgiven: true }] : [fact]
       case "set":
-        return within(fact.end) ? [{ ...fact, ok: false }] : [fact]
+        return within(fact.start, fact.end) ? [{ ...fact, ok: false }] : [fact]
       case "mutate-open":
-        return within(fact.write) ? [{ ...fact, forgiven: true }] : [fact]
+        return within(fact.start, fact.write) ? [{ ...fact, forgiven: true }] : [fact]
       case "mutate-end":
-        return within(fact.end) ? [{ ...fact, ok: false }] : [fact]
+        return within(fact.start, fact.end) ? [{ ...fact, ok: false }] : [fact]
       case "dead":
-        return within(fact.at) ? [] : [fact]
+        // When it was asked for is not known: somewhat before.
+        return within(fact.at - underWay, fact.at) ? [] : [fact]
       default:
         return [fact]
     }
   })
   return { ...history, facts }
 }
+
+/** Microseconds by which an answer of the store may be older than what is written down of it. */
+const underWay = 1_000_000
 
 /** For people: what was seen, and each violation with what happened around it. */
 export const print = ({ overlaps, seen, violations }: Verdict, most = 3): string => {

@@ -31,8 +31,8 @@ export interface Storm {
   readonly of: "cold" | "expiring" | "staling" | "failing" | "refused"
   readonly key: RowKey
   readonly callers: number
-  /** Each calls again and again for so many milliseconds. */
-  readonly during: number
+  /** Each calls again and again until it gets another value than this; once, if there is none. */
+  readonly not?: string | undefined
 }
 
 export interface StormResult {

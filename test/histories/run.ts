@@ -112,7 +112,8 @@ export interface Options {
 
 export interface During {
   readonly note: (fault: Omit<Fault, "t">) => void
-  readonly millis: number
+  /** What the processes have written down until now. */
+  readonly facts: () => ReadonlyArray<Fact>
 }
 
 export interface Outcome {
@@ -369,7 +370,8 @@ const historyLimits: History["limits"] = {
   ...limits,
   // Half a round trip is all by which two estimates of the server's clock may differ.
   clockSlack: 100,
-  read: limits.waitLimit + 3 * patience.timeLimit + 1_500
+  // What is more is the machine's, which may stall, and so may whoever answers loads.
+  read: limits.waitLimit + 3 * patience.timeLimit + 8_000
 }
 
 const jobOf = (options: Options, prefix: string, folder: string, count: number) => (i: number): ToWorker => {
@@ -408,14 +410,14 @@ export const runHistory = async (crew: Crew, options: Options): Promise<Outcome>
     const millis = seconds * 1000
     company.tell({ _tag: "Go" })
     const begun = now()
+    const files = workers.map((_, i) => path.join(folder, `${nameOf(i)}.jsonl`))
     await Promise.all([
       sleep(millis),
       company.origin.written(commits),
       saboteur.work(options, workers, begun + (millis - 300) * 1000),
-      options.during?.({ note: (fault) => saboteur.note(fault), millis })
+      options.during?.({ note: (fault) => saboteur.note(fault), facts: () => files.flatMap(readFacts) })
     ])
     await company.all(() => ({ _tag: "Stop" }), "Done")
-    const files = workers.map((_, i) => path.join(folder, `${nameOf(i)}.jsonl`))
     const facts = [...files.flatMap(readFacts), ...company.origin.commits, ...saboteur.facts]
     const history: History = { facts, limits: historyLimits }
     return { history, verdict: check(history), troubles: company.troubles }

@@ -1,7 +1,8 @@
 /** What befalls the servers while a history runs. */
-import { type Cluster, eventually, type Server } from "../support/redis.ts"
+import assert from "node:assert/strict"
+import { type Cluster, connect, eventually, type Server } from "../support/redis.ts"
 import { check, forgive, type Verdict } from "./check.ts"
-import { type History, now } from "./history.ts"
+import { type Fact, now } from "./history.ts"
 import { type Crew, type During, type Options, type Outcome, runHistory, sleep } from "./run.ts"
 
 type Base = Pick<Options, "cache" | "seed" | "servers"> & Partial<Options>
@@ -15,14 +16,16 @@ export interface Absence extends Outcome {
 /** The server is killed, and started again a while later. */
 export const death = async (crew: Crew, server: Server, base: Base): Promise<Absence> => {
   let [from, to] = [0, 0]
-  const during = async ({ note }: During): Promise<void> => {
+  const during = async ({ facts, note }: During): Promise<void> => {
     await sleep(1_200)
     from = now()
     await server.kill()
     await sleep(600)
+    await eventually("reads go on", () => readsBetween(facts(), from, now()) > 20)
     await server.restart()
     to = now()
     note({ kind: "down", from, to })
+    await eventually("hits after it was back", () => hitsSince(facts(), to) > 0)
   }
   const outcome = await runHistory(crew, { seconds: 3.5, faults: [], ...base, during })
   return { ...outcome, from, to }
@@ -30,23 +33,31 @@ export const death = async (crew: Crew, server: Server, base: Base): Promise<Abs
 
 /** A primary that was killed, after its replica had been behind for a while. */
 export interface Failover extends Absence {
-  /** When the replica began to fall behind. */
-  readonly cut: number
-  /** The verdict on all that was promised outside the window from then to the kill. */
+  /** The verdict on all that was promised outside the time in which the replica may have been behind. */
   readonly besides: Verdict
 }
 
-// What is on its way to the replica when the primary dies is acknowledged and lost.
-const underWay = 50_000
+/** Waits until the replica has all that was acknowledged before; gives when that was. */
+const copied = async (primary: Server): Promise<number> => {
+  const client = await connect(primary.url)
+  try {
+    const at = now()
+    await client.set("witness:{journal}", "", "PX", 60_000)
+    assert.equal(await client.wait(1, 20_000), 1, "the replica has all that was acknowledged")
+    return at
+  } finally {
+    client.disconnect()
+  }
+}
 
 /** The primary that has the journal is killed; its replica, `lag` milliseconds behind, takes its place. */
 export const failover = async (crew: Crew, cluster: Cluster, base: Base, lag: number): Promise<Failover> => {
-  let [cut, from, to] = [0, 0, 0]
-  const during = async ({ note }: During): Promise<void> => {
+  let [cut, from, killed, to] = [0, 0, 0, 0]
+  const during = async ({ facts, note }: During): Promise<void> => {
     const primary = await cluster.primaryOf("{journal}")
     const [replica] = await cluster.replicasOf(primary)
     await sleep(1_200)
-    cut = now()
+    cut = await copied(primary)
     if (lag > 0) {
       // A password that the primary does not know keeps the replica from linking again.
       await replica!.send("CONFIG", "SET", "masterauth", "wrong")
@@ -58,18 +69,25 @@ export const failover = async (crew: Crew, cluster: Cluster, base: Base, lag: nu
       await sleep(lag)
     }
     from = now()
+    await primary.kill()
+    killed = now()
     await cluster.failover(primary)
     to = now()
     note({ kind: "failover", from: cut, to })
     await replica!.send("CONFIG", "SET", "masterauth", "")
+    await eventually("hits after it was over", () => hitsSince(facts(), to) > 0)
     await sleep(1_000)
     await primary.restart()
   }
   const outcome = await runHistory(crew, { seconds: 5, faults: [], ...base, during })
   await cluster.waitUntilReady()
-  return { ...outcome, from, to, cut, besides: check(forgive(outcome.history, cut - underWay, from + underWay)) }
+  return { ...outcome, from, to, besides: check(forgive(outcome.history, cut, killed)) }
 }
 
 /** Reads that began and ended between two times. */
-export const readsBetween = ({ facts }: History, from: number, to: number): number =>
+export const readsBetween = (facts: ReadonlyArray<Fact>, from: number, to: number): number =>
   facts.filter((fact) => fact.t === "read" && fact.start > from && fact.end < to).length
+
+/** Hits that began after a time. */
+export const hitsSince = (facts: ReadonlyArray<Fact>, from: number): number =>
+  facts.filter((fact) => fact.t === "read" && fact.how === "hit" && fact.start > from).length

@@ -497,7 +497,9 @@ class Actors {
   crash(after: number): Effect.Effect<void> {
     const key = rowKeys[0]!
     const over = Cached.keys(this.definitions.plain, key)
-    return Effect.delay(this.mutate({ name: "plain", key, move: undefined, over }, true), after)
+    // It dies in the write, so one whose fence cannot be opened is tried again.
+    const dies = Effect.delay(this.mutate({ name: "plain", key, move: undefined, over }, true), 20)
+    return Effect.delay(repeat(dies), after)
   }
 }
 
@@ -538,28 +540,26 @@ const stormDefinitions = (p: string) => {
 
 const runStorm = (
   definitions: ReturnType<typeof stormDefinitions>,
-  { callers, during, key, of }: Storm
+  { callers, key, not, of }: Storm
 ): Effect.Effect<Omit<StormResult, "waited">, never, CacheService.CacheService> =>
   Effect.gen(function*() {
     const values = new Set<string>()
     const errors = new Set<string>()
     let calls = 0
-    const end = now() + during * 1000
     const get: Effect.Effect<string, Refused, CacheService.CacheService> = Cached.get(definitions[of], key)
-    const call = Effect.suspend(() => {
-      return Effect.map(Effect.exit(get), (exit) => {
-        calls++
-        if (Exit.isSuccess(exit)) values.add(exit.value)
-        else {
-          const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-          errors.add(error instanceof Refused ? error._tag : told(exit.cause))
-        }
-      })
+    const call = Effect.map(Effect.exit(get), (exit) => {
+      calls++
+      if (Exit.isSuccess(exit)) values.add(exit.value)
+      else {
+        const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+        errors.add(error instanceof Refused ? error._tag : told(exit.cause))
+      }
+      return exit
     })
     const caller = Effect.gen(function*() {
       for (;;) {
-        yield* call
-        if (now() >= end) return
+        const exit = yield* call
+        if (not === undefined || (Exit.isSuccess(exit) && exit.value !== not)) return
         yield* Effect.sleep(5)
       }
     })

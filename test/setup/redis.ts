@@ -16,7 +16,7 @@ export default async (project: TestProject): Promise<() => Promise<void>> => {
   }
   demand(serverBinary)
   // Nobody fails a node of these, and on a busy machine none is to be taken for dead.
-  const [node, cluster] = await Promise.all([startServer(), startCluster({ nodeTimeout: 15_000 })])
+  const [node, cluster] = await Promise.all([startServer(), startCluster()])
   const redis: SharedRedis = { node: node.url, cluster: cluster.urls }
   provide("redis", redis)
   return async () => {

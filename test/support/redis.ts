@@ -176,10 +176,11 @@ const startWith = async (settings: Settings, args: ReadonlyArray<string>, passwo
     const child = await spawnServer(folder, binary.path, [file, ...args])
     const { port } = server
     try {
+      // Somebody else's server may answer at a port that was free a moment ago.
+      const isUp = () => /Ready to accept connections|Sentinel ID/.test(fs.readFileSync(logFile, "utf8").slice(from))
       await eventually("it answers", async () => {
         if (ended(child)) return true
-        const answer = await ping(port)
-        return !answer.startsWith("-LOADING")
+        return isUp() && !(await ping(port)).startsWith("-LOADING")
       })
     } catch (error) {
       await exit(child, "SIGKILL")
@@ -324,8 +325,6 @@ export interface ClusterOptions {
   readonly primaries?: number
   /** 1 if absent. */
   readonly replicasEach?: number
-  /** After so many milliseconds of silence a node is thought to be dead: 1 000. */
-  readonly nodeTimeout?: number
   /** More configuration of every node. */
   readonly config?: Config
 }
@@ -339,7 +338,7 @@ export interface Cluster {
   readonly primaries: () => Promise<ReadonlyArray<Server>>
   readonly primaryOf: (key: string) => Promise<Server>
   readonly replicasOf: (primary: Server) => Promise<ReadonlyArray<Server>>
-  /** Kills a primary, waits until a replica has its slots and all that run agree, and returns that replica. */
+  /** Kills a primary, if nobody has, waits until a replica has its slots and all that run agree, and returns it. */
   readonly failover: (primary: Server) => Promise<Server>
   /** Makes a replica the primary in an orderly way: nothing is lost and both go on. */
   readonly promote: (replica: Server) => Promise<void>
@@ -376,6 +375,9 @@ const rowsOf = async (server: Server): Promise<ReadonlyArray<Row>> =>
   })
 
 const slotCount = 16_384
+
+/** After so many milliseconds of silence somebody is thought to be dead: only while it is to be noticed. */
+const silence = { usual: 15_000, noticed: 1_000 }
 
 const makeCluster = (nodes: ReadonlyArray<Server>): Cluster => {
   const running = (): ReadonlyArray<Server> => nodes.filter((node) => node.isRunning)
@@ -427,13 +429,15 @@ const makeCluster = (nodes: ReadonlyArray<Server>): Cluster => {
       return rows.filter((row) => row.primary === id).map(at)
     },
     failover: async (primary) => {
-      const replicas = await cluster.replicasOf(primary)
       await primary.kill()
+      const replicas = await cluster.replicasOf(primary)
+      await allowSilence(running(), silence.noticed)
       const successor = await eventually(`a replica of ${primary.port} is a primary`, async () => {
         const primaries = await cluster.primaries()
         return replicas.find((replica) => primaries.includes(replica))
       })
       await cluster.waitUntilReady()
+      await allowSilence(running(), silence.usual)
       return successor
     },
     promote: async (replica) => {
@@ -450,14 +454,17 @@ const makeCluster = (nodes: ReadonlyArray<Server>): Cluster => {
   return cluster
 }
 
+const allowSilence = (nodes: ReadonlyArray<Server>, millis: number): Promise<unknown> =>
+  Promise.all(nodes.map((node) => node.send("CONFIG", "SET", "cluster-node-timeout", millis)))
+
 /** Starts a cluster that serves every slot and whose replicas are linked. */
 export const startCluster = async (options: ClusterOptions = {}): Promise<Cluster> => {
-  const { nodeTimeout = 1_000, primaries = 3, replicasEach = 1 } = options
+  const { primaries = 3, replicasEach = 1 } = options
   const config: Config = {
     "cluster-enabled": "yes",
     "cluster-config-file": "nodes.conf",
     // Nodes tell each other who they are the more often the shorter this is.
-    "cluster-node-timeout": 1_000,
+    "cluster-node-timeout": silence.noticed,
     // Replicas stay with the primary that they were given to.
     "cluster-migration-barrier": 100,
     "repl-ping-replica-period": 1,
@@ -486,7 +493,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     )
     const cluster = makeCluster(nodes)
     await cluster.waitUntilReady()
-    await Promise.all(nodes.map((node) => node.send("CONFIG", "SET", "cluster-node-timeout", nodeTimeout)))
+    await allowSilence(nodes, silence.usual)
     return cluster
   })
 }
@@ -523,7 +530,7 @@ export const startSentinel = async (options: { readonly sentinels?: number } = {
     dir: folder,
     sentinel: [
       `monitor ${name} ${host} ${first.port} ${quorum}`,
-      `down-after-milliseconds ${name} 1000`,
+      `down-after-milliseconds ${name} ${silence.usual}`,
       `failover-timeout ${name} 3000`
     ]
   })
@@ -553,6 +560,11 @@ export const startSentinel = async (options: { readonly sentinels?: number } = {
         failover: async () => {
           const before = await primary()
           await before.kill()
+          await Promise.all(
+            sentinels.filter(({ isRunning }) => isRunning).map((sentinel) =>
+              sentinel.send("SENTINEL", "SET", name, "down-after-milliseconds", silence.noticed)
+            )
+          )
           return eventually("the replica is the primary", async () => {
             const now = await primary()
             if (now === before) return undefined
