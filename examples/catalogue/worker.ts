@@ -98,7 +98,12 @@ const program = Effect.gen(function*() {
 
 const layer = Layer.mergeAll(
   Database.layerOf(Origin.remote(ask)),
-  RedisCache.layerConfig({ url: Config.Redacted("REDIS_URL"), prefix: Config.String("CACHE_PREFIX") })
+  RedisCache.layerConfig({
+    url: Config.Redacted("REDIS_URL"),
+    prefix: Config.String("CACHE_PREFIX"),
+    // Queries are counted here, and a machine that stalls is no server that has failed.
+    timeLimit: Config.succeed("10 seconds")
+  })
 )
 
 await Effect.runPromise(Effect.scoped(Effect.provide(program, layer)))

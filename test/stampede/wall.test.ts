@@ -56,9 +56,10 @@ describe("processes on one Redis", () => {
     // A value that no load gave would have thrown.
     assert.isTrue(log.given.every((load) => load >= 0))
     assert.strictEqual(log.loads.length, asked)
-    assert.isAbove(asked, 1)
     assert.isAbove(traffic.bytesOut, 0)
+    // One load may be all that there is, where it took long.
     if (id === "lease") assert.strictEqual(summarize(scenario, log, 0, stretch.until).mostAtOnce, 1)
+    else assert.isAbove(asked, 1)
   })
 
   it.each(["lease", "advised"])("%s: what was invalidated is not served again", async (id) => {
