@@ -9,8 +9,9 @@ export default defineConfig({
     globalSetup: ["test/setup/redis.ts", "test/setup/postgres.ts", "test/setup/browser.ts"],
     // Much of a run is waiting for servers and processes: a core that is kept free for the rest is idle half of the time.
     maxWorkers: "100%",
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // What hangs fails; what is slow does not: the longest takes a quarter of a minute, on a busy machine a whole one.
+    testTimeout: 180_000,
+    hookTimeout: 120_000,
     reporters: process.env.CI === undefined ? ["default"] : ["default", tally]
   }
 })

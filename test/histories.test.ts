@@ -17,7 +17,7 @@ let cluster: Cluster
 
 beforeAll(async () => {
   ;[node, cluster] = await Promise.all([startServer(), startCluster()])
-}, 60_000)
+})
 
 afterAll(async () => {
   await crew.end()
@@ -99,7 +99,7 @@ it("a naive cache is found guilty, by key and by tag", async () => {
     for (const crime of guiltOf(verdict)) found.add(crime)
   }
   assert.deepStrictEqual(unseen(), [])
-}, 120_000)
+})
 
 // -----------------------------------------------------------------------------
 // servers that die

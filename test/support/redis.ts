@@ -24,7 +24,7 @@ const sleep = (millis: number): Promise<void> => new Promise((resolve) => setTim
 export const eventually = async <A>(
   what: string,
   ask: () => A | undefined | false | Promise<A | undefined | false>,
-  limit: number = 20_000
+  limit: number = 30_000
 ): Promise<A> => {
   const end = performance.now() + limit
   let cause: unknown

@@ -145,7 +145,7 @@ export const serversGoOn = (client: Client, millis: number): Effect.Effect<void>
 export const until = <A>(
   what: string,
   ask: () => A | undefined | false | Promise<A | undefined | false>,
-  limit = 10_000
+  limit = 30_000
 ): Effect.Effect<A> => promise(() => eventually(what, ask, limit))
 
 // -----------------------------------------------------------------------------
