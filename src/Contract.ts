@@ -122,7 +122,8 @@ export type Losable = "entry" | "lease" | "journal" | "markers"
  * Ways to disturb a store, as far as it has them.
  *
  * - `advance`: moves the store's clock, and the one that is provided, by some
- *   milliseconds.
+ *   milliseconds. Where it is the real one that goes on, a law of time takes
+ *   some four seconds.
  * - `lose`: loses one thing. Given is the key whose entry or lease is meant, and
  *   the dependencies whose tokens are.
  *

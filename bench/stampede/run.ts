@@ -2,7 +2,7 @@
  * A scenario with a strategy, for so many expiries, in virtual time.
  */
 import type { Outcome, Result } from "./report.ts"
-import { cycle, reference, type Scenario, scenarios } from "./scenario.ts"
+import { cycle, type Scenario, scenarioOf } from "./scenario.ts"
 import { start } from "./simulation.ts"
 import { strategies, type Strategy, strategyOf } from "./strategies.ts"
 import { summarize, type Summary } from "./summary.ts"
@@ -14,12 +14,6 @@ export interface Task {
   readonly strategy: string
   readonly expiries: number
   readonly seed: number
-}
-
-export const scenarioOf = (id: string): Scenario => {
-  const found = [...scenarios, reference].find((one) => one.id === id)
-  if (found === undefined) throw new Error(`there is no scenario "${id}"`)
-  return found
 }
 
 /** What a strategy does in a scenario in so many expiries. The first entry fills the cache, and is not counted. */

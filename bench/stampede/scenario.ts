@@ -148,6 +148,12 @@ export const reference: Scenario = {
   changes: { every: 300_000, invalidates: false }
 }
 
+export const scenarioOf = (id: string): Scenario => {
+  const found = [...scenarios, reference].find((one) => one.id === id)
+  if (found === undefined) throw new Error(`there is no scenario "${id}"`)
+  return found
+}
+
 /** After how many milliseconds something ends on average: an entry by itself, or by an invalidation. */
 export const cycle = ({ changes, lifetime }: Scenario): number =>
   changes.invalidates ? Math.min(lifetime, changes.every) : lifetime

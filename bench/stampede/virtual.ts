@@ -6,8 +6,8 @@
 import { availableParallelism } from "node:os"
 import { isMainThread, parentPort, Worker } from "node:worker_threads"
 import type { Outcome, Result } from "./report.ts"
-import { perform, scenarioOf, seed, type Task } from "./run.ts"
-import { reference, scenarios } from "./scenario.ts"
+import { perform, seed, type Task } from "./run.ts"
+import { reference, scenarioOf, scenarios } from "./scenario.ts"
 import { strategiesFor } from "./strategies.ts"
 
 /** So many expiries of each, in a short run and in a long one: the more the less one costs. */

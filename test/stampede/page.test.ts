@@ -11,7 +11,8 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { buildPage } from "../../bench/stampede/page/build.ts"
 import { draw } from "../../bench/stampede/page/pictures.ts"
 import type { Report, Result } from "../../bench/stampede/report.ts"
-import { perform, scenarioOf, seed } from "../../bench/stampede/run.ts"
+import { perform, seed } from "../../bench/stampede/run.ts"
+import { scenarioOf } from "../../bench/stampede/scenario.ts"
 import { launch } from "../support/browser.ts"
 
 const ids = ["uncached", "plain", "lease", "xfetch-published", "xfetch"]

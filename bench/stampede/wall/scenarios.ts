@@ -2,54 +2,40 @@
  * The scenarios made small enough for the wall clock: an entry lives for a
  * second, and real processes ask for it. Sixteen requests come during a load.
  */
-import { cycle, type Scenario } from "../scenario.ts"
+import { cycle, type Scenario, scenarioOf } from "../scenario.ts"
 
-// Lifetimes are whole seconds: one of the libraries knows no others.
-const hot: Scenario = {
-  id: "hot",
-  title: "A hot key",
-  about: "200 requests a second for one key, on four processes. A load takes 80 ms, an entry lives for a second.",
+const small = {
   processes: 4,
   rate: 200,
-  keys: 1,
-  arrivals: { _tag: "Poisson" },
   load: 80,
-  origin: { _tag: "Constant" },
+  // Lifetimes are whole seconds: one of the libraries knows no others.
   lifetime: 1000,
   changes: { every: 1000, invalidates: false }
-}
+} satisfies Partial<Scenario>
+
+const shrunk = (id: string, about: string, more: Partial<Scenario> = {}): Scenario => ({
+  ...scenarioOf(id),
+  about,
+  ...small,
+  ...more
+})
 
 export const wallScenarios: ReadonlyArray<Scenario> = [
-  hot,
-  {
-    ...hot,
-    id: "invalidated",
-    title: "A hot key is invalidated",
-    about: "The truth changes every 400 ms on average, and the writer invalidates. Lifetimes of a minute.",
-    lifetime: 60_000,
-    changes: { every: 400, invalidates: true }
-  },
-  {
-    ...hot,
-    id: "failing",
-    title: "An origin that fails",
-    about: "Three loads in ten fail, after the 80 ms that a good one takes.",
-    origin: { _tag: "Failing", share: 0.3 }
-  },
-  {
-    ...hot,
-    id: "limited",
-    title: "An origin that slows down",
-    about: "An origin that serves four loads at once: of more, each takes longer by as much.",
-    origin: { _tag: "Limited", atOnce: 4 }
-  },
-  {
-    ...hot,
-    id: "heavy-tail",
-    title: "Loads with a heavy tail",
-    about: "A load takes 80 ms on average, and one in a hundred more than half a second: lognormal, sigma 1.",
-    origin: { _tag: "Lognormal", sigma: 1 }
-  }
+  shrunk(
+    "hot",
+    "200 requests a second for one key, on four processes. A load takes 80 ms, an entry lives for a second."
+  ),
+  shrunk(
+    "invalidated",
+    "The truth changes every 400 ms on average, and the writer invalidates. Lifetimes of a minute.",
+    { lifetime: 60_000, changes: { every: 400, invalidates: true } }
+  ),
+  shrunk("failing", "Three loads in ten fail, after the 80 ms that a good one takes."),
+  shrunk("limited", "An origin that serves four loads at once: of more, each takes longer by as much."),
+  shrunk(
+    "heavy-tail",
+    "A load takes 80 ms on average, and one in a hundred more than half a second: lognormal, sigma 1."
+  )
 ]
 
 export const wallScenarioOf = (id: string): Scenario => {
