@@ -2,7 +2,7 @@
  * Writes into `docs/stampedes.md` what runs have measured: the tables below
  * `<!-- measured: ... -->`, and the lines that say where they come from.
  *
- *   node bench/stampede/docs.ts bench/results/stampede-full-....json ...
+ *   npx node bench/stampede/docs.ts bench/results/stampede-full-....json ...
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import type { Outcome, Report, Result } from "./report.ts"
@@ -82,7 +82,7 @@ export const contentsOf = (reports: ReadonlyArray<Report>) => (what: string): Re
 
 if (import.meta.main) {
   const files = process.argv.slice(2)
-  if (files.length === 0) throw new Error("which reports? `node bench/stampede/docs.ts bench/results/....json`")
+  if (files.length === 0) throw new Error("which reports? `npx node bench/stampede/docs.ts bench/results/....json`")
   const reports = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as Report)
   writeFileSync(page, fill(readFileSync(page, "utf8"), contentsOf(reports)))
 }

@@ -2,7 +2,7 @@
  * The pictures of the documentation, from a report: the page is opened, and what it draws is taken as SVG that stands
  * by itself.
  *
- *   node bench/stampede/page/pictures.ts bench/results/stampede-....json [docs/stampedes]
+ *   npx node bench/stampede/page/pictures.ts bench/results/stampede-....json [docs/stampedes]
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -141,7 +141,9 @@ export const draw = async (report: Report, browser: Browser, target: string): Pr
 
 if (import.meta.main) {
   const [file, target = fileURLToPath(new URL("../../../docs/stampedes", import.meta.url))] = process.argv.slice(2)
-  if (file === undefined) throw new Error("which report? `node bench/stampede/page/pictures.ts bench/results/....json`")
+  if (file === undefined) {
+    throw new Error("which report? `npx node bench/stampede/page/pictures.ts bench/results/....json`")
+  }
   const browser = await launch()
   try {
     const drawn = await draw(JSON.parse(readFileSync(file, "utf8")) as Report, browser, target)
