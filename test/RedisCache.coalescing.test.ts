@@ -315,7 +315,7 @@ describe("notifications that are lost", () => {
       const one = yield* start(RedisCache.layer({ url, ...patient, prefix }))
       const two = yield* start(RedisCache.layer({ url: `redis://deaf:x@${host}:${port}`, ...patient, prefix }))
       const leased = () => client.get(places(prefix).lease("number:a"))
-      // No sleep but the polls': the load's lease and the wait's limit are longer than a test may last.
+      // If nothing polled, the limit of the wait would end it, with a second load.
       yield* waiting(one, two, leased, {})
     }))
 })
