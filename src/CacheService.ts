@@ -22,6 +22,9 @@
  * 4. `invalidate`: for dependencies, notes them in the journal first and
  *    replaces the tokens second; for keys, removes entry and lease together.
  * 5. `fence` invalidates and refuses whatever is loaded until `lift`.
+ * 6. An invalidation that a store cannot make in one step is a fence from its
+ *    first step to its last. Between two steps a load could read one thing that
+ *    is still old and be stored under the new token of another.
  *
  * Evicting or losing anything is always safe: it costs loads.
  *
@@ -60,7 +63,6 @@ import { randomId } from "./internal/randomId.ts"
 import * as Kept from "./internal/undelivered.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import type * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -197,10 +199,21 @@ export interface Begin {
 }
 
 /**
+ * The state of the journal, as an opaque text. Between two that are equal no
+ * dependency was invalidated, and no fence was opened or taken away. Nothing
+ * else can be told from it: it has no order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Position = string
+
+/**
  * The right to fill one key. A store may hide more in it.
  *
  * - `fenced`: whether any fence stood when the load began. Unless it surely did
  *   not, what is loaded is shared only if `commit` says that it may be.
+ * - `position`: that of the journal when the load began.
  *
  * @category models
  * @since 0.1.0
@@ -208,17 +221,22 @@ export interface Begin {
 export interface Lease {
   readonly token: Token
   readonly fenced?: boolean
+  readonly position?: Position
 }
 
 /**
  * The answer to `begin`: the lease, who has it, or an entry stored meanwhile.
+ *
+ * - `position`: that of the journal now. Who finds the one under which the load
+ *   began knows that nothing can have voided it so far, and may be given also a
+ *   result of which `discard` cannot tell.
  *
  * @category models
  * @since 0.1.0
  */
 export type Begun =
   | { readonly _tag: "Leased"; readonly lease: Lease }
-  | { readonly _tag: "Busy"; readonly token: Token }
+  | { readonly _tag: "Busy"; readonly token: Token; readonly position?: Position }
   | { readonly _tag: "Found"; readonly entry: Entry }
 
 /**
@@ -264,7 +282,8 @@ export type Outcome = "stored" | "fenced" | "unstored" | "invalidated" | "lost"
 
 /**
  * A fence: for `length` milliseconds of the store's clock, counted from when it
- * is opened, nothing that the invalidation covers is stored.
+ * is opened, nothing that the invalidation covers is stored. A store that needs
+ * long to invalidate what it is over renews it meanwhile.
  *
  * @category models
  * @since 0.1.0
@@ -306,11 +325,18 @@ export interface Inspection {
  *   wall clock may be set at any time.
  * - `released`: completes when that lease is no longer the key's. It may
  *   complete too early, never much too late.
- * - `invalidate`: keys and dependencies of the batch; gives how many entries it
- *   removed or softened, where the store can tell.
- * - `sweep`: all keys of a pattern, or all keys.
- * - `fence`: invalidates what it is over (as hard), and stands.
- * - `lift`: takes a fence away; tells whether it still stood.
+ * - `discard`: ends a load of which nothing is stored, and says whether its
+ *   result may be shared, as `commit` does: `unstored` or `fenced` if so.
+ *   `dependencies` are all of it, or nothing where they are not known: then
+ *   whatever was invalidated since, and every fence that stood, counts.
+ * - `atomic`: whether the store makes an invalidation in one step, which no other
+ *   operation can see half done.
+ * - `invalidate`: makes one of those; gives how many entries it removed or
+ *   softened, where the store can tell. It is never asked for others, which go
+ *   through `fence` and `lift`.
+ * - `fence`: stands, from before the first step to `lift`, and invalidates what it
+ *   is over, as hard or soft as that is; gives a count like `invalidate`.
+ * - `lift`: takes a fence away; tells whether it stood all the time.
  * - `invalidations`: what was invalidated, here or elsewhere.
  *
  * Leases and fences end by the store's own clock, read when the operation
@@ -329,14 +355,16 @@ export interface CacheStore {
   readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
   readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
   readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>
+  readonly discard: (
+    address: Address,
+    lease: Lease,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined
+  ) => Effect.Effect<Outcome, StoreError>
   readonly abandon: (address: Address, token: Token) => Effect.Effect<void, StoreError>
   readonly released: (address: Address, token: Token) => Effect.Effect<void, StoreError>
+  readonly atomic: (batch: Invalidation.Invalidation) => boolean
   readonly invalidate: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
-  readonly sweep: (
-    keys: Key.Pattern | "everything",
-    mode: Verdict.Mode
-  ) => Effect.Effect<number | undefined, StoreError>
-  readonly fence: (fence: Fence) => Effect.Effect<void, StoreError>
+  readonly fence: (fence: Fence) => Effect.Effect<number | undefined, StoreError>
   readonly lift: (fence: Fence) => Effect.Effect<boolean, StoreError>
   readonly inspect: (address: Address) => Effect.Effect<Inspection, StoreError>
   readonly invalidations: Stream.Stream<Invalidation.Invalidation>
@@ -431,7 +459,8 @@ export interface Collecting {
 /**
  * A store and what this process keeps beside it.
  *
- * - `store`: the store, without what an undelivered invalidation covers.
+ * - `store`: the store, without what an undelivered invalidation covers. It makes
+ *   every invalidation as if in one step.
  * - `now`: milliseconds of the store's clock, seen from a fiber. It never goes
  *   back, so a clock that is set back cannot make an entry younger.
  * - `flights`: loads of this process, by the token of their lease.
@@ -570,14 +599,16 @@ export const make = Effect.fnUntraced(function*(
   const counters = new Map<string, Counters.Counters>()
   const flights = new Map<Token, unknown>()
   const kept = new Kept.Undelivered(Invalidation.everything, mostTargets)
-  const courier = yield* makeCourier(store, kept, events.publish, options)
+  const token = makeTokens()
+  const whole = inOneStep(store, token, scope)
+  const courier = yield* makeCourier(whole, kept, events.publish, options)
   // Metrics keep the counts of a service that has ended, and not the service.
   const ends: Array<() => void> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => ends.forEach((end) => end())))
   return {
-    store: withoutUndelivered(store, kept, flights),
+    store: withoutUndelivered(whole, kept, flights),
     now: makeNow(store),
-    token: makeTokens(),
+    token,
     flights,
     refreshing: new Set(),
     counters: (name, fiber) => {
@@ -641,29 +672,6 @@ const toInvalidationError = (batch: Invalidation.Invalidation, error: StoreError
 export const reportFailure = (service: CacheService, error: StoreError): void => {
   service.publish({ _tag: "StoreFailed", error })
 }
-
-const sum = (counts: ReadonlyArray<number | undefined>): number | undefined =>
-  counts.reduce((total, count) => total === undefined || count === undefined ? undefined : total + count, 0)
-
-const happened = ({ cause, operation, reason }: StoreError): StoreError =>
-  new StoreError({ operation, reason, mayHaveHappened: true, cause })
-
-const applyTo = Effect.fnUntraced(function*(
-  store: CacheStore,
-  batch: Invalidation.Invalidation
-): Effect.fn.Return<number | undefined, StoreError> {
-  const counts: Array<number | undefined> = []
-  const parts = [
-    ...(batch.keys.size > 0 || batch.dependencies.size > 0 ? [store.invalidate(batch)] : []),
-    ...[...batch.patterns.values()].map(({ mode, pattern }) => store.sweep(pattern, mode)),
-    ...(batch.everything === undefined ? [] : [store.sweep("everything", batch.everything)])
-  ]
-  for (const part of parts) {
-    // What failed is the batch, and the parts before this one have happened.
-    counts.push(yield* counts.length === 0 ? part : Effect.mapError(part, happened))
-  }
-  return sum(counts)
-})
 
 /**
  * How many invalidations were acknowledged: `effect_cache_invalidations`.
@@ -784,16 +792,11 @@ export const mutate = <A, E, R>(
         reportFailure(service, error)
         return toInvalidationError(over, error)
       }
-      const fence: Fence = { id: service.token(), over, length }
+      const fence: Fence = { id: service.token(), over: Invalidation.hard(over), length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
-      // Interruptible: nothing is written yet. It may stand although nobody was told; then it has to go.
-      yield* Effect.onExit(restore(Effect.mapError(store.fence(fence), fail)), (exit) =>
-        Exit.isSuccess(exit) || Exit.findErrorOption(exit).pipe(Option.exists((error) =>
-            !error.mayHaveHappened
-          ))
-          ? Effect.void
-          : Effect.forkIn(Effect.ignore(store.lift(fence)), service.scope))
+      // Interruptible: nothing is written yet.
+      yield* Effect.mapError(openFence(store, fence, service.scope, restore), fail)
       yield* report(service.publish, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
@@ -829,6 +832,70 @@ export const mutate = <A, E, R>(
 }
 
 // -----------------------------------------------------------------------------
+// invalidations of several steps
+// -----------------------------------------------------------------------------
+
+// Milliseconds for which the fence of a process that dies goes on standing. A store renews it while it is at work.
+const fenceOfSteps = 10_000
+
+// So often an invalidation is begun whose fence did not stand to the end.
+const mostRounds = 5
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** The same error of a larger whole, of which a part has happened. */
+const happened = ({ cause, operation, reason }: StoreError): StoreError =>
+  new StoreError({ operation, reason, mayHaveHappened: true, cause })
+
+const surelyNot = (exit: Exit.Exit<unknown, StoreError>): boolean =>
+  Option.exists(Exit.findErrorOption(exit), (error) => !error.mayHaveHappened)
+
+/**
+ * Opens a fence; interruptible where `restore` lets it be. If it is interrupted or fails, the fence may stand although
+ * nobody was told, and is taken away again.
+ */
+const openFence = (
+  store: CacheStore,
+  fence: Fence,
+  scope: Scope.Scope,
+  restore: Restore
+): Effect.Effect<number | undefined, StoreError> =>
+  Effect.onExit(restore(store.fence(fence)), (exit) =>
+    Exit.isSuccess(exit) || surelyNot(exit)
+      ? Effect.void
+      : Effect.asVoid(Effect.forkIn(Effect.ignore(store.lift(fence)), scope)))
+
+/**
+ * A store that makes every invalidation as if in one step. Several are a fence from the first to the last: a load that
+ * reads other cached values may begin between two of them and be given what is still old, and would be stored under a
+ * token that is new already, for its whole lifetime.
+ */
+const inOneStep = (store: CacheStore, token: () => Token, scope: Scope.Scope): CacheStore => {
+  const behindFence = (over: Invalidation.Invalidation): Effect.Effect<number | undefined, StoreError> =>
+    Effect.uninterruptibleMask((restore) => {
+      const round = (left: number): Effect.Effect<number | undefined, StoreError> =>
+        Effect.suspend(() => {
+          const fence = { id: token(), over, length: fenceOfSteps }
+          return Effect.flatMap(openFence(store, fence, scope, restore), (count) =>
+            Effect.flatMap(Effect.mapError(store.lift(fence), happened), (stood) => {
+              if (stood) {
+                return Effect.succeed(count)
+              }
+              // What began to load when it did not stand may have been stored.
+              if (left > 1) {
+                return Effect.mapError(round(left - 1), happened)
+              }
+              const cause = new Error("the fence around its steps was lost each time")
+              const reason = "Unavailable"
+              return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
+            }))
+        })
+      return round(mostRounds)
+    })
+  return { ...store, invalidate: (batch) => store.atomic(batch) ? store.invalidate(batch) : behindFence(batch) }
+}
+
+// -----------------------------------------------------------------------------
 // what was not delivered
 // -----------------------------------------------------------------------------
 
@@ -856,7 +923,7 @@ const withoutUndelivered = (
   const begin = (address: Address, request: Begin): Effect.Effect<Begun, StoreError> => {
     const { index } = kept
     const begun = store.begin(address, request)
-    return index === undefined ? begun : Effect.flatMap(begun, (begun) => {
+    return index === undefined ? begun : Effect.flatMap(begun, (begun): Effect.Effect<Begun, StoreError> => {
       if (begun._tag === "Leased") kept.grant(begun.lease.token)
       else if (begun._tag === "Found") {
         const { entry: { stamp, token } } = begun
@@ -867,15 +934,24 @@ const withoutUndelivered = (
         // A load of this process that may be older: nobody may join it. By force, of several who see it each would take
         // the lease from the other.
         return Effect.andThen(abandon(address, begun.token), begin(address, request))
+      } else if (kept.voids(begun.token, address.key, undefined)) {
+        // The store's journal does not know of it yet.
+        return Effect.succeed({ _tag: "Busy", token: begun.token })
       }
       return Effect.succeed(begun)
     })
   }
-  const commit = (address: Address, lease: Lease, draft: Draft): Effect.Effect<Outcome, StoreError> => {
-    const voided = () => kept.voids(lease.token, address.key, draft.stamp.dependencies)
+  /** Ends a load, unless it is voided; `undefined` for dependencies that are not known. */
+  const ending = (
+    address: Address,
+    lease: Lease,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined,
+    end: Effect.Effect<Outcome, StoreError>
+  ): Effect.Effect<Outcome, StoreError> => {
+    const voided = () => kept.voids(lease.token, address.key, dependencies)
     if (voided()) return Effect.as(Effect.ignore(abandon(address, lease.token)), "invalidated")
     // Looked at again: somebody may have joined since.
-    return Effect.map(store.commit(address, lease, draft), (outcome) => {
+    return Effect.map(end, (outcome) => {
       const answer = voided() ? "invalidated" : outcome
       kept.end(lease.token)
       return answer
@@ -898,7 +974,10 @@ const withoutUndelivered = (
         )
     },
     begin,
-    commit,
+    commit: (address, lease, draft) =>
+      ending(address, lease, draft.stamp.dependencies, store.commit(address, lease, draft)),
+    discard: (address, lease, dependencies) =>
+      ending(address, lease, dependencies, store.discard(address, lease, dependencies)),
     abandon,
     inspect: (address) =>
       Effect.map(store.inspect(address), (found) => {
@@ -957,7 +1036,7 @@ const makeCourier = Effect.fnUntraced(function*(
   }
 
   const tryAgain = Effect.fnUntraced(function*(one: Kept.Kept): Effect.fn.Return<boolean> {
-    const exit = yield* Effect.exit(applyTo(store, one.invalidation))
+    const exit = yield* Effect.exit(store.invalidate(one.invalidation))
     // One that was called for again meanwhile is another, and still to be delivered.
     if (Exit.isSuccess(exit)) {
       if (kept.has(one)) {
@@ -1012,7 +1091,7 @@ const makeCourier = Effect.fnUntraced(function*(
       const batch = together(left)
       const late = Effect.provideService(Effect.sleep(lastAttempt), Clock.Clock, realClock)
       return Effect.matchCauseEffect(
-        Effect.raceFirst(applyTo(store, batch), Effect.andThen(late, Effect.fail("late" as const))),
+        Effect.raceFirst(store.invalidate(batch), Effect.andThen(late, Effect.fail("late" as const))),
         {
           onSuccess: (entries) => report(publish, batch, entries),
           onFailure: () =>
@@ -1028,7 +1107,7 @@ const makeCourier = Effect.fnUntraced(function*(
     deliver: (batch) =>
       Effect.suspend(() => {
         const before = kept.find(batch)
-        return Effect.onExit(applyTo(store, batch), (exit) => {
+        return Effect.onExit(store.invalidate(batch), (exit) => {
           if (Exit.isSuccess(exit)) {
             // What is repeated is done with, too.
             if (before !== undefined && kept.has(before)) kept.remove(before)
@@ -1052,8 +1131,8 @@ const makeCourier = Effect.fnUntraced(function*(
  * Options of a guard.
  *
  * - `timeLimit`: the longest an operation may take (1 second unless given).
- * - `sweepLimit`: the longest that may take which walks all keys: a sweep, and a
- *   fence over patterns or everything (1 minute).
+ * - `sweepLimit`: the longest that may take which walks all keys: an invalidation
+ *   of, or a fence over, patterns or everything (1 minute).
  * - `failures`: so many in a row open the circuit (5).
  * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
  *   a failure that took no time a twentieth of it: asking again costs little, and
@@ -1176,10 +1255,10 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
       : (address) => guarded("read", () => store.read(address)),
     begin: (address, request) => guarded("begin", () => store.begin(address, request)),
     commit: (address, lease, draft) => guarded("commit", () => store.commit(address, lease, draft)),
+    discard: (address, lease, dependencies) => guarded("discard", () => store.discard(address, lease, dependencies)),
     abandon: (address, token) => guarded("abandon", () => store.abandon(address, token)),
     inspect: (address) => guarded("inspect", () => store.inspect(address)),
-    invalidate: (batch) => always("invalidate", () => store.invalidate(batch)),
-    sweep: (keys, mode) => always("sweep", () => store.sweep(keys, mode), long),
+    invalidate: (batch) => always("invalidate", () => store.invalidate(batch), walks(batch) ? long : short),
     fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
     lift: (fence) => always("lift", () => store.lift(fence))
   }

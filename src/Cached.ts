@@ -74,6 +74,7 @@ import * as Internal from "./internal/definition.ts"
 import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
 import * as Loads from "./internal/load.ts"
+import * as Loading from "./internal/loading.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
@@ -550,6 +551,8 @@ class Read {
   readonly address: Internal.KeyAddress
   readonly fiber: AnyFiber
   readonly counters: Counters.Counters
+  /** The load that reads. */
+  private readonly loading: Loading.Loading | undefined
   private waits = false
   private counted = false
 
@@ -564,6 +567,17 @@ class Read {
     this.address = address
     this.fiber = fiber
     this.counters = service.counters(definition.name, fiber)
+    this.loading = fiber.getRef(Loading.Current)
+  }
+
+  /** Who waits for a refresh of what was found: a load always does, since what it makes must be no older than it. */
+  refreshOf({ verdict }: Sight): Refresh {
+    return this.loading === undefined || verdict === "Refresh" ? this.definition.refresh : "everyone"
+  }
+
+  /** What this read is given was not made of fresh values alone. */
+  givenStale(): void {
+    if (this.loading !== undefined) this.loading.fresh = false
   }
 
   now(): number {
@@ -605,6 +619,7 @@ class Read {
   }
 
   serveStale(sight: Sight, verdict: Verdict.Verdict): AnyEffect {
+    if (verdict !== "Refresh") this.givenStale()
     this.counters.staleServed++
     this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
     return sight.view.exit as AnyEffect
@@ -641,8 +656,9 @@ class Read {
     return verdict === "Dead" ? undefined : this.serveStale(sight, verdict)
   }
 
-  /** The result of a load: itself, or the old value where it is no answer. */
-  conclude(exit: Exit.Exit<unknown, unknown>, old: Sight | undefined): AnyEffect {
+  /** The result of a load: itself, or the old value where it is no answer. `fresh` as its lookup was. */
+  conclude(exit: Exit.Exit<unknown, unknown>, old: Sight | undefined, fresh = true): AnyEffect {
+    if (!fresh) this.givenStale()
     const instead = Exit.isSuccess(exit) || isAnswer(this.definition, exit) ? undefined : this.fallback(old)
     if (instead !== undefined) return instead
     this.missed()
@@ -658,8 +674,8 @@ class Read {
           Loads.reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
         )
       const load = Effect.flatMap(
-        Effect.exit(Effect.onExit(this.definition.lookupOne(this.address.input), report)),
-        (exit) => this.conclude(exit, old)
+        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report)),
+        ({ exit, fresh }) => this.conclude(exit, old, fresh)
       )
       const soft = this.definition.softTimeout
       if (old === undefined || soft === undefined) return load
@@ -716,7 +732,7 @@ interface Attempt {
 
 /** For a caller who found this and waits. */
 const forCaller = (
-  definition: Definition,
+  read: Read,
   entry: CacheService.Entry | undefined,
   sight: Sight | undefined,
   versions: Loads.Versions
@@ -729,9 +745,9 @@ const forCaller = (
     seenToken: entry?.token,
     drop: entry !== undefined && old === undefined,
     force: false,
-    join: !(servable && definition.refresh === "caller"),
+    join: !(servable && read.refreshOf(sight) === "caller"),
     held: false,
-    limit: old && definition.softTimeout,
+    limit: old && read.definition.softTimeout,
     versions
   }
 }
@@ -750,7 +766,12 @@ const inBackground = (sight: Sight, versions: Loads.Versions): Attempt => ({
 })
 
 type Filled =
-  | { readonly _tag: "Landed"; readonly exit: Exit.Exit<unknown, unknown>; readonly final: boolean }
+  | {
+    readonly _tag: "Landed"
+    readonly exit: Exit.Exit<unknown, unknown>
+    readonly fresh: boolean
+    readonly final: boolean
+  }
   | { readonly _tag: "Late" }
   | { readonly _tag: "Found"; readonly entry: CacheService.Entry }
   | { readonly _tag: "Busy"; readonly token: CacheService.Token }
@@ -804,20 +825,25 @@ const beginLoad = (read: Read, { drop, force, seenToken }: Attempt, restore: Res
 const sameVersions = (a: Loads.Versions["value"], b: Loads.Versions["value"]): boolean =>
   a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
 
+/** How one came to wait for a flight: by starting it, or by joining it; `early` before anything could have voided it. */
+type Joined = "own" | "early" | "late"
+
 const attend = (
   flight: Loads.Flight,
   attempt: Attempt,
-  own: boolean,
+  joined: Joined,
   restore: Restore
 ): AnyEffect<Filled> =>
   Effect.map(Loads.attend(flight, attempt.limit, restore), (landed) => {
     if (landed === undefined) return { _tag: "Late" }
+    const { exit, fresh, shared } = landed
     const { failure, value } = attempt.versions
     // One's own load began after the read did. What is joined counts only if the store let it stand, and if it began
     // under the versions that this read saw: no invalidation tells of a version that changed meanwhile.
-    const joinable = landed.shared && sameVersions(value, flight.versions.value) &&
+    const given = shared === "all" || (shared === "early" && joined === "early")
+    const joinable = given && sameVersions(value, flight.versions.value) &&
       sameVersions(failure, flight.versions.failure)
-    return { _tag: "Landed", exit: landed.exit, final: own || joinable }
+    return { _tag: "Landed", exit, fresh, final: joined === "own" || joinable }
   })
 
 const flightFor = (read: Read, attempt: Attempt, lease: CacheService.Lease): Loads.Flight => {
@@ -857,7 +883,8 @@ const joinStarted = (
   if (flight === undefined) return Effect.succeed(begun)
   if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
   read.coalesced()
-  return attend(flight, attempt, false, restore)
+  const early = begun.position !== undefined && begun.position === flight.lease.position
+  return attend(flight, attempt, early ? "early" : "late", restore)
 }
 
 /** Takes the lease and loads, or joins whoever has it. */
@@ -870,7 +897,7 @@ const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
         const flight = flightFor(read, attempt, begun.lease)
         return Effect.flatMap(
           Loads.start(read.service, [flight], lookupFor(read.definition), read.counters, attempt.held),
-          (load) => Effect.onExit(attend(flight, attempt, true, restore), () => Effect.sync(() => load.leave()))
+          (load) => Effect.onExit(attend(flight, attempt, "own", restore), () => Effect.sync(() => load.leave()))
         )
       }
     )
@@ -942,11 +969,11 @@ const resolve = Effect.fnUntraced(function*(
       const sight = entry && read.look(entry, versions)
       if (sight?.verdict === "Fresh") return yield* read.hit(sight)
       const servable = sight !== undefined && Verdict.isServable(sight.verdict)
-      if (servable && definition.refresh === "background") {
+      if (servable && read.refreshOf(sight) === "background") {
         yield* refreshInBackground(read, sight, versions)
         return yield* read.serveStale(sight, sight.verdict)
       }
-      const attempt = forCaller(definition, entry, sight, versions)
+      const attempt = forCaller(read, entry, sight, versions)
       const { old } = attempt
       const found = sight?.verdict ?? (entry ? "Dead" : "Nothing")
       if (!servable) read.miss(found)
@@ -960,7 +987,7 @@ const resolve = Effect.fnUntraced(function*(
         return yield* read.withoutStore(filled.error, old)
       }
       if (filled._tag === "Landed") {
-        if (filled.final) return yield* read.conclude(filled.exit, old)
+        if (filled.final) return yield* read.conclude(filled.exit, old, filled.fresh)
         round++
         break
       }
@@ -970,7 +997,7 @@ const resolve = Effect.fnUntraced(function*(
         break
       }
       // Another process has it, or a write-through of this one.
-      if (servable && definition.refresh === "caller") return yield* read.serveStale(sight, sight.verdict)
+      if (servable && read.refreshOf(sight) === "caller") return yield* read.serveStale(sight, sight.verdict)
       const waited = read.elapsed() - started
       if (old !== undefined && soft !== undefined && waited >= soft) {
         const stale = read.fallback(old)
@@ -1154,7 +1181,7 @@ const fillTogether = <A>(
           Effect.uninterruptibleMask((inner) => {
             const [answer, flight] = [begun[i]!, own[i]]
             const filled = answer._tag === "Leased"
-              ? attend(flight!, want.attempt, true, inner)
+              ? attend(flight!, want.attempt, "own", inner)
               : joinOther(want.read, want.attempt, answer, inner)
             return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
           }), { concurrency: "unbounded" })
@@ -1217,11 +1244,11 @@ const loadTogetherAlone = (
       (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
     )
     return Effect.flatMap(
-      Effect.exit(load),
-      (exit) =>
+      Loading.run(load),
+      ({ exit, fresh }) =>
         Effect.forEach(
           untold,
-          ({ read }, i) => answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined)),
+          ({ read }, i) => answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined, fresh)),
           { discard: true }
         )
     )
@@ -1233,7 +1260,7 @@ const finish = ({ attempt: { join, old }, read }: Want, filled: Filled): AnyEffe
   const again = () => resolve(read.definition, read.service, read.address, undefined) as AnyEffect
   switch (filled._tag) {
     case "Landed":
-      return filled.final ? read.conclude(filled.exit, old) : again()
+      return filled.final ? read.conclude(filled.exit, old, filled.fresh) : again()
     case "Late":
       return read.fallback(old) ?? again()
     case "Busy": // only the caller who refreshes waits
@@ -1269,12 +1296,12 @@ const getTogether = Effect.fnUntraced(function*(
       const sight = entry && read.look(entry, versions)
       if (sight?.verdict === "Fresh") return answer(read, read.hit(sight))
       const servable = sight !== undefined && Verdict.isServable(sight.verdict)
-      if (servable && definition.refresh === "background") {
+      if (servable && read.refreshOf(sight) === "background") {
         stale.push({ read, attempt: inBackground(sight, versions) })
         return answer(read, read.serveStale(sight, sight.verdict))
       }
       if (!servable) read.miss(sight?.verdict ?? (entry ? "Dead" : "Nothing"))
-      missing.push({ read, attempt: forCaller(definition, entry, sight, versions) })
+      missing.push({ read, attempt: forCaller(read, entry, sight, versions) })
       return Effect.void
     })
   yield* Effect.forEach(reads, (read) =>
@@ -1374,7 +1401,7 @@ export const refresh: {
       })
       switch (filled._tag) {
         case "Landed":
-          return yield* filled.exit
+          return yield* read.conclude(filled.exit, undefined, filled.fresh)
         case "Failed":
           return yield* read.withoutStore(filled.error, undefined)
         default: // a forced lease is granted or fails
@@ -1440,10 +1467,11 @@ export const set: {
           }
           const started = read.elapsed()
           const began = read.now()
-          const exit = yield* Effect.exit(restore(write))
+          const { exit, fresh } = yield* Loading.run(restore(write))
+          if (!fresh) read.givenStale()
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
-          const stored = Exit.isSuccess(exit) && (yield* Effect.suspend(() => {
+          const stored = Exit.isSuccess(exit) && fresh && (yield* Effect.suspend(() => {
             const flight = { address, versions, usually: 0 }
             const draft = Loads.prepare(
               service,
@@ -1453,7 +1481,7 @@ export const set: {
               { began, now, millis: read.elapsed() - started, jitter },
               counters
             )
-            if (draft === undefined) return Effect.as(Loads.warnUnwritable(definition), false)
+            if (draft.payload === Loads.unwritable) return Effect.as(Loads.warnUnwritable(definition), false)
             return Effect.map(
               service.store.commit(address, begun.lease, draft),
               Loads.mayBeShared

@@ -327,6 +327,13 @@ class Scene {
     return Effect.flatMap(this.now, (now) => this.commitDraft(loading, this.draft(loading.address, now, loaded)))
   }
 
+  discard(
+    { address, lease }: Loading,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined
+  ): Step<CacheService.Outcome> {
+    return Effect.suspend(() => this.store.discard(address, lease, dependencies))
+  }
+
   /** A load that ends now, and must be stored. */
   finish(loading: Loading, loaded: Loaded = {}): Step<CacheService.Draft> {
     return Effect.gen({ self: this }, function*() {
@@ -351,7 +358,7 @@ class Scene {
   }
 
   sweep(keys: Key.Pattern | "everything", mode: Verdict.Mode = "hard"): Step<number | undefined> {
-    return Effect.suspend(() => this.store.sweep(keys, mode))
+    return this.invalidate(inMode(mode, keys === "everything" ? Invalidation.everything : Invalidation.pattern(keys)))
   }
 
   fence(over: Invalidation.Invalidation, length = long): Step<CacheService.Fence> {
@@ -877,6 +884,81 @@ const leaseLaws: ReadonlyArray<Draft<never>> = [
     yield* s.finish(second)
   }),
 
+  law("port", "a load that is discarded stores nothing, and its lease is over", function*(s) {
+    const address = s.at("a", s.tag("known"))
+    for (const dependencies of [[s.tag("known")], [s.tag("known"), s.tag("found")]]) {
+      const loading = yield* s.load(address)
+      yield* s.outcome(yield* s.discard(loading, dependencies), "unstored")
+      yield* s.isMissing(address)
+      yield* s.outcome(yield* s.discard(loading, dependencies), "lost")
+      yield* s.outcome(yield* s.commit(loading), "lost")
+    }
+    const draft = yield* s.put(address)
+    const { token } = yield* s.serves(address, draft)
+    yield* s.discard(yield* s.load(address, { seen: token }), undefined)
+    yield* s.serves(address, draft)
+  }),
+
+  law("G3", "of a load whose dependencies are not known, everything that was invalidated counts", function*(s) {
+    const address = s.at("a")
+    const ways: ReadonlyArray<Step<unknown>> = [
+      s.invalidate(Invalidation.dependencies(s.tag("any"))),
+      s.invalidate(Invalidation.soft(Invalidation.dependencies(s.tag("any")))),
+      Effect.flatMap(s.fence(Invalidation.dependencies(s.tag("any"))), (fence) => s.lift(fence))
+    ]
+    for (const way of ways) {
+      const loading = yield* s.load(address)
+      yield* way
+      yield* s.refused(yield* s.discard(loading, undefined))
+    }
+    const fence = yield* s.fence(Invalidation.dependencies(s.tag("any")))
+    const loading = yield* s.load(address)
+    yield* s.lift(fence)
+    yield* s.refused(yield* s.discard(loading, undefined))
+  }),
+
+  law("G5", "of a load whose dependencies are not known, nothing counts if nothing was invalidated", function*(s) {
+    const address = s.at("a")
+    yield* s.outcome(yield* s.discard(yield* s.load(address), undefined), "unstored")
+    const fence = yield* s.fence(Invalidation.dependencies(s.tag("any")))
+    yield* s.outcome(yield* s.discard(yield* s.load(address), undefined), "fenced")
+    yield* s.lift(fence)
+  }, true),
+
+  law("G3", "the position is another once something was invalidated, or a fence opened or lifted", function*(s) {
+    const address = s.at("a")
+    const over = Invalidation.dependencies(s.tag("any"))
+    const fences: Array<CacheService.Fence> = []
+    const ways: ReadonlyArray<Step<unknown>> = [
+      s.invalidate(over),
+      s.invalidate(Invalidation.soft(over)),
+      Effect.map(s.fence(over), (fence) => fences.push(fence)),
+      Effect.suspend(() => s.lift(fences[0]!)),
+      Effect.map(s.fence(Invalidation.keys(s.key(["b"]))), (fence) => fences.push(fence)),
+      Effect.suspend(() => s.lift(fences[1]!))
+    ]
+    for (const [i, way] of ways.entries()) {
+      const holder = yield* s.load(address)
+      yield* way
+      const begun = yield* s.begin(address)
+      const { position } = holder.lease
+      yield* expect(
+        begun._tag === "Busy" && (begun.position === undefined || begun.position !== position),
+        () => `after the ${i + 1}. of these, begin should have given another position, and answered ${show(begun)}`
+      )
+      yield* s.store.abandon(address, holder.lease.token)
+    }
+  }),
+
+  law("G5", "the position is the same while nothing happens, where it is told", function*(s) {
+    const holder = yield* s.load(s.at("a", s.tag("known")))
+    const begun = yield* s.begin(holder.address)
+    yield* expect(
+      begun._tag === "Busy" && begun.position === holder.lease.position,
+      () => `begin should have given the position ${holder.lease.position}, and answered ${show(begun)}`
+    )
+  }, true),
+
   law("G5", "a stranger abandons nothing", function*(s) {
     const address = s.at("a")
     const holder = yield* s.load(address)
@@ -1017,6 +1099,12 @@ const targetLaws: ReadonlyArray<Draft<never>> = targets.flatMap(({ alone, invali
       yield* s.isNotFresh(loading.address)
     }, alone),
 
+    law("G3", `a load of which nothing is stored is not shared if ${name} was invalidated (${mode})`, function*(s) {
+      const loading = yield* s.load(covered(s))
+      yield* invalidate(s, mode)
+      yield* s.refused(yield* s.discard(loading, [s.tag("known"), s.tag("found")]))
+    }, alone),
+
     law("port", `a load is stored if ${name} was invalidated before it began (${mode})`, function*(s) {
       yield* invalidate(s, mode)
       const draft = yield* s.put(covered(s), finding(s))
@@ -1080,6 +1168,17 @@ const targetLaws: ReadonlyArray<Draft<never>> = targets.flatMap(({ alone, invali
     yield* s.serves(covered(s), yield* s.put(covered(s), finding(s)))
   }, alone),
 
+  law("G7", `what begins under a fence over ${name} may be shared while it stands, and is not stored`, function*(s) {
+    const both = [s.tag("known"), s.tag("found")]
+    const fence = yield* s.fence(over(s))
+    const [first, second] = [yield* s.load(covered(s)), yield* s.load(s.at("other", s.tag("unlike")))]
+    yield* s.outcome(yield* s.discard(first, both), "fenced")
+    if (name !== "everything") yield* s.outcome(yield* s.discard(second, second.address.known), "unstored")
+    const third = yield* s.load(covered(s))
+    yield* s.lift(fence)
+    yield* s.refused(yield* s.discard(third, both))
+  }, alone),
+
   law("G7", `what began before a fence over ${name} is refused`, function*(s) {
     const before = yield* s.load(covered(s))
     const fence = yield* s.fence(over(s))
@@ -1092,14 +1191,17 @@ const targetLaws: ReadonlyArray<Draft<never>> = targets.flatMap(({ alone, invali
     yield* s.isDead(covered(s))
   }, alone),
 
-  law("G7", `a fence over ${name} ends what was stored, however it was meant`, function*(s) {
-    for (const mode of modes) {
-      yield* s.put(covered(s), finding(s))
-      const fence = yield* s.fence(inMode(mode, over(s)))
-      yield* s.isDead(covered(s))
-      yield* s.lift(fence)
-      yield* s.isDead(covered(s))
-    }
+  law("G7", `a fence over ${name} ends what was stored, as hard or soft as it is`, function*(s) {
+    yield* s.put(covered(s), finding(s))
+    const hard = yield* s.fence(over(s))
+    yield* s.isDead(covered(s))
+    yield* s.lift(hard)
+    yield* s.isDead(covered(s))
+    const draft = yield* s.put(covered(s), finding(s))
+    const soft = yield* s.fence(Invalidation.soft(over(s)))
+    yield* s.servesSoftly(covered(s), draft)
+    yield* s.lift(soft)
+    yield* s.servesSoftly(covered(s), draft)
   }, alone)
 ])
 
@@ -1403,6 +1505,186 @@ const fenceLaws: ReadonlyArray<Draft<never>> = [
 ]
 
 // -----------------------------------------------------------------------------
+// laws of loads that read the cache
+// -----------------------------------------------------------------------------
+
+/** Values that are made of one another: a card of the origin, a page of the card, and a site of the page. */
+class Nest {
+  readonly scene: Scene
+  readonly addresses: ReadonlyArray<CacheService.Address>
+  /** What the origin holds. */
+  version = 0
+
+  constructor(scene: Scene) {
+    this.scene = scene
+    this.addresses = ["card", "page", "site"].map((name, i) => scene.at(["nest", name], this.known(i)))
+  }
+
+  known(i: number): Dependency.Dependency {
+    return this.scene.tag(`known ${i}`)
+  }
+
+  found(i: number): Dependency.Dependency {
+    return this.scene.tag(`found ${i}`)
+  }
+
+  private shown(entry: CacheService.Entry): number {
+    const content = this.scene.store.payload === "text" ? JSON.parse(entry.payload as string) as unknown : entry.payload
+    return (content as { readonly version: number }).version
+  }
+
+  /** A cached read, which gives the version that is shown. */
+  get(i: number): Step<number> {
+    const { addresses, scene } = this
+    const address = addresses[i]!
+    return Effect.gen({ self: this }, function*() {
+      const entry = yield* scene.read(address)
+      if (entry !== undefined && !isMarked(entry)) return this.shown(entry)
+      const begun = yield* scene.begin(address, { seen: entry?.token, drop: entry !== undefined })
+      if (begun._tag === "Found" && !isMarked(begun.entry)) return this.shown(begun.entry)
+      const version = yield* this.load(i)
+      if (begun._tag === "Leased") {
+        const payload = scene.payload({ version })
+        const found = [this.found(i), scene.tag("found in all")]
+        yield* scene.commit({ address, lease: begun.lease }, { payload, found })
+      }
+      return version
+    })
+  }
+
+  private load(i: number): Step<number> {
+    return i === 0 ? Effect.sync(() => this.version) : this.get(i - 1)
+  }
+
+  /** What is there and was not invalidated since must show what the origin holds. */
+  readonly isTrue: Step<void> = Effect.suspend(() =>
+    Effect.forEach(this.addresses, (address) =>
+      Effect.flatMap(this.scene.read(address), (entry) => {
+        const shown = entry === undefined || isMarked(entry) ? undefined : this.shown(entry)
+        return expect(
+          shown === undefined || shown === this.version,
+          () => `${address.key} should show version ${this.version} after the invalidation, and shows ${shown}`
+        )
+      }), { discard: true })
+  )
+
+  /** While something is done, the page and the site are read again and again. */
+  during<A, R>(done: Step<A, R>): Step<void, R> {
+    return Effect.suspend(() => {
+      let ended = false
+      const end = Effect.ensuring(done, Effect.sync(() => ended = true))
+      const readAgain = (i: number) =>
+        Effect.whileLoop({
+          while: () => !ended,
+          body: () => Effect.andThen(this.get(i), Effect.yieldNow),
+          step: () => undefined
+        })
+      return Effect.asVoid(Effect.all([end, readAgain(1), readAgain(2)], { concurrency: "unbounded" }))
+    })
+  }
+
+  /** Fills all three, changes the origin, and invalidates while they are read. */
+  round<R>(way: Step<unknown, R>): Step<void, R> {
+    return Effect.gen({ self: this }, function*() {
+      yield* this.get(2)
+      this.version++
+      yield* this.during(way)
+      yield* this.isTrue
+    })
+  }
+
+  /** A cache that keeps nothing is always right. */
+  readonly isKept: Step<void> = Effect.gen({ self: this }, function*() {
+    // A site can be there without its page: of two loads of the page the one that is stored is not always the one it shows.
+    for (const i of this.addresses.keys()) yield* this.get(i)
+    for (const address of this.addresses) {
+      const entry = yield* this.scene.read(address)
+      yield* expect(entry !== undefined && !isMarked(entry), () => `${address.key} should be stored again`)
+    }
+  })
+}
+
+// Those that show the most come first: a load in between would show what is still old.
+const outerFirst = [2, 1, 0]
+
+const coverings: Record<string, (nest: Nest) => Invalidation.Invalidation> = {
+  "their keys": ({ addresses }) => Invalidation.keys(...outerFirst.map((i) => addresses[i]!.key)),
+  "dependencies that their keys tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.known(i))),
+  "dependencies that their values tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.found(i))),
+  "one dependency that all their values tell": ({ scene }) => Invalidation.dependencies(scene.tag("found in all")),
+  "a pattern": ({ scene }) => Invalidation.pattern(scene.pattern("nest", undefined)),
+  "everything": () => Invalidation.everything,
+  "a long list": (nest) =>
+    Invalidation.dependencies(
+      nest.known(2),
+      nest.found(1),
+      ...Array.from({ length: 600 }, (_, i) => nest.scene.tag(`another ${i}`)),
+      nest.known(0)
+    ),
+  "each in another way": (nest) =>
+    Invalidation.combineAll([
+      Invalidation.pattern(nest.scene.pattern("nest", "card")),
+      Invalidation.keys(nest.addresses[2]!.key),
+      Invalidation.dependencies(nest.found(1))
+    ])
+}
+
+const rounds = 6
+
+const nestedLaws: ReadonlyArray<Draft<never>> = Object.entries(coverings).flatMap(([name, over]) => {
+  const alone = name === "everything"
+  return [
+    ...modes.map((mode) =>
+      law(
+        "G1",
+        `what was made of an old entry while ${name} is invalidated is not served after it (${mode})`,
+        function*(s) {
+          const nest = new Nest(s)
+          for (let round = 0; round < rounds; round++) {
+            yield* nest.round(Effect.suspend(() => s.invalidate(inMode(mode, over(nest)))))
+          }
+          yield* nest.isKept
+        },
+        alone
+      )
+    ),
+    law("G7", `what was made of an old entry under a fence over ${name} is not served after it`, function*(s) {
+      const nest = new Nest(s)
+      for (let round = 0; round < rounds; round++) {
+        yield* nest.round(Effect.gen(function*() {
+          const fence = yield* s.fence(over(nest))
+          yield* Effect.yieldNow
+          nest.version++
+          yield* s.lift(fence)
+        }))
+      }
+      yield* nest.isKept
+    }, alone)
+  ]
+})
+
+const interruptedLaw = <R>(waiting: Waiting<R>): Draft<R> =>
+  law("G8", "an invalidation that is interrupted between two steps leaves no fence, and can be repeated", function*(s) {
+    const nest = new Nest(s)
+    const over = () =>
+      Invalidation.combineAll(
+        Object.entries(coverings).flatMap(([name, one]) => name === "everything" ? [] : [one(nest)])
+      )
+    for (let round = 0; round < 12; round++) {
+      yield* nest.get(2)
+      nest.version++
+      const writer = yield* Effect.forkChild(s.invalidate(over()), { startImmediately: true })
+      for (let turn = 0; turn < round; turn++) yield* nest.get(1 + turn % 2)
+      yield* Fiber.interrupt(writer)
+      yield* nest.during(s.invalidate(over()))
+      yield* nest.isTrue
+    }
+    // It is taken away beside what comes next.
+    const kept: Step<void> = Effect.catch(nest.isKept, () => Effect.andThen(pause(20), kept))
+    yield* soon("a load that is stored", kept, waiting)
+  })
+
+// -----------------------------------------------------------------------------
 // laws of time
 // -----------------------------------------------------------------------------
 
@@ -1551,6 +1833,26 @@ const lossLaws = <R>(lose: Lose<R>): ReadonlyArray<Draft<R>> =>
     ]
   })
 
+/** A fence that was lost sheltered nothing. */
+const nestedLossLaws = <R>(way: NonNullable<Lose<R>[Losable]>): ReadonlyArray<Draft<R>> =>
+  Object.entries(coverings).map(([name, over]) =>
+    law<R>(
+      "G9",
+      `losing the journal serves nothing that was made of an old entry while ${name} is invalidated`,
+      function*(s) {
+        const nest = new Nest(s)
+        const lose = Effect.suspend(() => Effect.andThen(way(nest.addresses[0]!.key, []), Effect.yieldNow))
+        for (let round = 0; round < rounds; round++) {
+          const invalidated = Effect.suspend(() => s.invalidate(over(nest)))
+          const losing = Effect.forEach(Array.from({ length: round % 3 }), () => lose, { discard: true })
+          yield* nest.round(Effect.all([invalidated, losing], { concurrency: "unbounded" }))
+        }
+        yield* nest.isKept
+      },
+      true
+    )
+  )
+
 const leaseLossLaw = <R>(way: NonNullable<Lose<R>[Losable]>): Draft<R> =>
   law("G9", "a load whose lease was lost stores nothing over a later one", function*(s) {
     const address = s.at("a")
@@ -1600,6 +1902,7 @@ type Operation =
     readonly fatal: ReadonlyArray<number>
     readonly late: boolean
   }
+  | { readonly _tag: "Discard"; readonly load: number; readonly found: ReadonlyArray<number> | undefined }
   | { readonly _tag: "Abandon"; readonly load: number; readonly stranger: boolean }
   | ({ readonly _tag: "Invalidate" } & Names)
   | { readonly _tag: "Sweep"; readonly pattern: number; readonly mode: Mode }
@@ -1679,9 +1982,13 @@ class Draw {
       const [seen, drop, force] = [this.chance(0.6), this.chance(0.3), this.chance(0.15)]
       return { _tag: "Begin", id: this.begun++, by, key, seen, drop, force, leaseFor: this.time() }
     }
-    if (at < 66) {
+    if (at < 64) {
       const [found, fatal] = [this.some(tagNames.length, 0.35), this.some(tagNames.length, 0.3)]
       return { _tag: "Commit", load: this.recent(this.begun), found, fatal, late: this.chance(0.05) }
+    }
+    if (at < 68) {
+      const found = this.chance(0.3) ? undefined : this.some(tagNames.length, 0.35)
+      return { _tag: "Discard", load: this.recent(this.begun), found }
     }
     if (at < 69) return { _tag: "Abandon", load: this.recent(this.begun), stranger: this.chance(0.4) }
     if (at < 71) return { _tag: "Repeat", load: this.recent(this.begun) }
@@ -1790,8 +2097,18 @@ class Model {
     return stored && { flight: stored.flight, marks, softened, mayBeGone }
   }
 
-  touchedSince(since: number, dependencies: ReadonlyArray<Dependency.Dependency>): boolean {
-    return this.facts.slice(since).some((fact) => fact._tag === "touched" && dependencies.includes(fact.dependency))
+  /** Whether one of these was invalidated since, or any if they are not known. */
+  touchedSince(since: number, dependencies: ReadonlyArray<Dependency.Dependency> | undefined): boolean {
+    return this.facts.slice(since).some((fact) =>
+      fact._tag === "touched" && (dependencies?.includes(fact.dependency) ?? true)
+    )
+  }
+
+  /** Whether nothing happened since then that may void a load. */
+  unmovedSince({ fences, since }: Flight, now: number): boolean {
+    const standing = this.standing(now)
+    return !this.touchedSince(since, undefined) && fences.length === standing.length &&
+      fences.every((open) => standing.includes(open)) && !this.facts.slice(since).some(({ _tag }) => _tag === "forgot")
   }
 
   stands({ id, until }: OpenFence, now: number): boolean {
@@ -1871,6 +2188,8 @@ class Play {
           return this.repeat(operation, now, note)
         case "Commit":
           return this.commit(operation, now, note)
+        case "Discard":
+          return this.discard(operation, now, note)
         case "Abandon":
           return this.abandon(operation)
         case "Invalidate":
@@ -1896,11 +2215,9 @@ class Play {
     this.model.tell({ _tag: "voided", key }, mode === "hard" ? { _tag: "gone", key } : { _tag: "softened", key })
   }
 
-  private touch({ dependencies, keys }: Names, as?: Mode): void {
-    for (const [key, mode] of keys) this.touchKey(key, as ?? mode)
-    for (const [i, mode] of dependencies) {
-      this.model.tell({ _tag: "touched", dependency: this.tag(i), mode: as ?? mode })
-    }
+  private touch({ dependencies, keys }: Names): void {
+    for (const [key, mode] of keys) this.touchKey(key, mode)
+    for (const [i, mode] of dependencies) this.model.tell({ _tag: "touched", dependency: this.tag(i), mode })
   }
 
   private touchPattern(pattern: number, mode: Mode): void {
@@ -2017,9 +2334,13 @@ class Play {
     const holder = this.model.holder(key)
     const held = holder !== undefined && now < holder.until && !force
     if (begun._tag === "Busy") {
-      return held && begun.token === holder.loading.lease.token
-        ? Effect.void
-        : broken(held ? "begin should have named another lease" : "begin should have given the lease")
+      if (!held) return broken("begin should have given the lease")
+      const { loading: { lease } } = holder
+      if (begun.token !== lease.token) return broken("begin should have named another lease")
+      return expect(
+        begun.position === undefined || begun.position !== lease.position || this.model.unmovedSince(holder, now),
+        () => "something happened since the load began, and the position is the same"
+      )
     }
     // A load that is doomed need not be waited for.
     const doomed = holder !== undefined && this.model.touchedSince(holder.since, address.known)
@@ -2075,9 +2396,9 @@ class Play {
     if (flight.stamp === undefined) Object.assign(flight, { payload: draft.payload, stamp: draft.stamp })
     return Effect.flatMap(this.scene.commitDraft(flight.loading, draft), (outcome) => {
       note(`${outcome} (${show(draft.payload)})`)
-      const allowed = this.outcomes(flight, draft, now)
+      const allowed = this.outcomes(flight, draft.stamp.dependencies, draft.expiresAt, now)
       if (!allowed.includes(outcome)) return broken(`commit should have answered ${allowed.join(" or ")}`)
-      const over = this.fencesOver(flight, draft)
+      const over = this.fencesOver(flight, draft.stamp.dependencies)
       this.model.tell({ _tag: "ended", flight })
       if (outcome === "stored") {
         for (const open of over) this.pierced.add(open)
@@ -2088,15 +2409,25 @@ class Play {
     })
   }
 
-  private fencesOver({ fences, loading }: Flight, draft: CacheService.Draft): ReadonlyArray<OpenFence> {
-    return fences.filter(({ fence }) => Invalidation.covers(fence.over, loading.address.key, draft.stamp.dependencies))
+  private fencesOver(
+    { fences, loading }: Flight,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined
+  ): ReadonlyArray<OpenFence> {
+    return dependencies === undefined
+      ? fences
+      : fences.filter(({ fence }) => Invalidation.covers(fence.over, loading.address.key, dependencies))
   }
 
-  /** What a store may answer to a commit. */
-  private outcomes(flight: Flight, draft: CacheService.Draft, now: number): ReadonlyArray<CacheService.Outcome> {
+  /** What a store may answer to a commit; or, of what never expires, to one of which nothing is stored. */
+  private outcomes(
+    flight: Flight,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined,
+    expiresAt: number,
+    now: number
+  ): ReadonlyArray<CacheService.Outcome> {
     const { model } = this
-    const touched = model.touchedSince(flight.since, draft.stamp.dependencies)
-    const over = this.fencesOver(flight, draft)
+    const touched = model.touchedSince(flight.since, dependencies)
+    const over = this.fencesOver(flight, dependencies)
     const seen = over.filter((open) => !model.mayBeUnseen(open, flight.since))
     const stand = (fences: ReadonlyArray<OpenFence>) => fences.every((open) => model.stands(open, now))
     if (model.holder(flight.key) !== flight) return touched || !stand(over) ? ["lost", "invalidated"] : ["lost"]
@@ -2110,11 +2441,35 @@ class Play {
     if (over.length > 0 && stand(seen)) more.push("fenced")
     if (over.length > 0 && !stand(over)) more.push("invalidated")
     if (seen.length > 0) return more
-    return draft.expiresAt <= now
+    return expiresAt <= now
       ? ["unstored", ...more]
       : this.lenient
       ? ["stored", "unstored", ...more]
       : ["stored", ...more]
+  }
+
+  private discard(
+    { found, load }: Extract<Operation, { _tag: "Discard" }>,
+    now: number,
+    note: (answer: string) => void
+  ): Step<void> {
+    const flight = this.flights.get(load)
+    if (flight === undefined) return Effect.void
+    const { address, lease } = flight.loading
+    const dependencies = found && [...new Set([...address.known, ...found.map((i) => this.tag(i))])]
+    return Effect.flatMap(this.scene.store.discard(address, lease, dependencies), (outcome) => {
+      note(outcome)
+      // What others invalidate counts as well where the dependencies are not known.
+      const allowed = [
+        ...this.outcomes(flight, dependencies, -Infinity, now),
+        ...(dependencies === undefined ? ["invalidated" as const] : [])
+      ]
+      this.model.tell({ _tag: "ended", flight })
+      return expect(
+        outcome !== "stored" && allowed.includes(outcome),
+        () => `discard should have answered ${allowed.join(" or ")}`
+      )
+    })
   }
 
   private abandon({ load, stranger }: Extract<Operation, { _tag: "Abandon" }>): Step<void> {
@@ -2135,7 +2490,7 @@ class Play {
       : Invalidation.combine(this.batch(operation), Invalidation.pattern(this.pattern(operation.pattern)))
     return Effect.map(this.scene.fence(over, operation.length), (fence) => {
       this.model.tell({ _tag: "fenced", open: { id: operation.id, fence, until: now + operation.length } })
-      this.touch(operation, "hard")
+      this.touch(operation)
       if (operation.pattern !== undefined) this.touchPattern(operation.pattern, "hard")
     })
   }
@@ -2204,6 +2559,10 @@ const describe = (operation: Operation): string => {
     case "Commit":
       return `load ${operation.load} commits, found ${tags(operation.found)}, fatal ${tags(operation.fatal)}` +
         flags({ late: operation.late })
+    case "Discard":
+      return `load ${operation.load} stores nothing, found ${
+        operation.found ? tags(operation.found) : "what is unknown"
+      }`
     case "Abandon":
       return `${
         operation.stranger ? "a stranger" : `load ${operation.load}`
@@ -2370,9 +2729,12 @@ export const make = <R = never>(options: Options<R> = {}): ReadonlyArray<Law<R>>
     ...invalidationLaws,
     toldLaw(waiting),
     ...fenceLaws,
+    ...nestedLaws,
+    interruptedLaw(waiting),
     ...(advance === undefined ? [] : clockLaws(advance)),
     ...lossLaws(lose),
     ...(lose.lease === undefined ? [] : [leaseLossLaw(lose.lease)]),
+    ...(lose.journal === undefined ? [] : nestedLossLaws(lose.journal)),
     randomDraft(agreement, "G1", undisturbed),
     ...(losses(lose).length === 0 ? [] : [randomDraft(disturbed, "G9", options)])
   ]

@@ -190,19 +190,29 @@ export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
 export const pattern = (of: Key.Pattern): Invalidation =>
   make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
 
+const inOneMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =>
+  make({
+    keys: new Map([...self.keys.keys()].map((key) => [key, mode])),
+    dependencies: new Map([...self.dependencies.keys()].map((name) => [name, mode])),
+    patterns: new Map([...self.patterns].map(([text, { pattern }]) => [text, { pattern, mode }])),
+    everything: self.everything && mode
+  })
+
 /**
  * The same targets, softly: what they cover is served once more as stale.
  *
  * @category mapping
  * @since 0.1.0
  */
-export const soft = (self: Invalidation): Invalidation =>
-  make({
-    keys: new Map([...self.keys.keys()].map((key) => [key, "soft"])),
-    dependencies: new Map([...self.dependencies.keys()].map((name) => [name, "soft"])),
-    patterns: new Map([...self.patterns].map(([text, { pattern }]) => [text, { pattern, mode: "soft" }])),
-    everything: self.everything && "soft"
-  })
+export const soft = (self: Invalidation): Invalidation => inOneMode(self, "soft")
+
+/**
+ * The same targets, hard: what they cover is as bad as its policy says.
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const hard = (self: Invalidation): Invalidation => inOneMode(self, "hard")
 
 /**
  * The stronger of two modes.

@@ -189,29 +189,34 @@ interface StandingFence extends CacheService.Fence {
 class HeldLease implements CacheService.Lease {
   readonly token: CacheService.Token
   readonly known: ReadonlyArray<Dependency>
-  /** The journal's position when the load began. */
-  readonly position: number
+  /** How far the journal had come when the load began. */
+  readonly since: number
   /** The fences that stood when the load began. */
   readonly fences: ReadonlyArray<StandingFence>
   readonly fenced: boolean
+  readonly position: CacheService.Position
   readonly until: number
   readonly waiting = new Set<() => void>()
 
   constructor(
     token: CacheService.Token,
     known: ReadonlyArray<Dependency>,
-    position: number,
+    since: number,
     fences: ReadonlyArray<StandingFence>,
     until: number
   ) {
     this.token = token
     this.known = known
-    this.position = position
+    this.since = since
     this.fences = fences
     this.fenced = fences.length > 0
+    this.position = positionOf(since, fences)
     this.until = until
   }
 }
+
+const positionOf = (since: number, fences: ReadonlyArray<StandingFence>): CacheService.Position =>
+  fences.length === 0 ? String(since) : [since, ...fences.map(({ id }) => id)].join(" ")
 
 /** What is remembered of a removed entry, for `explain`: facts, never the value. */
 interface Grave {
@@ -328,7 +333,7 @@ const makeStoreWith = (
     leases.delete(key)
     // Leases stand in the order in which they were taken, so the first is the oldest.
     const oldest = leases.values().next()
-    journal.forgetTo(oldest.done ? journal.position : Math.min(oldest.value.position, journal.position))
+    journal.forgetTo(oldest.done ? journal.position : Math.min(oldest.value.since, journal.position))
     for (const wake of lease.waiting) wake()
   }
 
@@ -363,22 +368,29 @@ const makeStoreWith = (
     return [entry]
   }
 
-  const invalidateBatch = (batch: Invalidation.Invalidation, now: number): number => {
-    const affected = [
-      ...[...batch.keys].map(([key, mode]) => invalidateKey(key, mode, now)),
-      ...[...batch.dependencies].map(([dependency, mode]) => invalidateDependency(dependency, mode, now))
-    ]
-    // An entry that several of them cover counts once.
-    return affected.length === 1 ? affected[0]!.length : new Set(affected.flat()).size
+  const sweepKeys = (
+    covered: (key: string) => boolean,
+    mode: Verdict.Mode,
+    now: number
+  ): ReadonlyArray<Stored> => {
+    const affected: Array<Stored> = []
+    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
+      if (covered(key)) affected.push(...invalidateKey(key, mode, now))
+    }
+    return affected
   }
 
-  const sweepKeys = (which: Key.Pattern | "everything", mode: Verdict.Mode, now: number): number => {
-    const covered = (key: string) => which === "everything" || Key.matches(which, key)
-    let count = 0
-    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
-      if (covered(key)) count += invalidateKey(key, mode, now).length
-    }
-    return count
+  const invalidateAll = (batch: Invalidation.Invalidation, now: number): number => {
+    const { dependencies, everything, keys, patterns } = batch
+    const affected = [
+      ...[...keys].map(([key, mode]) => invalidateKey(key, mode, now)),
+      ...[...dependencies].map(([dependency, mode]) => invalidateDependency(dependency, mode, now)),
+      ...[...patterns.values()].map(({ mode, pattern }) => sweepKeys((key) => Key.matches(pattern, key), mode, now)),
+      ...(everything === undefined ? [] : [sweepKeys(() => true, everything, now)])
+    ]
+    announcements.publish(batch)
+    // An entry that several of them cover counts once.
+    return affected.length === 1 ? affected[0]!.length : new Set(affected.flat()).size
   }
 
   const begin = (address: CacheService.Address, request: CacheService.Begin, now: number): CacheService.Begun => {
@@ -391,8 +403,10 @@ const makeStoreWith = (
     if (held?.token === request.token) return { _tag: "Leased", lease: held }
     if (held !== undefined) {
       // A lease that was taken under other tokens is doomed, and is stolen rather than waited for.
-      const stands = now < held.until && journal.quietSince(held.position, held.known)
-      if (stands && !request.force) return { _tag: "Busy", token: held.token }
+      const stands = now < held.until && journal.quietSince(held.since, held.known)
+      if (stands && !request.force) {
+        return { _tag: "Busy", token: held.token, position: positionOf(journal.position, standingFences(now)) }
+      }
       release(address.key, held)
     }
     const lease = new HeldLease(
@@ -406,20 +420,44 @@ const makeStoreWith = (
     return { _tag: "Leased", lease }
   }
 
+  /** Ends a load: `quiet` if it may be stored. Of unknown dependencies everything that happened counts. */
+  const end = (
+    key: string,
+    lease: CacheService.Lease,
+    dependencies: ReadonlyArray<Dependency> | undefined,
+    now: number
+  ): "quiet" | "fenced" | "invalidated" | "lost" => {
+    const held = leases.get(key)
+    if (held === undefined || held.token !== lease.token) return "lost"
+    const quiet = dependencies === undefined
+      ? journal.position === held.since
+      : journal.quietSince(held.since, dependencies)
+    release(key, held)
+    if (!quiet) return "invalidated"
+    const over = dependencies === undefined
+      ? held.fences
+      : held.fences.filter((fence) => Invalidation.covers(fence.over, key, dependencies))
+    return over.length === 0 ? "quiet" : over.every((fence) => standing(fence.id, now)) ? "fenced" : "invalidated"
+  }
+
+  const discard = (
+    { key }: CacheService.Address,
+    lease: CacheService.Lease,
+    dependencies: ReadonlyArray<Dependency> | undefined,
+    now: number
+  ): CacheService.Outcome => {
+    const ended = end(key, lease, dependencies, now)
+    return ended === "quiet" ? "unstored" : ended
+  }
+
   const commit = (
     address: CacheService.Address,
     lease: CacheService.Lease,
     draft: CacheService.Draft,
     now: number
   ): CacheService.Outcome => {
-    const held = leases.get(address.key)
-    if (held === undefined || held.token !== lease.token) return "lost"
-    const { dependencies } = draft.stamp
-    const quiet = journal.quietSince(held.position, dependencies)
-    release(address.key, held)
-    if (!quiet) return "invalidated"
-    const over = held.fences.filter((fence) => Invalidation.covers(fence.over, address.key, dependencies))
-    if (over.length > 0) return over.every((fence) => standing(fence.id, now)) ? "fenced" : "invalidated"
+    const ended = end(address.key, lease, draft.stamp.dependencies, now)
+    if (ended !== "quiet") return ended
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
     if (draft.expiresAt <= now || (size !== undefined && size > maxBytes!)) {
       // Whoever waited is given the new value, so the old one must not come after it.
@@ -457,6 +495,7 @@ const makeStoreWith = (
     read: ({ key }) => find(key),
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),
+    discard: (address, lease, dependencies) => timed((now) => discard(address, lease, dependencies, now)),
     abandon: ({ key }, token) =>
       Effect.sync(() => {
         const held = leases.get(key)
@@ -470,27 +509,12 @@ const makeStoreWith = (
         held.waiting.add(wake)
         return Effect.sync(() => held.waiting.delete(wake))
       }),
-    invalidate: (batch) =>
-      timed((now) => {
-        const count = invalidateBatch(batch, now)
-        announcements.publish(batch)
-        return count
-      }),
-    sweep: (which, mode) =>
-      timed((now) => {
-        const count = sweepKeys(which, mode, now)
-        const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
-        announcements.publish(mode === "soft" ? Invalidation.soft(all) : all)
-        return count
-      }),
+    atomic: () => true,
+    invalidate: (batch) => timed((now) => invalidateAll(batch, now)),
     fence: (fence) =>
       timed((now) => {
         fences.set(fence.id, { ...fence, until: now + fence.length })
-        for (const key of fence.over.keys.keys()) invalidateKey(key, "hard", now)
-        for (const dependency of fence.over.dependencies.keys()) invalidateDependency(dependency, "hard", now)
-        for (const { pattern } of fence.over.patterns.values()) sweepKeys(pattern, "hard", now)
-        if (fence.over.everything !== undefined) sweepKeys("everything", "hard", now)
-        announcements.publish(fence.over)
+        return invalidateAll(fence.over, now)
       }),
     lift: ({ id }) =>
       timed((now) => {

@@ -272,7 +272,7 @@ export const acl = (prefix = "cache"): string => {
 // What scripts call, what is sent besides, and what `ioredis` asks of a node and of a cluster.
 const commands = [
   ..."get mget set del getrange setrange pttl pexpire".split(" "),
-  ..."zadd zcard zscore zrange zremrangebyrank hset hlen hget hgetall hdel".split(" "),
+  ..."zadd zcard zscore zrange zremrangebyrank hset hget hgetall hdel".split(" "),
   ..."evalsha eval scan time publish subscribe wait".split(" "),
   ..."info ping client|setname".split(" "),
   ..."cluster|myid cluster|slots cluster|shards cluster|info cluster|nodes readonly".split(" ")
@@ -304,7 +304,6 @@ const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["re
     ...store,
     abandon: (address, token) => again(store.abandon(address, token)),
     invalidate: (batch) => again(store.invalidate(batch)),
-    sweep: (keys, mode) => again(store.sweep(keys, mode)),
     fence: (fence) => again(store.fence(fence)),
     lift: (fence) => again(store.lift(fence))
   }

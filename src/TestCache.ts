@@ -56,10 +56,10 @@ export type OperationName =
   | "read"
   | "begin"
   | "commit"
+  | "discard"
   | "abandon"
   | "released"
   | "invalidate"
-  | "sweep"
   | "fence"
   | "lift"
   | "inspect"
@@ -230,11 +230,12 @@ export const instrument = (
             begun._tag === "Found" ? { _tag: "Found" as const, entry: copied(begun.entry) } : begun)
         ),
       commit: (address, lease, draft) => around("commit", address.key, undefined, store.commit(address, lease, draft)),
+      discard: (address, lease, dependencies) =>
+        around("discard", address.key, undefined, store.discard(address, lease, dependencies)),
       abandon: (address, token) => around("abandon", address.key, undefined, store.abandon(address, token)),
       released: (address, token) => around("released", address.key, undefined, store.released(address, token)),
+      atomic: (batch) => store.atomic(batch),
       invalidate: (batch) => around("invalidate", undefined, targets(batch), store.invalidate(batch)),
-      sweep: (keys, mode) =>
-        around("sweep", undefined, keys === "everything" ? keys : keys.name, store.sweep(keys, mode)),
       fence: (fence) => around("fence", undefined, targets(fence.over), store.fence(fence)),
       lift: (fence) => around("lift", undefined, targets(fence.over), store.lift(fence)),
       inspect: (address) => around("inspect", address.key, undefined, store.inspect(address)),

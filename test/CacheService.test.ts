@@ -34,6 +34,15 @@ const store = Effect.map(service, ({ store }) => store)
 
 const text = (options: TestCache.Options = {}) => Layer.fresh(TestCache.layer({ payload: "value", ...options }))
 
+/** A store that walks its keys, as a remote one does: what names patterns or everything takes it several steps. */
+const inSteps = Layer.fresh(Layer.effectContext(Effect.gen(function*() {
+  const { instruments, store } = TestCache.instrument(yield* MemoryCache.makeStore({ capacity: 100 }), "value")
+  const atomic = ({ everything, patterns }: Invalidation.Invalidation) =>
+    patterns.size === 0 && everything === undefined
+  const made = yield* CacheService.make(CacheService.guard({ ...store, atomic }))
+  return Context.make(service, made).pipe(Context.add(TestCache.TestCache, instruments))
+})))
+
 const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
 const reasonOf = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
@@ -79,9 +88,10 @@ describe("guard", () => {
       yield* TestClock.adjust(249)
       assert.strictEqual(yield* read, "CircuitOpen")
       const lease = { token: "none" }
-      const { abandon, begin, commit, inspect } = yield* store
+      const { abandon, begin, commit, discard, inspect } = yield* store
       assert.strictEqual(yield* reasonOf(begin(at("a"), asks())), "CircuitOpen")
       assert.strictEqual(yield* reasonOf(commit(at("a"), lease, draft(at("a")))), "CircuitOpen")
+      assert.strictEqual(yield* reasonOf(discard(at("a"), lease, [])), "CircuitOpen")
       assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "CircuitOpen")
       assert.strictEqual(yield* reasonOf(inspect(at("a"))), "CircuitOpen")
       const error = yield* Effect.flip(begin(at("a"), asks()))
@@ -153,9 +163,9 @@ describe("guard", () => {
       assert.strictEqual(yield* read, "fine")
     }).pipe(Effect.provide(text({ failures: 3 }))))
 
-  it.effect("invalidations, sweeps and fences are tried all the same", () =>
+  it.effect("invalidations, also of everything, and fences are tried all the same", () =>
     Effect.gen(function*() {
-      const { fence, invalidate, lift, read, sweep } = yield* store
+      const { fence, invalidate, lift, read } = yield* store
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.fail("read", 3)
       for (let i = 0; i < 3; i++) yield* reasonOf(read(at("a")))
@@ -163,21 +173,21 @@ describe("guard", () => {
       yield* TestCache.forget
       const one = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
       assert.strictEqual(yield* invalidate(Invalidation.tags("x")), 1)
-      assert.strictEqual(yield* sweep("everything", "soft"), 1)
-      yield* fence(one)
+      assert.strictEqual(yield* invalidate(Invalidation.soft(Invalidation.everything)), 1)
+      assert.strictEqual(yield* fence(one), 1)
       assert.isTrue(yield* lift(one))
-      assert.deepStrictEqual(yield* opened, ["invalidate", "sweep", "fence", "lift"])
+      assert.deepStrictEqual(yield* opened, ["invalidate", "invalidate", "fence", "lift"])
     }).pipe(Effect.provide(text({ failures: 3 }))))
 
   it.effect("they are bounded in time, and their failures count", () =>
     Effect.gen(function*() {
-      const { fence, invalidate, lift, sweep } = yield* store
+      const { fence, invalidate, lift } = yield* store
       const one = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
-      for (const name of ["invalidate", "sweep", "fence", "lift"] as const) yield* TestCache.delay(name, Infinity)
+      for (const name of ["invalidate", "fence", "lift"] as const) yield* TestCache.delay(name, Infinity)
       const limits = [
         [Effect.asVoid(invalidate(one.over)), 1000],
-        [Effect.asVoid(sweep("everything", "hard")), 60_000],
-        [fence(one), 1000],
+        [Effect.asVoid(invalidate(Invalidation.everything)), 60_000],
+        [Effect.asVoid(fence(one)), 1000],
         [Effect.asVoid(lift(one)), 1000]
       ] as const
       for (const [operation, limit] of limits) {
@@ -368,23 +378,28 @@ describe("guard", () => {
       const frozen = {
         ...yield* MemoryCache.makeStore({ capacity: 10 }),
         fence: () => Effect.never,
-        sweep: () => Effect.never
+        invalidate: () => Effect.never
       }
       const guarded = CacheService.guard(frozen, { timeLimit: 100, sweepLimit: 500 })
-      const fence = (over: Invalidation.Invalidation) => guarded.fence({ id: "fence", over, length: 1000 })
-      const walks = [
-        Effect.asVoid(guarded.sweep("everything", "hard")),
-        fence(Invalidation.everything),
-        fence(Invalidation.pattern({ name: "a", parts: [] }))
+      const both = (over: Invalidation.Invalidation) => [
+        guarded.invalidate(over),
+        guarded.fence({ id: "fence", over, length: 1000 })
       ]
-      const quick = yield* forked(reasonOf(fence(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("a")))))
-      const slow = yield* Effect.forEach(walks, (walk) => forked(reasonOf(walk)))
+      const start = (all: ReadonlyArray<Invalidation.Invalidation>) =>
+        Effect.forEach(all.flatMap(both), (one) => forked(reasonOf(one)))
+      const named = Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("a"))
+      const quick = yield* start([named])
+      const slow = yield* start([
+        Invalidation.everything,
+        Invalidation.pattern({ name: "a", parts: [] }),
+        Invalidation.combine(named, Invalidation.soft(Invalidation.everything))
+      ])
       yield* TestClock.adjust(100)
-      assert.strictEqual(yield* Fiber.join(quick), "Timeout")
+      assert.deepStrictEqual(yield* Effect.forEach(quick, Fiber.join), ["Timeout", "Timeout"])
       yield* TestClock.adjust(399)
-      assert.deepStrictEqual(slow.map((fiber) => fiber.pollUnsafe()), [undefined, undefined, undefined])
+      assert.deepStrictEqual(slow.map((fiber) => fiber.pollUnsafe()), Array.from({ length: 6 }, () => undefined))
       yield* TestClock.adjust(1)
-      assert.deepStrictEqual(yield* Effect.forEach(slow, Fiber.join), ["Timeout", "Timeout", "Timeout"])
+      assert.deepStrictEqual(yield* Effect.forEach(slow, Fiber.join), Array.from({ length: 6 }, () => "Timeout"))
     }))
 
   it.effect("what is heard of leases and invalidations goes through as it is", () =>
@@ -833,34 +848,55 @@ describe("an invalidation that was not acknowledged", () => {
       assert.strictEqual(yield* CacheService.invalidate(batch), 0)
     }).pipe(Effect.provide(text())))
 
-  it.effect("of several parts may have happened when a later part failed", () =>
+  const pattern = Invalidation.pattern({ name: "a", parts: [] })
+
+  it.effect("of several parts that are made in one step did not happen when the store refused it", () =>
     Effect.gen(function*() {
       yield* loaded
-      yield* TestCache.fail("sweep")
-      const pattern = Invalidation.pattern({ name: "a", parts: [] })
-      // Nothing came before the part that failed.
-      assert.isFalse((yield* failing(pattern)).mayHaveHappened)
-      assert.isTrue(yield* stands)
-      assert.isTrue((yield* failing(Invalidation.combine(batch, pattern))).mayHaveHappened)
-      assert.isFalse(yield* stands)
+      yield* TestCache.fail("invalidate")
+      for (const one of [pattern, Invalidation.combine(batch, pattern)]) {
+        assert.isFalse((yield* failing(one)).mayHaveHappened)
+        assert.isTrue(yield* stands)
+      }
     }).pipe(Effect.provide(text())))
 
-  it.effect("is applied part by part, and counts all parts", () =>
+  it.effect("of several steps may have happened when a later step failed", () =>
     Effect.gen(function*() {
-      const { read } = yield* store
-      for (const key of ["a:1", "a:2", "b:1"]) yield* load(yield* store, at(key, "x"))
-      yield* load(yield* store, at("c", "y"))
-      const parts = Invalidation.combineAll([
-        Invalidation.tags("y"),
-        Invalidation.pattern({ name: "a", parts: [undefined] }),
-        Invalidation.pattern({ name: "b", parts: [undefined] })
-      ])
-      assert.strictEqual(yield* CacheService.invalidate(parts), 4)
-      assert.isUndefined(yield* read(at("b:1")))
-      assert.deepStrictEqual((yield* TestCache.operations).filter(({ name }) => name === "sweep").length, 2)
-      assert.strictEqual(yield* CacheService.invalidate(Invalidation.everything), 1)
-      assert.strictEqual(yield* CacheService.invalidate(Invalidation.empty), 0)
-    }).pipe(Effect.provide(text())))
+      yield* loaded
+      yield* TestCache.fail("fence")
+      // Nothing came before the step that failed.
+      assert.isFalse((yield* failing(pattern)).mayHaveHappened)
+      assert.isTrue(yield* stands)
+      yield* TestCache.restore
+      yield* TestCache.fail("lift")
+      assert.isTrue((yield* failing(Invalidation.combine(batch, pattern))).mayHaveHappened)
+      assert.isFalse(yield* stands)
+    }).pipe(Effect.provide(inSteps)))
+
+  for (
+    const [how, layer, steps] of [
+      ["in one step", text(), ["invalidate"]],
+      ["behind a fence, if it takes the store several steps", inSteps, ["fence", "lift"]]
+    ] as const
+  ) {
+    it.effect(`is applied ${how}, and counts all parts`, () =>
+      Effect.gen(function*() {
+        const { read } = yield* store
+        for (const key of ["a:1", "a:2", "b:1"]) yield* load(yield* store, at(key, "x"))
+        yield* load(yield* store, at("c", "y"))
+        const parts = Invalidation.combineAll([
+          Invalidation.tags("y"),
+          Invalidation.pattern({ name: "a", parts: [undefined] }),
+          Invalidation.pattern({ name: "b", parts: [undefined] })
+        ])
+        yield* TestCache.forget
+        assert.strictEqual(yield* CacheService.invalidate(parts), 4)
+        assert.deepStrictEqual(yield* opened, [...steps])
+        assert.isUndefined(yield* read(at("b:1")))
+        assert.strictEqual(yield* CacheService.invalidate(Invalidation.everything), 1)
+        assert.strictEqual(yield* CacheService.invalidate(Invalidation.empty), 0)
+      }).pipe(Effect.provide(layer)))
+  }
 })
 
 describe("an undelivered invalidation", () => {
@@ -881,13 +917,11 @@ describe("an undelivered invalidation", () => {
   /** What was asked of the store to invalidate, and when. */
   const recording = Effect.gen(function*() {
     const asked: Array<string> = []
-    for (const name of ["invalidate", "sweep"] as const) {
-      yield* TestCache.disturb(name, (operation, perform) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          asked.push(`${now} ${operation.detail}`)
-          return perform
-        }))
-    }
+    yield* TestCache.disturb("invalidate", (operation, perform) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        asked.push(`${now} ${operation.detail}`)
+        return perform
+      }))
     return asked
   })
 
@@ -898,14 +932,12 @@ describe("an undelivered invalidation", () => {
   const refusing = (...which: ReadonlyArray<string>) =>
     Effect.gen(function*() {
       const state = { asked: [] as Array<string>, down: true }
-      for (const name of ["invalidate", "sweep"] as const) {
-        yield* TestCache.disturb(name, (operation, perform) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) => {
-            state.asked.push(`${now} ${operation.detail}`)
-            const hit = which.length === 0 || which.includes(operation.detail!)
-            return state.down && hit ? refused(name) : perform
-          }))
-      }
+      yield* TestCache.disturb("invalidate", (operation, perform) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          state.asked.push(`${now} ${operation.detail}`)
+          const hit = which.length === 0 || which.includes(operation.detail!)
+          return state.down && hit ? refused("invalidate") : perform
+        }))
       return state
     })
 
@@ -931,15 +963,14 @@ describe("an undelivered invalidation", () => {
     "a pattern": Invalidation.pattern({ name: "a", parts: [undefined] }),
     "everything": Invalidation.everything,
     "a soft one, which counts as hard meanwhile": Invalidation.soft(tag("x")),
-    "a batch of which the first part has happened": Invalidation.combine(tag("other"), Invalidation.everything)
+    "a batch of several parts": Invalidation.combine(tag("other"), Invalidation.everything)
   }
   for (const [what, batch] of Object.entries(ways)) {
     it.effect(`covers what it names: ${what}`, () =>
       Effect.gen(function*() {
         yield* load(yield* store, at("a:1", "x"), { found: ["found"] })
         yield* load(yield* store, at("b:1", "z"))
-        yield* TestCache.fail("sweep")
-        if (batch.everything === undefined) yield* TestCache.fail("invalidate")
+        yield* TestCache.fail("invalidate")
         yield* fails(batch)
         assert.deepStrictEqual(yield* seen(at("a:1", "x")), [false, true])
         assert.deepStrictEqual(yield* seen(at("b:1", "z")), [batch.everything === undefined, true])
@@ -948,6 +979,26 @@ describe("an undelivered invalidation", () => {
         assert.deepStrictEqual(yield* waiting, [])
       }).pipe(Effect.provide(text())))
   }
+
+  it.effect("covers what it names: a batch of which the first step has happened", () =>
+    Effect.gen(function*() {
+      yield* load(yield* store, at("a:1", "x"))
+      yield* load(yield* store, at("b:1", "z"))
+      yield* TestCache.fail("lift")
+      yield* fails(Invalidation.combine(Invalidation.keys("b:1"), Invalidation.pattern({ name: "a", parts: ["1"] })))
+      const addresses = [at("a:1", "x"), at("b:1", "z")]
+      // What another process stores then, when the fence is gone: this one cannot tell that it is younger.
+      yield* TestCache.evict("journal")
+      for (const address of addresses) {
+        assert.deepStrictEqual(yield* seen(address), [false, false])
+        yield* load((yield* TestCache.TestCache).store, address)
+        assert.deepStrictEqual(yield* seen(address), [false, true])
+      }
+      yield* TestCache.restore
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* waiting, [])
+      for (const address of addresses) assert.deepStrictEqual(yield* seen(address), [false, false])
+    }).pipe(Effect.provide(inSteps)))
 
   it.effect("is told with how often and since when it was tried", () =>
     Effect.gen(function*() {

@@ -741,20 +741,17 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { all, cached, loadsOf } = yield* three
       yield* all
-      const batches = {
-        invalidate: Cached.invalidate(cached, "a"),
-        sweep: Cached.apply(Cached.pattern(cached, {}))
-      }
-      for (
-        const [operation, effect] of Object.entries(batches) as Array<["invalidate" | "sweep", typeof batches["sweep"]]>
-      ) {
-        yield* TestCache.fail(operation, 1)
+      const batches = [
+        [Effect.asVoid(Cached.invalidate(cached, "a")), "1 second", 1],
+        [Effect.asVoid(Cached.apply(Cached.pattern(cached, {}))), "1 minute", 3]
+      ] as const
+      for (const [effect, limit, covered] of batches) {
+        yield* TestCache.fail("invalidate", 1)
         isInvalidationError(yield* errorOf(effect), false, "Unavailable")
-        const covered = operation === "sweep" ? 3 : 1
         for (const what of ["request", "answer"] as const) {
-          yield* TestCache.lose(operation, what, 1)
+          yield* TestCache.lose("invalidate", what, 1)
           const fiber = yield* begin(errorOf(effect))
-          yield* TestClock.adjust(operation === "sweep" ? "1 minute" : "1 second")
+          yield* TestClock.adjust(limit)
           isInvalidationError(yield* Fiber.join(fiber), true, "Timeout")
           // Whether it has happened or not: in this process it has.
           assert.strictEqual(yield* loadsOf(Effect.void), covered)
@@ -765,12 +762,18 @@ describe("invalidation", () => {
   )
 
   onText(
-    "of which one part was done and another failed says that it may have happened",
+    "of which one step was done and another failed says that it may have happened",
     Effect.gen(function*() {
       const { cached } = yield* three
-      yield* TestCache.fail("sweep", 1)
-      const both = Invalidation.combine(Cached.keys(cached, "a"), Cached.pattern(cached))
-      isInvalidationError(yield* errorOf(Cached.apply(both)), true, "Unavailable")
+      const both = Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Cached.pattern(cached)))
+      const { store } = yield* CacheService.CacheService
+      const inSteps = yield* CacheService.make({ ...store, atomic: () => false })
+      yield* TestCache.fail("lift", 1)
+      const error = yield* errorOf(Effect.provideService(both, CacheService.CacheService, inSteps))
+      isInvalidationError(error, true, "Unavailable")
+      // Of one step nothing is done before it fails.
+      yield* TestCache.fail("invalidate", 1)
+      isInvalidationError(yield* errorOf(both), false, "Unavailable")
     })
   )
 

@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { mistakes } from "./explore/bugs.ts"
-import { all, large, small } from "./explore/cases.ts"
+import { all, large, nestedLarge, nestedSmall, small } from "./explore/cases.ts"
 import { exhaust, replay, sample, type Violation } from "./explore/search.ts"
 
 const told = (violation: Violation | undefined): string =>
@@ -14,7 +14,7 @@ const told = (violation: Violation | undefined): string =>
     : `${violation.what}\n  npm run explore -- --case "${violation.case}" --schedule "${violation.schedule.join(",")}"`
 
 describe("no schedule of a small case breaks a promise", () => {
-  for (const of of small) {
+  for (const of of [...small, ...nestedSmall]) {
     it(of.name, () => {
       const { complete, violation } = exhaust(of, 200_000)
       assert.strictEqual(told(violation), "")
@@ -24,7 +24,7 @@ describe("no schedule of a small case breaks a promise", () => {
 })
 
 describe("no schedule drawn for a large case breaks a promise", () => {
-  for (const of of large) {
+  for (const of of [...large, ...nestedLarge]) {
     it(of.name, () => {
       assert.strictEqual(told(sample(of, 200).violation), "")
     })
@@ -36,10 +36,10 @@ describe("the search sees", () => {
     it(`${mistake.name} (${mistake.breaks})`, () => {
       const of = all.find(({ name }) => name === mistake.seenIn)
       assert.isDefined(of)
-      const { violation } = sample(of!, 1500, mistake.bug)
+      const { violation } = sample(of!, 1500, mistake)
       assert.isDefined(violation, "the mistake was not found")
       // What was found can be shown again from its schedule alone.
-      assert.strictEqual(replay(of!, violation!.schedule, mistake.bug)?.what, violation!.what)
+      assert.strictEqual(replay(of!, violation!.schedule, mistake)?.what, violation!.what)
     })
   }
 })

@@ -215,7 +215,7 @@ describe("nothing is left", () => {
   it.effect("when everything has ended, however it ended", () =>
     Effect.gen(function*() {
       const store = yield* MemoryCache.makeStore({ capacity: 10 })
-      const addresses = ["1", "2", "3", "4", "5", "6"].map((key) => at(key, "known"))
+      const addresses = ["1", "2", "3", "4", "5", "6", "7"].map((key) => at(key, "known"))
       const leases = yield* Effect.forEach(addresses, (address) => begin(store, address))
       const fence = { id: "fence", over: tags("other"), length: 1000 }
       yield* store.fence(fence)
@@ -223,12 +223,13 @@ describe("nothing is left", () => {
       yield* store.commit(addresses[1]!, leases[1]!, draft(addresses[1]!, { found: ["other"] }))
       yield* store.abandon(addresses[2]!, leases[2]!.token)
       yield* store.invalidate(Invalidation.keys("4"))
-      yield* store.sweep({ name: "5", parts: [] }, "hard")
+      yield* store.invalidate(Invalidation.pattern({ name: "5", parts: [] }))
       yield* begin(store, addresses[5]!, { token: "forced" })
       yield* store.abandon(addresses[5]!, "forced")
+      yield* store.discard(addresses[6]!, leases[6]!, undefined)
       yield* store.lift(fence)
       assert.deepStrictEqual(store.sizes(), { ...empty, entries: 1, dependencies: 2 })
-      yield* store.sweep("everything", "hard")
+      yield* store.invalidate(Invalidation.everything)
       assert.deepStrictEqual(store.sizes(), empty)
     }))
 

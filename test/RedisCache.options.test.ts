@@ -535,7 +535,6 @@ const needed = [
   "zrange",
   "zremrangebyrank",
   "hset",
-  "hlen",
   "hget",
   "hgetall",
   "hdel",

@@ -147,8 +147,7 @@ describe("operations", () => {
         { name: "begin", key: "counted:1", detail: "by force", result: "Leased" },
         { name: "commit", key: "counted:1", detail: undefined, result: "stored" },
         { name: "invalidate", key: undefined, detail: "keys counted:*, tag counted", result: "1" },
-        { name: "sweep", key: undefined, detail: "counted", result: "0" },
-        { name: "fence", key: undefined, detail: "tag x", result: "nothing" },
+        { name: "fence", key: undefined, detail: "tag x", result: "0" },
         { name: "lift", key: undefined, detail: "tag x", result: "true" },
         { name: "inspect", key: "counted:1", detail: undefined, result: "entry" }
       ])

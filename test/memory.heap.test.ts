@@ -88,6 +88,7 @@ describe("memory stays bounded", () => {
   it.effect("while one key is loaded, read, invalidated, fenced and swept fifty thousand times", () =>
     Effect.gen(function*() {
       const store = yield* MemoryCache.makeStore({ capacity: 1000 })
+      const all = Invalidation.pattern({ name: "k", parts: [undefined] })
       const turn = (i: number) => {
         load(store, "k:1", [tag("a"), tag(`b${i}`)])
         run(store.read(at("k:1")))
@@ -95,7 +96,7 @@ describe("memory stays bounded", () => {
         run(store.fence(fence))
         load(store, "k:1", [tag("a")])
         if (i % 3 > 0) run(store.lift(fence))
-        run(store.sweep({ name: "k", parts: [undefined] }, i % 2 === 0 ? "soft" : "hard"))
+        run(store.invalidate(i % 2 === 0 ? Invalidation.soft(all) : all))
         if (i % 5 === 0) run(store.fence({ ...fence, id: `short ${i}`, length: 0 }))
         if (i % 3 === 0) run(store.lift(fence))
       }

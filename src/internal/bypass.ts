@@ -38,17 +38,23 @@ const emptyStore = (store: CacheStore, deliver: CacheService["deliver"], ending:
       forced.delete(token)
       return Exit.void
     },
+    // Inside of the transaction everything is read anew, and nobody else is in it.
+    discard: (_address, { token }) => {
+      forced.delete(token)
+      return Exit.succeed("unstored")
+    },
     released: () => Exit.void,
+    atomic: () => true,
     invalidate: deliver,
-    sweep: (keys, mode) => store.sweep(keys, mode),
     inspect: (address) => store.inspect(address),
     // It stands from now on, for others: a process that dies after its commit has told them already.
     fence: (fence) =>
-      Effect.map(store.fence(fence), () => {
-        if (!ending.open) return
+      Effect.map(store.fence(fence), (count) => {
+        if (!ending.open) return count
         ending.add(fence.over)
         ending.addFence(fence)
         standing.add(fence.id)
+        return count
       }),
     lift: (fence) => Effect.suspend(() => ending.open && standing.has(fence.id) ? lifted : store.lift(fence)),
     invalidations: store.invalidations

@@ -14,10 +14,12 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { CacheService, Draft, Lease, Outcome, StoreError, Token } from "../CacheService.ts"
+import type { Dependency } from "../Dependency.ts"
 import * as Plan from "../Plan.ts"
 import type { Counters } from "./counters.ts"
 import { elapsed } from "./deadline.ts"
 import { type Definition, fatalOf, type KeyAddress, kindOf, View } from "./definition.ts"
+import * as Loading from "./loading.ts"
 
 /** The versions that are current, by slot: those of values, and those of failures that are cached. */
 export interface Versions {
@@ -25,10 +27,19 @@ export interface Versions {
   readonly failure: Readonly<Record<string, Plan.Version>>
 }
 
-/** How a flight ended. Only if it is `shared` may those who joined take its result; else they look again. */
+/**
+ * Who may be given the result of a flight besides who started it. The others look again.
+ *
+ * - `all`: the store says that nothing has voided it.
+ * - `early`: those who joined before anything could have.
+ */
+export type Sharing = "all" | "early" | "none"
+
+/** How a flight ended; `fresh` unless it was given something stale. */
 export interface Landed {
   readonly exit: Exit.Exit<unknown, unknown>
-  readonly shared: boolean
+  readonly shared: Sharing
+  readonly fresh: boolean
 }
 
 export class Flight {
@@ -132,9 +143,12 @@ export interface Facts {
   readonly jitter: number
 }
 
+/** The payload of what cannot be written as text, and so not be stored. */
+export const unwritable: unique symbol = Symbol("unwritable")
+
 /**
- * The facts of a result, ready to be stored; undefined when it cannot be
- * written as text. Throws what a user's tag function throws.
+ * The facts of a result, ready to be stored unless its payload is `unwritable`.
+ * Throws what a user's tag function throws.
  */
 export const prepare = (
   service: CacheService,
@@ -143,13 +157,12 @@ export const prepare = (
   failure: boolean,
   facts: Facts,
   counters: Counters
-): Draft | undefined => {
+): Draft => {
   const { address } = flight
   const { definition, input, known } = address
   const { codec, plan } = kindOf(definition, failure)!
   const content = contentOf(exit)
   const text = service.store.payload === "text" ? codec.encode(content) : undefined
-  if (text !== undefined && Exit.isFailure(text)) return undefined
   const found = Plan.foundDependencies(plan, input, content, known)
   const stamp: Plan.Stamp = {
     storedAt: facts.now,
@@ -164,7 +177,7 @@ export const prepare = (
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
-    payload: text === undefined ? content : text.value,
+    payload: text === undefined ? content : Exit.isSuccess(text) ? text.value : unwritable,
     stamp,
     found,
     fatal: fatalOf(armed, stamp.dependencies),
@@ -227,67 +240,79 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
     const started = elapsed(clock)
     const began = service.now(fiber)
     return Effect.flatMap(
-      lookup(load.flights.map(({ address }) => address)),
-      (exits) =>
-        Effect.forEach(load.flights, (flight, i) => {
-          const now = service.now(fiber)
-          return land(service, flight, exits[i]!, {
-            now,
-            began,
-            millis: elapsed(clock) - started,
-            jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
-          }, counters)
-        }, { discard: true, concurrency: "unbounded" })
+      Loading.run(lookup(load.flights.map(({ address }) => address))),
+      ({ exit, fresh }) =>
+        Effect.flatMap(exit, (exits) =>
+          Effect.forEach(load.flights, (flight, i) => {
+            const now = service.now(fiber)
+            return land(service, flight, { exit: exits[i]!, fresh }, {
+              now,
+              began,
+              millis: elapsed(clock) - started,
+              jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
+            }, counters)
+          }, { discard: true, concurrency: "unbounded" }))
     )
   })
+
+/** All that a load of which nothing is stored depends on; `undefined` where only a value could tell. */
+const dependenciesOf = ({ definition, known }: KeyAddress): ReadonlyArray<Dependency> | undefined =>
+  definition.value.plan.fromValue.length === 0 ? known : undefined
 
 const land = (
   service: CacheService,
   flight: Flight,
-  exit: Exit.Exit<unknown, unknown>,
+  { exit, fresh }: Loading.Made<unknown, unknown>,
   facts: Facts,
   counters: Counters
 ): Effect.Effect<void> => {
   const { address, lease } = flight
-  const settle = (landed: Landed, outcome: Outcome | "unsaved") => {
+  const settle = (result: Exit.Exit<unknown, unknown>, shared: Sharing, outcome: Outcome | "unsaved") => {
     service.flights.delete(lease.token)
-    reportLoad(service, counters, address, landed.exit, facts.millis, outcome)
-    Deferred.doneUnsafe(flight.landed, Exit.succeed(landed))
+    reportLoad(service, counters, address, result, facts.millis, outcome)
+    Deferred.doneUnsafe(flight.landed, Exit.succeed({ exit: result, shared, fresh }))
   }
-  const giveUp = (result: Exit.Exit<unknown, unknown>, shared: boolean) =>
-    Effect.map(
+  /** The store did not answer how the load ended. Who joined was told that what the key tells was not invalidated. */
+  const unanswered = (result: Exit.Exit<unknown, unknown>, error: StoreError, nothingFound: boolean) =>
+    // The lease may still stand, and whoever comes next would wait for it in vain. It is given up beside this: a store
+    // that does not answer must not be waited for again.
+    Effect.map(Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope), () => {
+      reportStoreFailure(service, counters, error)
+      // What was loaded under a fence must not be given away after its end, and only the store tells whether it has ended.
+      settle(result, nothingFound && lease.fenced === false ? "all" : "early", "unsaved")
+    })
+  /** Ends a load of which nothing is stored. It is shared as one that is stored would be. */
+  const discard = (
+    result: Exit.Exit<unknown, unknown>,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): Effect.Effect<void> =>
+    Effect.matchEffect(service.store.discard(address, lease, dependencies), {
+      onSuccess: (outcome) => Effect.sync(() => settle(result, mayBeShared(outcome) ? "all" : "early", "unsaved")),
+      onFailure: (error) => unanswered(result, error, dependencies?.length === address.known.length)
+    })
+  // A lookup that was interrupted from within its own caller's world is no answer for the others, who were not.
+  if (resultOf(exit) === "interrupted") {
+    return Effect.map(
       Effect.ignore(service.store.abandon(address, lease.token)),
-      () => settle({ exit: result, shared }, "unsaved")
+      () => settle(exit, "none", "unsaved")
     )
-  // A value that was loaded under a fence must not be served after its end, and only a commit tells whether it has ended.
-  const unfenced = lease.fenced === false
+  }
   const kind = isCacheable(address.definition, exit)
-  // A failure has no value in which dependencies could be found, so what the store said of the lease when they
-  // joined holds for all who wait: a hundred callers make one call to a failing origin. But a lookup that was
-  // interrupted from within its own caller's world is no answer for the others, who were not.
-  if (kind === undefined) return giveUp(exit, resultOf(exit) !== "interrupted")
-  let draft: Draft | undefined
+  if (kind === undefined) return discard(exit, dependenciesOf(address))
+  let draft: Draft
   try {
     draft = prepare(service, flight, exit, kind === "failure", facts, counters)
   } catch (thrown) {
-    return giveUp(Exit.die(thrown), true)
+    return discard(Exit.die(thrown), undefined)
   }
-  if (draft === undefined) {
-    return Effect.andThen(
-      warnUnwritable(address.definition),
-      giveUp(exit, unfenced && address.definition.value.plan.fromValue.length === 0)
-    )
+  const { found, stamp: { dependencies } } = draft
+  if (draft.payload === unwritable) {
+    return Effect.andThen(warnUnwritable(address.definition), discard(exit, dependencies))
   }
-  const { found } = draft
+  if (!fresh) return discard(exit, dependencies)
   return Effect.matchEffect(service.store.commit(address, lease, draft), {
-    onSuccess: (outcome) => Effect.sync(() => settle({ exit, shared: mayBeShared(outcome) }, outcome)),
-    onFailure: (error) =>
-      // The lease may still stand, and whoever comes next would wait for it in vain. It is given up beside this: a store
-      // that does not answer must not be waited for again.
-      Effect.map(Effect.forkIn(Effect.ignore(service.store.abandon(address, lease.token)), service.scope), () => {
-        reportStoreFailure(service, counters, error)
-        settle({ exit, shared: unfenced && found.length === 0 }, "unsaved")
-      })
+    onSuccess: (outcome) => Effect.sync(() => settle(exit, mayBeShared(outcome) ? "all" : "none", outcome)),
+    onFailure: (error) => unanswered(exit, error, found.length === 0)
   })
 }
 
@@ -317,7 +342,7 @@ export const start = (
     const settleRest = (exit: Exit.Exit<void>) => {
       for (const { landed, lease } of flights) {
         service.flights.delete(lease.token)
-        if (Exit.isFailure(exit)) Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: false }))
+        if (Exit.isFailure(exit)) Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: "none", fresh: true }))
       }
     }
     const abandon = (given: ReadonlyArray<Flight>) =>

@@ -156,8 +156,13 @@ export class Undelivered {
     if (this.granted.size > 0) this.granted.delete(token)
   }
 
-  /** Whether a load may be older than an invalidation that is kept and covers it. */
-  voids(token: Token, key: string, dependencies: ReadonlyArray<Dependency>): boolean {
-    return this.index?.covering(key, dependencies, this.granted.get(token) ?? 0) !== undefined
+  /** Whether a load may be older than an invalidation that is kept and covers it: any, if its dependencies are not known. */
+  voids(token: Token, key: string, dependencies: ReadonlyArray<Dependency> | undefined): boolean {
+    const { index } = this
+    if (index === undefined) return false
+    const since = this.granted.get(token) ?? 0
+    return dependencies === undefined
+      ? this.all.some(({ position }) => position > since)
+      : index.covering(key, dependencies, since) !== undefined
   }
 }

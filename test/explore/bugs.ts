@@ -7,6 +7,9 @@
 import { Effect } from "effect"
 import { type CacheService, Invalidation } from "../../src/index.ts"
 import type { MemoryCache } from "../../src/index.ts"
+import * as Loading from "../../src/internal/loading.ts"
+import { all } from "./cases.ts"
+import type { Case, Wrong } from "./search.ts"
 import type { Bug, World } from "./world.ts"
 
 type Store = CacheService.CacheStore
@@ -70,14 +73,17 @@ const naive: Bug = (store) => {
   }
 }
 
-export interface Mistake {
+export interface Mistake extends Wrong {
   readonly name: string
   /** The rule that it breaks. */
   readonly breaks: string
   /** A case in which it shows soon. */
   readonly seenIn: string
-  readonly bug: Bug
 }
+
+/** A mistake is looked for on the store in which it was made. */
+export const casesFor = ({ inSteps }: Mistake): ReadonlyArray<Case> =>
+  all.filter(({ settings }) => (settings.steps === true) === (inSteps !== undefined))
 
 export const mistakes: ReadonlyArray<Mistake> = [
   {
@@ -268,8 +274,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
           if (++reads % 2 === 0) flush()
           return answer
         },
-        invalidate: (batch) => Effect.sync(() => later(() => stepInto(store.invalidate(batch)))).pipe(Effect.as(0)),
-        sweep: (keys, mode) => Effect.sync(() => later(() => stepInto(store.sweep(keys, mode)))).pipe(Effect.as(0))
+        invalidate: (batch) => Effect.sync(() => later(() => stepInto(store.invalidate(batch)))).pipe(Effect.as(0))
       }
     })
   },
@@ -277,7 +282,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     name: "a copy in front of the store is filled without asking",
     breaks: "a fill of any tier obeys the same check",
     seenIn: "pattern: two readers, writer",
-    bug: overriding((store) => {
+    bug: overriding((store, world) => {
       const copies = new Map<string, CacheService.Entry>()
       return {
         read: (address) =>
@@ -294,7 +299,10 @@ export const mistakes: ReadonlyArray<Mistake> = [
             copies.clear()
             // The copy goes first, and a reader fills it again from what is still there.
             return 0
-          }).pipe(Effect.tap(() => Effect.yieldNow), Effect.andThen(store.invalidate(batch)))
+          }).pipe(
+            Effect.andThen(world.machine.gate("copies cleared", { writes: ["store"] })),
+            Effect.andThen(store.invalidate(batch))
+          )
       }
     })
   },
@@ -317,5 +325,63 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "a holder that goes gives up its lease",
     seenIn: "key: refreshes, interruptions, a writer",
     bug: overriding(() => ({ abandon: () => Effect.void }))
+  },
+  {
+    name: "several steps are no fence",
+    breaks: "G1: nothing is stored that was loaded between two steps",
+    seenIn: "nested, keys: page, writer in steps",
+    inSteps: "several steps are no fence"
+  },
+  {
+    name: "a fence that was lost between two steps is not noticed",
+    breaks: "G1: a lost fence protected nothing",
+    seenIn: "nested, keys: site, page, the journal is evicted",
+    inSteps: "a fence that was lost is lifted without a word"
+  },
+  {
+    name: "the position is read before the lease is taken",
+    breaks: "G7: an invalidation by key is seen by one of them",
+    seenIn: "nested, key: page, mutate in steps",
+    inSteps: "the position is read before the lease is taken"
+  },
+  {
+    name: "a load is served what is stale",
+    breaks: "G1: what was made of it is stored as fresh",
+    seenIn: "nested, key: a stale page is refreshed",
+    bug: (store, world) => {
+      // The reads of a lookup do not know that they are those of a load.
+      world.inside = (read) => Effect.provideService(read, Loading.Current, undefined)
+      return store
+    }
+  },
+  {
+    name: "a load that failed is shared with whoever waits for it",
+    breaks: "G3: what is not stored is shared as what is",
+    seenIn: "nested, key: no row yet: reader, mutate then reader",
+    bug: overriding((store) => ({
+      discard: (...args) => Effect.map(store.discard(...args), () => "unstored")
+    }))
+  },
+  {
+    name: "what is not known did not happen",
+    breaks: "G3: a load that failed has no value in which tags could be found",
+    seenIn: "nested, tag from the value: no row yet: reader, writer then reader",
+    bug: overriding((store) => ({
+      discard: (address, lease, dependencies) => store.discard(address, lease, dependencies ?? address.known)
+    }))
+  },
+  {
+    name: "who joins late counts as early",
+    breaks: "G3: the position says whether anything was invalidated",
+    seenIn: "nested, key: no row yet: reader, mutate then reader",
+    bug: overriding((store) => ({
+      begin: (address, request) =>
+        Effect.map(store.begin(address, request), (begun) =>
+          begun._tag === "Leased"
+            ? { ...begun, lease: { ...begun.lease, position: "" } }
+            : begun._tag === "Busy"
+            ? { ...begun, position: "" }
+            : begun)
+    }))
   }
 ]

@@ -5,7 +5,11 @@ import {
   crasher,
   type Dependence,
   evictor,
+  freshReader,
+  hastyWriter,
   interrupted,
+  inTurn,
+  manyReader,
   mover,
   mutator,
   optionReader,
@@ -152,4 +156,151 @@ export const large: ReadonlyArray<Case> = [
   ])
 ]
 
-export const all: ReadonlyArray<Case> = [...small, ...large]
+// -----------------------------------------------------------------------------
+// loads that read the cache
+// -----------------------------------------------------------------------------
+
+export const nested = (
+  name: string,
+  settings: Settings,
+  early: ReadonlyArray<Actress>,
+  more: Partial<Case> = {}
+): Case => {
+  const depths = Array.from({ length: 1 + (settings.depth ?? 0) }, (_, i) => i)
+  return {
+    name: `nested, ${name}`,
+    settings,
+    // All is there, and old, but for the outermost.
+    first: [reader(0, depths.length - 2)],
+    early,
+    late: depths.toReversed().flatMap((depth) => [reader(0, depth), reader(1, depth)]),
+    ...more
+  }
+}
+
+const everything = () => Invalidation.everything
+
+const patterns = (world: World): Invalidation.Invalidation => {
+  const over = Invalidation.combineAll(world.nest.toReversed().map((one) => Cached.pattern(one)))
+  return world.settings.soft === true ? Invalidation.soft(over) : over
+}
+
+/** How the row and what is made of it are covered by one invalidation, which takes several steps. */
+const coverings: ReadonlyArray<readonly [string, Settings, typeof pattern | undefined]> = [
+  ["keys", by("key"), undefined],
+  ["a tag from the key", by("known"), undefined],
+  ["a tag from the value", by("found"), undefined],
+  ["two tags from the key", { by: "known", tags: 2 }, undefined],
+  ["two tags from the value", { by: "found", tags: 2 }, undefined],
+  ["patterns", by("key"), patterns],
+  ["everything", by("found"), everything]
+]
+
+// What a soft one leaves is fresh, or it is not served as fresh.
+const softly = (depth: number): Partial<Case> => ({ late: [freshReader(0, depth), freshReader(1, depth)] })
+
+/** Small enough for every schedule to be run. */
+export const nestedSmall: ReadonlyArray<Case> = [
+  ...coverings.flatMap(([name, settings, how]) => [
+    nested(`${name}: page, writer in steps`, { ...settings, depth: 1, steps: true }, [reader(0, 1), writer(1, how)]),
+    nested(`${name}: page, writer`, { ...settings, depth: 1 }, [reader(0, 1), writer(1, how)]),
+    nested(`${name}: page, soft writer in steps`, { ...settings, depth: 1, steps: true, soft: true }, [
+      reader(0, 1),
+      writer(1, how)
+    ], softly(1))
+  ]),
+  ...dependences.flatMap(([dependence, name]) => [
+    nested(`${name}: page, mutate in steps`, { by: dependence, depth: 1, steps: true }, [reader(0, 1), mutator(1)]),
+    nested(`${name}: page, mutate`, { by: dependence, depth: 1 }, [reader(0, 1), mutator(1)]),
+    nested(`${name}: page, write-through`, { by: dependence, depth: 1 }, [reader(0, 1), setter(1)], {
+      // The page is not told of it.
+      late: [reader(0), reader(1)]
+    }),
+    // One after another: the page is refreshed behind the back of whoever reads it, while the row is stale.
+    nested(`${name}: a stale page is refreshed`, { by: dependence, depth: 1, soft: true }, [
+      inTurn(writer(0), reader(0, 1)),
+      reader(1)
+    ], { first: [reader(0, 1)], ...softly(1) }),
+    nested(`${name}: no row yet: reader, mutate`, { by: dependence, missing: true }, [reader(0), mutator(1)], {
+      first: []
+    }),
+    nested(`${name}: no row yet: reader, mutate then reader`, { by: dependence, missing: true }, [
+      reader(0),
+      inTurn(mutator(0), reader(0))
+    ], { first: [] }),
+    nested(`${name}: no row yet: reader, writer then reader`, { by: dependence, missing: true }, [
+      reader(0),
+      inTurn(writer(0), reader(0))
+    ], { first: [] }),
+    nested(`${name}: no row yet: a page that says so, writer`, {
+      by: dependence,
+      depth: 1,
+      missing: true,
+      catches: true
+    }, [
+      reader(0, 1),
+      writer(1)
+    ], { first: [] })
+  ])
+]
+
+/** Too many schedules for all of them. */
+export const nestedLarge: ReadonlyArray<Case> = coverings.flatMap(([name, settings, how]) => {
+  const three: Settings = { ...settings, depth: 2, steps: true }
+  return [
+    nested(`${name}: site, page, row, writer`, three, [reader(0, 2), reader(1, 1), reader(0), writer(1, how)]),
+    nested(`${name}: sites, pages, two writers`, three, [
+      reader(0, 2),
+      reader(1, 2),
+      manyReader(0, 1),
+      writer(0, how),
+      writer(1, how)
+    ]),
+    nested(`${name}: site, page, the journal is evicted`, three, [
+      reader(0, 2),
+      reader(1, 1),
+      writer(1, how),
+      evictor("journal", "journal")
+    ]),
+    nested(`${name}: site, page, everything is evicted`, three, [
+      reader(0, 2),
+      reader(1, 1),
+      writer(1, how),
+      evictor("marker", "journal", "lease", "entry")
+    ]),
+    nested(`${name}: site, page, two soft writers`, { ...three, soft: true }, [
+      reader(0, 2),
+      reader(1, 1),
+      writer(0, how),
+      writer(1, how)
+    ], softly(2)),
+    ...(how === undefined
+      ? [
+        nested(`${name}: site, page, a writer in haste`, three, [reader(0, 2), reader(1, 1), hastyWriter(1)]),
+        nested(`${name}: site, refreshes, mutate, writer`, three, [
+          refresher(0, 2),
+          refresher(1, 1),
+          reader(0, 2),
+          mutator(0),
+          writer(1)
+        ]),
+        nested(`${name}: no row yet: sites that say so, mutate, writer`, { ...three, missing: true, catches: true }, [
+          reader(0, 2),
+          reader(1, 1),
+          reader(0),
+          mutator(0),
+          writer(1)
+        ], { first: [] }),
+        nested(`${name}: no row yet: readers, mutate, writer`, { ...three, missing: true }, [
+          reader(0, 2),
+          reader(0),
+          reader(0),
+          mutator(0),
+          writer(1)
+        ], { first: [] })
+      ]
+      : [])
+  ]
+})
+
+export const all: ReadonlyArray<Case> = [...small, ...large, ...nestedSmall, ...nestedLarge]

@@ -6,7 +6,7 @@
  * the same schedule gives the same run. There is no real time and no real
  * scheduler in it, so a run takes microseconds and repeats exactly.
  */
-import { Clock, Context, Effect, Exit, Metric, Random, Scheduler } from "effect"
+import { Clock, Context, Effect, Exit, Metric, Random, References, Scheduler } from "effect"
 import type { Duration, Fiber } from "effect"
 
 /** What a step touches, for telling which steps may change places: `store` read, `P1` written. */
@@ -64,6 +64,8 @@ export class Machine {
         makeDispatcher: () => dispatcher
       }),
       Context.add(Clock.Clock, this.clock()),
+      // What is to be seen stands in the history.
+      Context.add(References.MinimumLogLevel, "None" as const),
       // Each run counts for itself: the one registry of all would hold every world that ever was.
       Context.add(Metric.MetricRegistry, new Map()),
       // No case here depends on chance; a draw of one half never refreshes early by accident.

@@ -8,8 +8,8 @@
  *     npm run explore -- --case NAME --schedule a,b,c      one schedule again
  */
 import { parseArgs } from "node:util"
-import { mistakes } from "./bugs.ts"
-import { all, small } from "./cases.ts"
+import { casesFor, mistakes } from "./bugs.ts"
+import { all, nestedSmall, small } from "./cases.ts"
 import { exhaust, type Found, hunt, replay, runSeed, sample, type Violation } from "./search.ts"
 
 const { values } = parseArgs({
@@ -59,7 +59,9 @@ const everything = (): number => {
   let bad = 0
   console.log(`${"case".padEnd(62)} ${"schedules".padStart(8)}`)
   for (const of of all) {
-    const [found, seconds] = timed(() => small.includes(of) ? exhaust(of, 1_000_000) : sample(of, seeds))
+    const [found, seconds] = timed(() =>
+      [...small, ...nestedSmall].includes(of) ? exhaust(of, 1_000_000) : sample(of, seeds)
+    )
     console.log(row(of.name, found, seconds))
     if (found.violation !== undefined) {
       bad++
@@ -68,7 +70,7 @@ const everything = (): number => {
   }
   console.log(`\n${"deliberate mistake".padEnd(62)} schedules until found, and where`)
   for (const mistake of mistakes) {
-    const { schedules, violation } = hunt(all, mistake.bug, seeds)
+    const { schedules, violation } = hunt(casesFor(mistake), mistake, seeds)
     if (violation === undefined) bad++
     console.log(
       `${mistake.name.padEnd(62)} ${String(schedules).padStart(8)}  ${

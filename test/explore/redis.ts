@@ -54,12 +54,15 @@ const prefix = "explore"
 const names = new Names(prefix)
 const processes = ["P1", "P2"]
 
-// All cases are about one key and two tags.
-const markers = [...Invalidation.tags("T", "U").dependencies.keys()].map((name) => names.marker(name))
+// All cases are about one row, what is made of it, and three tags.
+const markers = [...Invalidation.tags("T", "U", "own").dependencies.keys()].map((name) => names.marker(name))
+
+const keysOf = (definition: string): ReadonlyArray<string> =>
+  ["", "page", "site"].map((name) => `${definition}${name}:a`)
 
 const placesOf = (definition: string): Record<Losable, ReadonlyArray<string>> => ({
-  entry: [names.entry(`${definition}:a`)],
-  lease: [names.lease(`${definition}:a`)],
+  entry: keysOf(definition).map((key) => names.entry(key)),
+  lease: keysOf(definition).map((key) => names.lease(key)),
   journal: [names.journal],
   marker: markers,
   fences: [names.fences]
@@ -75,10 +78,10 @@ const epoch = 1_700_000_000
 const askTheTime = "redis.call('TIME')"
 const takeTheTime = "{ ARGV[#ARGV - 1], ARGV[#ARGV] }"
 
-const timeOf = (world: World): readonly [seconds: number, micros: number] => [
-  epoch + Math.floor(world.machine.time / 1000),
-  (world.machine.time % 1000) * 1000
-]
+const timeOf = (world: World): readonly [seconds: number, micros: number] => {
+  const millis = epoch * 1000 + world.machine.time - world.serverBehind
+  return [Math.floor(millis / 1000), (millis % 1000) * 1000]
+}
 
 interface Sendable {
   readonly source: string
@@ -120,7 +123,10 @@ const waking = (script: string): boolean =>
   !looking.has(script) && !["await", "note", "replace", "open", "lift"].includes(script)
 
 // After their answer, a writer may be done.
-const ending = new Set(["invalidate", "sweep", "fence", "lift", "abandon"])
+const ending = new Set(["invalidate", "fence", "lift", "abandon"])
+
+// What waits in a process goes on when these are answered.
+const settling = new Set(["abandon", "discard"])
 
 /**
  * What a command touches, and what the step after its answer does up to the next gate. A read leaves something in the
@@ -148,7 +154,7 @@ const accessOf = (
       ...looks ? [] : keys,
       ...(isRead && split) || operation === "released" ? [memoryOf(process)] : [],
       ...script !== undefined && waking(script) ? processes.map(memoryOf) : [],
-      ...operation === "abandon" ? [process] : [],
+      ...settling.has(operation) ? [process] : [],
       ...ending.has(operation) ? ["history"] : []
     ]
   }
@@ -214,6 +220,9 @@ const gated = (
       Effect.suspend(() => {
         if (script.name === "open" || script.name === "fence") noteFence(world, script.name, args)
         if (script.name === "await") onWait()
+        if (world.settings.unanswered === true && (script.name === "commit" || script.name === "store")) {
+          return Effect.fail(toStoreError(operation, new Error("no answer")))
+        }
         return send(operation, () => evaluate(script, keys, args) as Promise<ReadonlyArray<unknown>>)
       })
     )

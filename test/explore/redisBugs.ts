@@ -3,6 +3,7 @@
  * is another, or a transport that does other than it was asked.
  */
 import { Effect } from "effect"
+import * as Scripts from "../../src/internal/redis/scripts.ts"
 import type { Transport, Value } from "../../src/internal/redis/transport.ts"
 import type { Lab, Mistake } from "./redis.ts"
 import { onRedis, quick } from "./redisCases.ts"
@@ -72,17 +73,25 @@ const missingIsFine = (transport: Transport): Transport => ({
     })
 })
 
+// What a fence that is opened notes in the journal: its arguments end with the names.
+const noted = 7
+
+/** Opens a fence that notes nothing in the journal. */
+const openingOnly = running((run, operation, script, keys, args) =>
+  run(operation, script, keys, script.name === "open" ? [...args.slice(0, noted), 0] : args)
+)
+
 /** Replaces markers first, and notes in the journal when that is done. */
 const markersFirst = (transport: Transport): Transport => {
   let note: Effect.Effect<unknown, unknown> = Effect.void
   return running((run, operation, script, keys, args) => {
-    if (script.name === "note") {
-      note = run(operation, script, keys, args)
-      return done
+    if (script.name === "open") {
+      const [nonce, , journalLife, limit, ...names] = args.slice(3)
+      note = run(operation, Scripts.noteDown, [keys[0]!], [nonce!, journalLife!, limit!, ...names])
     }
     const ran = run(operation, script, keys, args)
     return script.name === "replace" ? Effect.tap(ran, () => Effect.ignore(note)) : ran
-  })(transport)
+  })(openingOnly(transport))
 }
 
 const skipping = (...names: ReadonlyArray<string>) =>
@@ -128,7 +137,7 @@ export const redisMistakes: ReadonlyArray<RedisMistake> = [
     breaks: "what is found late must have been quiet",
     seenIn: "tag from the value: reader, writer",
     split: true,
-    between: skipping("note")
+    between: openingOnly
   },
   {
     name: "markers are replaced before the journal has noted it",
@@ -247,9 +256,56 @@ export const redisMistakes: ReadonlyArray<RedisMistake> = [
     seenIn: "one load: three readers of a cold key",
     split: false,
     edits: [{
-      from: "if other and other ~= token and not force and not doomed(value, vector) then",
+      from: "if other and other ~= token and not force then",
       to: "if false then"
     }]
+  },
+  {
+    name: "which tokens are the older ones is told by their times",
+    breaks: "no clock decides",
+    seenIn: "tag from the key: no commit is answered, the clock is set back",
+    split: false,
+    edits: [{
+      scripts: ["begin"],
+      from: "if name and vector[name] and vector[name] ~= token then return true end",
+      to:
+        "if name and vector[name] and vector[name] ~= token and string.sub(token, 1, 16) <= string.sub(vector[name], 1, 16) then return true end"
+    }]
+  },
+  {
+    name: "steps are no fence",
+    breaks: "G1: nothing is stored that was loaded between two steps",
+    seenIn: "nested, a tag from the value: page, writer in steps",
+    split: true,
+    between: (transport) => {
+      const opened = running((run, operation, script, keys, args) =>
+        script.name === "stand" || script.name === "lift"
+          ? Effect.succeed(["0", 1])
+          : run(operation, script, keys, args)
+      )(transport)
+      return running((run, operation, script, keys, args) =>
+        Effect.map(
+          run(operation, script, keys, args),
+          (answer) => script.name === "position" ? [...answer.slice(0, 3), []] : answer
+        )
+      )(opened)
+    }
+  },
+  {
+    name: "a fence that was lost between two steps is not noticed",
+    breaks: "G1: a lost fence protected nothing",
+    seenIn: "nested, keys: page, writer, the fences are evicted",
+    split: true,
+    edits: [{ from: "stood and 1 or 0", to: "1" }]
+  },
+  {
+    name: "a load that failed is shared with whoever waits for it",
+    breaks: "G3: what is not stored is shared as what is",
+    seenIn: "nested, key: no row yet: reader, mutate then reader",
+    split: false,
+    between: running((run, operation, script, keys, args) =>
+      Effect.map(run(operation, script, keys, args), (answer) => script.name === "discard" ? ["0", "unstored"] : answer)
+    )
   }
 ]
 

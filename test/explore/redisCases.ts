@@ -1,7 +1,7 @@
 /** Which cases are run on Redis, and those that only a store with markers has. */
-import { all, by, of, small } from "./cases.ts"
+import { by, large, nested, nestedLarge, nestedSmall, of, small } from "./cases.ts"
 import type { Case } from "./search.ts"
-import { type Dependence, evictor, inTurn, mutator, reader, writer } from "./world.ts"
+import { type Dependence, evictor, inTurn, mutator, reader, setBack, writer } from "./world.ts"
 
 const tagged: ReadonlyArray<readonly [Dependence, string]> = [["known", "tag from the key"], [
   "found",
@@ -47,15 +47,36 @@ const joining: ReadonlyArray<Case> = ([["key", "key"], ...tagged] as const).map(
   of(`${name}: reader, writer then reader`, by(dependence), [reader(0), inTurn(writer(1), reader(0))])
 )
 
+/** A clock that is set back makes no load younger, also where nobody hears what became of it. */
+const setBacks: ReadonlyArray<Case> = [false, true].map((missing) =>
+  of(
+    `tag from the key: ${missing ? "no row yet" : "no commit is answered"}, the clock is set back`,
+    { by: "known", unanswered: true, missing },
+    [reader(0), inTurn(setBack(5000), writer(0), reader(0))]
+  )
+)
+
 /** Only here: in memory an operation has no middle, and there are no markers. */
-const more: ReadonlyArray<Case> = [...evicting, ...joining]
+const more: ReadonlyArray<Case> = [...evicting, ...joining, ...setBacks]
+
+// How many steps an invalidation takes is the store's affair here.
+const reading: ReadonlyArray<Case> = [
+  ...[...nestedSmall, ...nestedLarge].filter(({ settings }) => settings.steps === true || settings.missing === true),
+  ...([["key", "keys"], ...tagged] as const).map(([dependence, name]) =>
+    nested(`${name}: page, writer, the fences are evicted`, { by: dependence, depth: 1 }, [
+      reader(0, 1),
+      writer(1),
+      evictor("fences")
+    ])
+  )
+]
 
 /** All cases on Redis. */
-export const onRedis: ReadonlyArray<Case> = [...all, ...more]
+export const onRedis: ReadonlyArray<Case> = [...small, ...large, ...more, ...reading]
 
 // Three actors that go through a whole load each have thousands; in steps, two that do.
 const wide = /two processes read|two readers|refresh|three readers|twice|readers, writer|mutate, evictor/
-const wideInSteps = /reader, two writers|another reads|evictor|key: reader, writer then reader/
+const wideInSteps = /reader, two writers|another reads|evictor|key: reader, writer then reader|set back|nested/
 
 const isQuick = (split: boolean) => ({ name }: Case): boolean =>
   !wide.test(name) && !(split && wideInSteps.test(name) && !name.startsWith("key"))

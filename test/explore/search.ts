@@ -7,12 +7,15 @@
  * is run (sleep sets, Godefroid 1996). Where time passes with every step that
  * does not hold, and all are run.
  */
+import type { Mistake } from "../support/markerStore.ts"
 import { type Access, type Gate, independent } from "./machine.ts"
 import { type Actress, type Bug, inMemory, type Settings, violation, type World } from "./world.ts"
 
 export interface Case {
   readonly name: string
   readonly settings: Settings
+  /** These run first, one after the other. */
+  readonly first?: ReadonlyArray<Actress>
   /** These run at once. */
   readonly early: ReadonlyArray<Actress>
   /** When all of those have ended, these run one after the other. */
@@ -80,6 +83,12 @@ const first: Choose = (gates) => gates[0]
 function* runOnce(of: Case, make: MakeWorld, choose: Choose, seed?: number): Run<Violation | undefined> {
   const made = make(of.settings)
   const world = made instanceof Promise ? (yield made) as World : made
+  for (const [i, actress] of (of.first ?? []).entries()) {
+    world.machine.fork(`first ${actress.name}${i}`, actress.act(world, `first ${actress.name}${i}`))
+    yield* settle(world, first)
+  }
+  // What is replayed is what is chosen.
+  world.machine.schedule.length = 0
   const fibers = of.early.map((actress, i) => {
     const who = `${actress.name}${i}`
     return world.machine.fork(who, actress.act(world, who))
@@ -122,8 +131,16 @@ export const runSeedIn = (make: MakeWorld, of: Case, seed: number): Run<Violatio
   return runOnce(of, make, (gates) => gates[Math.floor(next() * gates.length)], seed)
 }
 
-export const runSeed = (of: Case, seed: number, bug?: Bug): Violation | undefined =>
-  atOnce(runSeedIn(inMemory(bug), of, seed))
+/** What is done wrong: in a wrapping of the store, or in the store whose invalidations take steps. */
+export interface Wrong {
+  readonly bug?: Bug
+  readonly inSteps?: Mistake
+}
+
+const worlds = ({ bug, inSteps }: Wrong = {}): MakeWorld => inMemory(bug, inSteps)
+
+export const runSeed = (of: Case, seed: number, wrong?: Wrong): Violation | undefined =>
+  atOnce(runSeedIn(worlds(wrong), of, seed))
 
 /** Runs a case by a schedule; after its end, the first gate is taken. */
 export const replayIn = (
@@ -138,8 +155,8 @@ export const replayIn = (
   })
 }
 
-export const replay = (of: Case, schedule: ReadonlyArray<string>, bug?: Bug): Violation | undefined =>
-  atOnce(replayIn(inMemory(bug), of, schedule))
+export const replay = (of: Case, schedule: ReadonlyArray<string>, wrong?: Wrong): Violation | undefined =>
+  atOnce(replayIn(worlds(wrong), of, schedule))
 
 export interface Found {
   readonly schedules: number
@@ -156,8 +173,8 @@ export function* sampleIn(make: MakeWorld, of: Case, count: number, from = 1): R
 }
 
 /** Many schedules at random, from seed 1. */
-export const sample = (of: Case, count: number, bug?: Bug, from = 1): Found =>
-  atOnce(sampleIn(inMemory(bug), of, count, from))
+export const sample = (of: Case, count: number, wrong?: Wrong, from = 1): Found =>
+  atOnce(sampleIn(worlds(wrong), of, count, from))
 
 export function* huntIn(make: MakeWorld, cases: ReadonlyArray<Case>, seeds: number): Run<Found> {
   let schedules = 0
@@ -172,8 +189,8 @@ export function* huntIn(make: MakeWorld, cases: ReadonlyArray<Case>, seeds: numb
 }
 
 /** One schedule of each case, then another of each, until a mistake is found. */
-export const hunt = (cases: ReadonlyArray<Case>, bug: Bug, seeds: number): Found =>
-  atOnce(huntIn(inMemory(bug), cases, seeds))
+export const hunt = (cases: ReadonlyArray<Case>, wrong: Wrong, seeds: number): Found =>
+  atOnce(huntIn(worlds(wrong), cases, seeds))
 
 interface Point {
   readonly options: Map<string, Access>
@@ -222,7 +239,7 @@ export function* exhaustIn(make: MakeWorld, of: Case, limit: number): Run<Found>
 }
 
 /** All schedules, up to `limit` runs. */
-export const exhaust = (of: Case, limit: number, bug?: Bug): Found => atOnce(exhaustIn(inMemory(bug), of, limit))
+export const exhaust = (of: Case, limit: number, wrong?: Wrong): Found => atOnce(exhaustIn(worlds(wrong), of, limit))
 
 /** Takes another way at the last point where one is left; false when none is. */
 const advance = (path: Array<Point>): boolean => {

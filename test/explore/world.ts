@@ -6,13 +6,17 @@
  * the store stands a gate; `begin` and `commit` have a second one, since their
  * answers travel while the store goes on.
  */
-import { Context, Effect, Result, Schema, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
 import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
 
 /** A row of the origin: its version, and the tag that is found in it. */
 const Row = Schema.Struct({ v: Schema.Int, tag: Schema.String })
 type Row = typeof Row.Type
+
+/** There is no row yet. It tells of which version of the origin that is said. */
+class Missing extends Schema.TaggedError<Missing>()("Missing", { v: Schema.Int }) {}
 
 export interface ReadEvent {
   readonly _tag: "Read"
@@ -35,6 +39,20 @@ export type Dependence = "key" | "known" | "found"
 
 export interface Settings {
   readonly by: Dependence
+  /** How many things are made of the row, each of the one before (none unless given). */
+  readonly depth?: 0 | 1 | 2
+  /** Whether an invalidation takes several steps, between which others may go on. */
+  readonly steps?: boolean
+  /** A soft one leaves what it covers to be served as stale. */
+  readonly soft?: boolean
+  /** Whether what is made of the row has a tag of its own. */
+  readonly tags?: 1 | 2
+  /** Whether there is no row before the first write: loads fail. */
+  readonly missing?: boolean
+  /** Whether no commit is answered. Not every store has that. */
+  readonly unanswered?: boolean
+  /** Whether a page shows that there is no row, instead of failing. */
+  readonly catches?: boolean
   /** Milliseconds per step; 0 where time plays no part. */
   readonly tick?: number
   readonly fence?: number
@@ -80,12 +98,18 @@ export class World {
   readonly history: Array<HistoryEvent> = []
   readonly ground: Ground
   readonly processes: ReadonlyArray<Process>
-  readonly definition: Cached.Cached<string, Row>
+  readonly definition: Cached.Cached<string, Row, Missing>
+  /** What is made of one another: the row, a page that shows it, and a site that shows the page. */
+  readonly nest: ReadonlyArray<Cached.Cached<string, Row, Missing, CacheService.CacheService>>
+  /** Around the cached reads of lookups; a deliberate mistake may be made here. */
+  inside: <A, E, R>(read: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = (read) => read
   readonly row: { v: number; tag: string } = { v: 0, tag: "T" }
   readonly starts = new Map<string, { readonly at: number; readonly time: number }>()
   /** When the fences that were opened end. */
   readonly fences = new Map<string, number>()
   loads = 0
+  /** Milliseconds by which the clock of the server was set back, where there is one. */
+  serverBehind = 0
 
   constructor(settings: Settings, makeGround: (world: World) => Ground) {
     this.settings = settings
@@ -100,6 +124,23 @@ export class World {
       { key: Key.string("id"), value: Row, lookup: () => this.load() },
       policies[settings.by]
     )
+    const own = settings.tags === 2 ? ownTag : policies
+    const around = (name: string, inner: Cached.Cached<string, Row, Missing, CacheService.CacheService>) =>
+      Cached.make(
+        `${this.ground.definition}${name}`,
+        { key: Key.string("id"), value: Row, lookup: (id) => this.show(Cached.get(inner, id)) },
+        own[settings.by]
+      )
+    const page = around("page", this.definition)
+    this.nest = [this.definition, page, around("site", page)].slice(0, 1 + (settings.depth ?? 0))
+  }
+
+  /** What a page makes of what it shows. */
+  private show<R>(read: Effect.Effect<Row, Missing, R>): Effect.Effect<Row, Missing, R> {
+    const inner = this.inside(read)
+    return this.settings.catches === true
+      ? Effect.catchTag(inner, "Missing", ({ v }) => Effect.succeed({ v, tag: "T" }))
+      : inner
   }
 
   private gated(store: CacheService.CacheStore, process: string): CacheService.CacheStore {
@@ -127,9 +168,9 @@ export class World {
         ),
       begin: (address, request) => around("begin", store.begin(address, request)),
       commit: (address, lease, draft) => around("commit", store.commit(address, lease, draft)),
+      discard: (address, lease, dependencies) => around("discard", store.discard(address, lease, dependencies)),
       abandon: (address, token) => before("abandon", store.abandon(address, token)),
       invalidate: (batch) => before("invalidate", store.invalidate(batch)),
-      sweep: (keys, mode) => before("sweep", store.sweep(keys, mode)),
       fence: (fence) =>
         around(
           "fence",
@@ -154,12 +195,15 @@ export class World {
     if (!this.fences.has(id)) this.fences.set(id, this.machine.time + length)
   }
 
-  private load(): Effect.Effect<Row> {
+  private load(): Effect.Effect<Row, Missing> {
     return Effect.andThen(
       this.machine.gate("load", { reads: ["origin"] }),
-      Effect.sync(() => {
+      Effect.suspend(() => {
         this.loads++
-        return { ...this.row }
+        const { v } = this.row
+        return this.settings.missing === true && v === 0
+          ? Effect.fail(new Missing({ v }))
+          : Effect.succeed({ ...this.row })
       })
     )
   }
@@ -183,15 +227,47 @@ export class World {
     return Effect.provide(effect, Context.make(CacheService.CacheService, this.processes[process]!.service))
   }
 
-  /** What names the entry in an invalidation. */
+  /** What names the entry in an invalidation, and those that are made of it. */
   target(): Invalidation.Invalidation {
-    return this.settings.by === "key" ? Cached.keys(this.definition, "a") : Invalidation.tags("T")
+    const { by, soft, tags } = this.settings
+    const hard = by === "key"
+      // Those that show the most come first.
+      ? Invalidation.combineAll(this.nest.toReversed().map((one) => Cached.keys(one, "a")))
+      : Invalidation.tags(...(tags === 2 ? ["own"] : []), "T")
+    return soft === true ? Invalidation.soft(hard) : hard
+  }
+
+  /** The stored keys of all that there is. */
+  keys(): ReadonlyArray<string> {
+    return this.nest.map((one) => Cached.keyOf(one, "a"))
   }
 }
 
-/** The world in memory, where everything happens at once. */
-export const inMemory = (bug?: Bug) => (settings: Settings): World =>
+/** A store whose invalidations take several steps; between two of them stands a gate. */
+const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: World): Ground => {
+  const between = world.machine.gate("step", { writes: ["store"] })
+  const markers = inNewScope(makeMarkerStore({ between, mistake }))
+  // Mistakes that are made here know no more than the port.
+  const store = bug === undefined ? markers : bug(markers as unknown as MemoryCache.MemoryStore, world)
+  const names = [...Invalidation.tags("T", "U", "own").dependencies.keys()]
+  return {
+    stores: [store, store],
+    gates: "operations",
+    definition: "k",
+    lose: (what) =>
+      Effect.sync(() => {
+        if (what === "fences") throw new Error("the fences are in the journal")
+        for (const key of world.keys()) markers.lose(what === "marker" ? "markers" : what, key, names)
+      }),
+    leases: () => markers.leased(),
+    quiet: undefined
+  }
+}
+
+/** The world in memory, where everything happens at once, unless invalidations take several steps. */
+export const inMemory = (bug?: Bug, mistake?: Mistake) => (settings: Settings): World =>
   new World(settings, (world) => {
+    if (settings.steps === true) return inSteps(bug, mistake)(world)
     const memory = inNewScope(MemoryCache.makeStore({ capacity: 10 }))
     const store = bug === undefined ? memory : bug(memory, world)
     return {
@@ -224,6 +300,12 @@ const policies: Record<Dependence, Policy.Policy<string, Row>> = {
   found: Policy.tagged((_id: string, row: Row) => [row.tag])
 }
 
+const ownTag: Record<Dependence, Policy.Policy<string, Row>> = {
+  key: Policy.forever,
+  known: Policy.tagged((_id: string) => ["own"]),
+  found: Policy.tagged((_id: string, _row: Row) => ["own"])
+}
+
 // -----------------------------------------------------------------------------
 // processes
 // -----------------------------------------------------------------------------
@@ -241,11 +323,41 @@ const got = (world: World, who: string, v: number, soft = false): void => {
   world.record({ _tag: "Read", who, start: start.at, began: start.time, v, soft })
 }
 
-export const reader = (process: number): Actress =>
+/** The version of which a read tells, also by failing. */
+const told = (exit: Exit.Exit<Row, Missing>): Effect.Effect<number> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(exit.value.v)
+  const error = Cause.findErrorOption(exit.cause)
+  return Option.isSome(error) ? Effect.succeed(error.value.v) : Effect.failCause(exit.cause as Cause.Cause<never>)
+}
+
+const names = ["reader", "page", "site"]
+
+/** Reads the row, or what is made of it. */
+export const reader = (process: number, depth = 0): Actress =>
+  actor(names[depth]!, (world, who) =>
+    world.run(process, Cached.get(world.nest[depth]!, "a")).pipe(
+      Effect.exit,
+      Effect.flatMap(told),
+      Effect.map((v) => got(world, who, v))
+    ))
+
+/** Reads several at once. */
+export const manyReader = (process: number, depth = 0): Actress =>
   actor(
-    "reader",
-    (world, who) => Effect.map(world.run(process, Cached.get(world.definition, "a")), (row) => got(world, who, row.v))
+    "many",
+    (world, who) =>
+      Effect.map(world.run(process, Cached.getMany(world.nest[depth]!, ["a"])), ([row]) => got(world, who, row!.v))
   )
+
+/** Looks whether what is there is fresh, and takes it if so. */
+export const freshReader = (process: number, depth = 0): Actress =>
+  actor("fresh", (world, who) =>
+    Effect.gen(function*() {
+      const { verdict } = yield* world.run(process, Cached.explain(world.nest[depth]!, "a"))
+      if (verdict !== "Fresh") return
+      const found = yield* world.run(process, Cached.getOption(world.nest[depth]!, "a"))
+      if (Option.isSome(found)) got(world, who, found.value.v)
+    }))
 
 /** Asks for the key together with another, as a batch. */
 export const optionReader = (process: number): Actress =>
@@ -254,11 +366,11 @@ export const optionReader = (process: number): Actress =>
       if (found._tag === "Some") got(world, who, found.value.v)
     }))
 
-export const refresher = (process: number): Actress =>
+export const refresher = (process: number, depth = 0): Actress =>
   actor("refresher", (world, who) =>
     Effect.suspend(() => {
       const start = { at: world.history.length, time: world.machine.time }
-      return Effect.map(world.run(process, Cached.refresh(world.definition, "a")), (row) => {
+      return Effect.map(world.run(process, Cached.refresh(world.nest[depth]!, "a")), (row) => {
         world.starts.set(who, start)
         got(world, who, row.v)
       })
@@ -281,8 +393,22 @@ export const writer = (
     (world, who) =>
       Effect.flatMap(world.write(), (v) =>
         Effect.map(world.run(process, CacheService.invalidate(how(world))), () =>
-          world.record({ _tag: "Done", who, v, soft: false })))
+          world.record({ _tag: "Done", who, v, soft: world.settings.soft === true })))
   )
+
+/** A writer that is interrupted at some point of its invalidation, and then does it again. */
+export const hastyWriter = (process: number): Actress =>
+  actor("hasty", (world, who) =>
+    Effect.gen(function*() {
+      const v = yield* world.write()
+      const invalidated = world.run(process, CacheService.invalidate(world.target()))
+      yield* Effect.raceFirst(
+        Effect.ignore(invalidated),
+        world.machine.gate("interrupt", { writes: ["store", "origin", "P1", "P2"] })
+      )
+      yield* invalidated
+      world.record({ _tag: "Done", who, v, soft: world.settings.soft === true })
+    }))
 
 /** Moves the row to another tag, and invalidates the old and the new one. */
 export const mover = (process: number): Actress =>
@@ -369,6 +495,16 @@ export const inTurn = (...all: ReadonlyArray<Actress>): Actress =>
     (world, who) => Effect.forEach(all, ({ act }) => act(world, who))
   )
 
+/** Sets the clock of the server back. */
+export const setBack = (millis: number): Actress =>
+  actor("clock", (world) =>
+    Effect.andThen(
+      world.machine.gate("set back", { writes: ["store"] }),
+      Effect.sync(() => {
+        world.serverBehind += millis
+      })
+    ))
+
 /** Lets the fences run out. */
 export const waitOut = (millis: number): Actress =>
   actor("time", (world) =>
@@ -387,6 +523,8 @@ export const violation = (world: World, leases: number): string | undefined => {
     if (event._tag === "Read") continue
     for (const read of history) {
       if (read._tag !== "Read" || read.v >= event.v) continue
+      // One that may be served stale for once; who looked whether it was fresh was not.
+      if (event._tag === "Done" && event.soft && !read.who.includes("fresh")) continue
       const after = event._tag === "Done" ? read.start > i : read.began > event.end
       if (after) {
         return `${read.who} began after ${event.who} was done with version ${event.v}, and got version ${read.v}`

@@ -135,7 +135,7 @@ layer(site, { timeout: "60 seconds" })("disconnected", (it) => {
         )
         assert.strictEqual((yield* list).length, before + 3)
         assert.deepStrictEqual({ told, built }, { told: 0, built: 1 })
-        const ended = (yield* TestCache.operations).filter(({ name }) => name === "invalidate" || name === "sweep")
+        const ended = (yield* TestCache.operations).filter(({ name }) => name === "invalidate")
         assert.deepStrictEqual(ended.map(({ detail }) => detail), ["everything"])
       }).pipe(Effect.provide(TestCache.layer())))
 

@@ -45,6 +45,13 @@ export type Mistake =
   | "a fence that has ended is forgotten by its loads"
   | "what a lifted fence was over may be shared"
   | "lifting one fence lifts all"
+  | "several steps are no fence"
+  | "the position is read before the lease is taken"
+  | "a fence that was lost is lifted without a word"
+  | "a fence ends all there is, however soft"
+  | "what is not stored may be shared"
+  | "what is not known did not happen"
+  | "the position says nothing"
   | "a fence leaves what was stored"
   | "a fence leaves loads that are under way"
   | "doomed leases are waited for"
@@ -90,6 +97,8 @@ interface Held {
 }
 
 export interface MarkerStore extends CacheStore {
+  /** How many leases are held. */
+  readonly leased: () => number
   readonly lose: (
     what: "entry" | "lease" | "journal" | "markers",
     key: string,
@@ -102,7 +111,9 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   readonly journal?: number
   /** Whether the steps of an operation come apart, as in a cluster. */
   readonly split?: boolean
-  readonly mistake?: Mistake
+  /** What lies between two steps of an invalidation. */
+  readonly between?: Effect.Effect<void>
+  readonly mistake?: Mistake | undefined
 }) {
   const { journal: limit = 1000, mistake, split = false } = options
   const hub = yield* PubSub.unbounded<Invalidation.Invalidation>()
@@ -113,6 +124,7 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   const newJournal = (): Journal => ({ epoch: ++unique, sequence: 0, floor: 0, records: [], fences: new Map() })
   let journal = newJournal()
   const step = split ? Effect.yieldNow : Effect.void
+  const between = options.between ?? step
 
   const marker = (name: Dependency): Marker => {
     let one = markers.get(name)
@@ -175,24 +187,39 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     return 1
   }
 
-  const invalidate = Effect.fnUntraced(function*(batch: Invalidation.Invalidation) {
-    for (const [key, mode] of batch.keys) removeKey(key, mode)
-    for (const [name, mode] of batch.dependencies) {
-      if (mode === "hard" || mistake !== "soft invalidations are not noted") note(name)
-      yield* step
-      replace(name, mode)
-      yield* step
-    }
-    return undefined
-  })
-
-  const sweepKeys = (which: Key.Pattern | "everything", mode: Mode): number => {
+  const removeMatching = Effect.fnUntraced(function*(covered: (key: string) => boolean, mode: Mode) {
     let count = 0
-    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
-      if (which === "everything" || Key.matches(which, key)) count += removeKey(key, mode)
+    for (const key of [...leases.keys()]) {
+      if (!covered(key) || mistake === "invalidating a key leaves its lease") continue
+      release(key)
+      yield* between
+    }
+    for (const key of [...entries.keys(), ...leases.keys()]) {
+      if (!covered(key)) continue
+      count += removeKey(key, mode)
+      yield* between
     }
     return count
-  }
+  })
+
+  const change = Effect.fnUntraced(function*(batch: Invalidation.Invalidation, noting = true) {
+    let count = 0
+    for (const [key, mode] of batch.keys) {
+      count += removeKey(key, mode)
+      yield* between
+    }
+    for (const [name, mode] of batch.dependencies) {
+      if (noting && (mode === "hard" || mistake !== "soft invalidations are not noted")) note(name)
+      yield* between
+      replace(name, mode)
+      yield* between
+    }
+    for (const { mode, pattern } of batch.patterns.values()) {
+      count += yield* removeMatching((key) => Key.matches(pattern, key), mode)
+    }
+    if (batch.everything !== undefined) count += yield* removeMatching(() => true, batch.everything)
+    return batch.dependencies.size > 0 ? undefined : count
+  })
 
   const view = (entry: Stored): Entry => {
     const changed = changes(entry.vector)
@@ -203,14 +230,27 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   const standing = (now: number): ReadonlyArray<StandingFence> =>
     [...journal.fences.values()].filter(({ until }) => now < until)
 
-  const begin = Effect.fnUntraced(function*({ key, known }: Address, request: Begin): Effect.fn.Return<Begun> {
+  const positionNow = (now: number): string =>
+    mistake === "the position says nothing"
+      ? "somewhere"
+      : [journal.epoch, journal.sequence, ...standing(now).map(({ id }) => id)].join(" ")
+
+  const locate = (now: number) => {
+    const { epoch, sequence } = journal
+    return { epoch, sequence, fences: standing(now), position: positionNow(now) }
+  }
+
+  const begin = Effect.fnUntraced(function*(
+    address: Address,
+    request: Begin,
+    before?: Token
+  ): Effect.fn.Return<Begun> {
+    const { key, known } = address
     const vector = capture(known)
     yield* step
     const now = yield* Clock.currentTimeMillis
-    const { epoch, sequence } = journal
-    const fences = standing(now)
-    const lease: Captured = { token: request.token, fenced: fences.length > 0, vector, epoch, sequence, fences }
-    yield* step
+    const early = mistake === "the position is read before the lease is taken" ? locate(now) : undefined
+    if (early !== undefined) yield* between
     const entry = entries.get(key)
     if (entry !== undefined && !request.force && entry.token !== request.seen) {
       return { _tag: "Found", entry: view(entry) }
@@ -218,14 +258,30 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     if (request.drop) entries.delete(key)
     const held = leases.get(key)
     if (held !== undefined && held.token !== request.token && now < held.until && !request.force) {
-      const doomed = [...vector].some(([name, { hard, soft }]) =>
+      const differs = [...vector].some(([name, { hard, soft }]) =>
         held.vector.get(name)?.hard !== hard || held.vector.get(name)?.soft !== soft
       )
-      if (!doomed || mistake === "doomed leases are waited for") return { _tag: "Busy", token: held.token }
+      if (!differs || mistake === "doomed leases are waited for") {
+        yield* step
+        return { _tag: "Busy", token: held.token, position: positionNow(now) }
+      }
+      // Who has the older tokens can be told only by those that were captured when the other's were there.
+      if (split && before !== held.token) return yield* begin(address, request, held.token)
     }
     if (held?.token !== request.token) {
       release(key)
       leases.set(key, { token: request.token, until: now + request.leaseFor, vector, over: Deferred.makeUnsafe() })
+    }
+    yield* step
+    const { epoch, fences, position, sequence } = early ?? locate(now)
+    const lease: Captured = {
+      token: request.token,
+      fenced: fences.length > 0,
+      position,
+      vector,
+      epoch,
+      sequence,
+      fences
     }
     return { _tag: "Leased", lease }
   })
@@ -265,17 +321,39 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     return changes(vector).size > 0 ? "invalidated" : done
   })
 
+  const discard = Effect.fnUntraced(function*(
+    { key }: Address,
+    given: Lease,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): Effect.fn.Return<Outcome> {
+    const lease = given as Captured
+    if (leases.get(key)?.token !== lease.token) return "lost"
+    release(key)
+    yield* step
+    if (mistake === "what is not stored may be shared") return "unstored"
+    const now = yield* Clock.currentTimeMillis
+    const unknown = dependencies === undefined && mistake !== "what is not known did not happen"
+    const found = dependencies?.filter((name) => !lease.vector.has(name)) ?? []
+    const quiet = unknown
+      ? lease.epoch === journal.epoch && lease.sequence === journal.sequence
+      : quietSince(lease, found)
+    if (!quiet || changes(lease.vector).size > 0) return "invalidated"
+    const over = lease.fences.filter((fence) => unknown || Invalidation.covers(fence.over, key, dependencies ?? []))
+    const stand = over.every(({ id, until }) => journal.fences.has(id) && now < until)
+    return over.length === 0 ? "unstored" : stand ? "fenced" : "invalidated"
+  })
+
   const fence = Effect.fnUntraced(function*(one: Fence) {
-    journal.fences.set(one.id, { ...one, until: (yield* Clock.currentTimeMillis) + one.length })
-    for (const name of one.over.dependencies.keys()) {
-      if (mistake !== "a fence leaves loads that are under way") note(name)
-      yield* step
-      if (mistake !== "a fence leaves what was stored") replace(name, "hard")
+    if (mistake !== "several steps are no fence") {
+      journal.fences.set(one.id, { ...one, until: (yield* Clock.currentTimeMillis) + one.length })
     }
-    if (mistake === "a fence leaves what was stored") return
-    for (const key of one.over.keys.keys()) removeKey(key, "hard")
-    for (const { pattern } of one.over.patterns.values()) sweepKeys(pattern, "hard")
-    if (one.over.everything !== undefined) sweepKeys("everything", "hard")
+    yield* between
+    const over = mistake === "a fence ends all there is, however soft" ? Invalidation.hard(one.over) : one.over
+    if (mistake === "a fence leaves what was stored") {
+      for (const name of over.dependencies.keys()) note(name)
+      return 0
+    }
+    return yield* change(over, mistake !== "a fence leaves loads that are under way")
   })
 
   const tell = (batch: Invalidation.Invalidation) => PubSub.publish(hub, batch)
@@ -299,20 +377,17 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         const held = leases.get(key)
         return held?.token === token ? Deferred.await(held.over) : Effect.void
       }),
-    invalidate: (batch) => Effect.tap(invalidate(batch), tell(batch)),
-    sweep: (which, mode) =>
-      Effect.suspend(() => {
-        const over = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
-        const count = sweepKeys(which, mode)
-        return Effect.as(tell(mode === "soft" ? Invalidation.soft(over) : over), count)
-      }),
-    fence: (one) => Effect.andThen(fence(one), Effect.asVoid(tell(one.over))),
+    discard,
+    atomic: () => !split && options.between === undefined,
+    invalidate: (batch) => Effect.tap(change(batch), tell(batch)),
+    fence: (one) => Effect.tap(fence(one), tell(one.over)),
     lift: ({ id }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const stood = standing(now).some((one) => one.id === id)
         if (mistake === "lifting one fence lifts all") journal.fences.clear()
         journal.fences.delete(id)
-        return stood
+        return stood || mistake === "a fence that was lost is lifted without a word" ||
+          mistake === "several steps are no fence"
       }),
     inspect: ({ key, known }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -326,6 +401,7 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         }
       }),
     invalidations: Stream.fromPubSub(hub),
+    leased: () => leases.size,
     lose: (what, key, names) => {
       if (what === "entry") entries.delete(key)
       if (what === "lease") release(key)

@@ -89,32 +89,30 @@ local function release(lease, channel)
   if token and string.sub(value, 1, 1) == '1' then redis.call('PUBLISH', channel, token) end
 end
 
--- When a marker was last replaced: its last token begins with it.
-local function since(token)
-  return string.sub(string.match(token, '[^/]*$'), 1, 16)
-end
-
--- Taken under older tokens than the caller's: something it depends on was invalidated since. In a cluster a caller's may
--- be the older ones: then it is the caller who comes too late.
-local function doomed(value, vector)
+-- Whether a lease was taken under other tokens than these.
+local function differs(value, vector)
   local lines = string.gmatch(value, '[^\\n]*\\n')
   lines()
   for line in lines do
     local name, token = string.match(line, '^([^ ]*) (.*)\\n$')
-    if name and vector[name] and vector[name] ~= token and since(token) <= since(vector[name]) then return true end
+    if name and vector[name] and vector[name] ~= token then return true end
   end
   return false
 end
 
-local function take(entry, lease, channel, token, seen, drop, force, length, names, tokens)
+-- A lease that was taken under older tokens than the caller's is doomed, since something it depends on was invalidated, and
+-- is stolen. Which are older no clock can tell. The caller's are not, if they were captured when that lease was there:
+-- 'before' names the one that it had seen. Else it is told, and captures them again.
+local function take(entry, lease, channel, token, seen, drop, force, length, names, tokens, before)
   local stored = tokenOf(entry)
   if stored and not force and stored ~= seen then return 'found', '' end
   if drop then redis.call('DEL', entry) end
   local vector = {}
   for i = 1, #names do vector[names[i]] = tokens[i] end
   local other, value = held(lease)
-  if other and other ~= token and not force and not doomed(value, vector) then
-    return 'busy', other
+  if other and other ~= token and not force then
+    if not differs(value, vector) then return 'busy', other end
+    if before and other ~= before then return 'differs', other end
   end
   if other ~= token then
     release(lease, channel)
@@ -136,6 +134,14 @@ local function position(journal, nonce, life)
     first, last = { '@' .. us .. nonce }, 0
   end
   return first[1], string.format('%.0f', last)
+end
+
+-- Whether nothing at all was noted since.
+local function unmoved(journal, epoch, sequence)
+  local first = redis.pcall('ZRANGE', journal, 0, 0)
+  if first.err or first[1] ~= epoch then return false end
+  local last = redis.call('ZRANGE', journal, -1, -1, 'WITHSCORES')
+  return tonumber(last[2]) == tonumber(sequence)
 end
 
 local function quiet(journal, epoch, sequence, names)
@@ -197,9 +203,10 @@ local function standing(fences)
   return stand
 end
 
+-- A server that is full takes it all the same, once the script has written: deleting is always allowed.
 local function open(fences, id, length, over, life)
   local value = string.format('%.0f', ms + length) .. ' ' .. over
-  if type(redis.pcall('HLEN', fences)) == 'table' then redis.call('DEL', fences) end
+  if failed(redis.pcall('HDEL', fences, id)) then redis.call('DEL', fences) end
   redis.call('HSET', fences, id, value)
   lasts(fences, length + life)
 end
@@ -286,9 +293,9 @@ local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == 
 local tokens = {}
 for i = 1, #names do tokens[i] = capture(KEYS[4 + i], nonce, life) end
 local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens)
-if answer ~= 'leased' then return { now, answer, other } end
+if answer == 'found' then return { now, answer, other } end
 local epoch, sequence = position(KEYS[3], nonce, journalLife)
-return { now, answer, '', epoch, sequence, tokens, standing(KEYS[4]) }
+return { now, answer, other, epoch, sequence, tokens, standing(KEYS[4]) }
 `
 )
 
@@ -319,6 +326,27 @@ return { now, 'stored' }
 `
 )
 
+/** KEYS: lease, journal, fences, a marker a dependency. Ends a load of which nothing is stored. */
+export const discard = script(
+  "discard",
+  fencing,
+  `
+local channel, token, epoch, sequence, unknown = arg(), arg(), arg(), arg(), arg() == '1'
+local over, expected, names = list(), list(), list()
+if held(KEYS[1]) ~= token then return { now, 'lost' } end
+release(KEYS[1], channel)
+local found = {}
+for i = 1, #names do
+  if expected[i] == '' then found[#found + 1] = names[i]
+  elseif get(KEYS[3 + i]) ~= expected[i] then return { now, 'invalidated' } end
+end
+if unknown and not unmoved(KEYS[2], epoch, sequence) then return { now, 'invalidated' } end
+if not quiet(KEYS[2], epoch, sequence, found) then return { now, 'invalidated' } end
+if not allStand(KEYS[3], over) then return { now, 'invalidated' } end
+return { now, #over > 0 and 'fenced' or 'unstored' }
+`
+)
+
 /** KEYS: journal, entry and lease of each key, a marker a name. */
 export const invalidate = script(
   "invalidate",
@@ -344,12 +372,14 @@ export const fence = script(
   removing,
   `
 local channel, id, length, over = arg(), arg(), number(), arg()
-local nonce, life, journalLife, limit, keys, names = arg(), number(), arg(), number(), number(), list()
+local nonce, life, journalLife, limit = arg(), number(), arg(), number()
+local keyModes, names, modes = list(), list(), list()
+local count = 0
 open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
-for i = 1, keys do remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, 'hard') end
-for i = 1, #names do replace(KEYS[2 + 2 * keys + i], 'hard', nonce, life) end
-return { now }
+for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
+for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
+return { now, count }
 `
 )
 
@@ -370,8 +400,8 @@ return { now, capture(KEYS[1], nonce, life) }
 export const takeLease = script(
   "take",
   `
-local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local names, tokens = list(), list()
-local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens)
+local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local names, tokens, before = list(), list(), arg()
+local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens, before)
 return { now, answer, other }
 `
 )
@@ -467,6 +497,18 @@ return { now }
 `
 )
 
+/** KEYS: fences. Lets a fence stand longer, if it stands. */
+export const extendFence = script(
+  "extend",
+  fencing,
+  `
+local id, length, life = arg(), number(), number()
+if not stands(KEYS[1], id) then return { now, 0 } end
+open(KEYS[1], id, length, string.match(redis.call('HGET', KEYS[1], id), '^%d+ (.*)$'), life)
+return { now, 1 }
+`
+)
+
 /** KEYS: fences. Whether they all stand. */
 export const fencesStand = script(
   "stand",
@@ -542,7 +584,6 @@ try('ZRANGE', key, 0, 0)
 try('ZREMRANGEBYRANK', key, 0, 0)
 redis.pcall('DEL', key)
 try('HSET', key, 'a', '1')
-try('HLEN', key)
 try('HGET', key, 'a')
 try('HGETALL', key)
 try('HDEL', key, 'a')

@@ -10,8 +10,9 @@
  * | read | entry and markers, in any order, after the read began |
  * | begin | capture what the key tells; take the lease; the journal's position and the fences last |
  * | commit | capture what the value tells; ask the journal; store; a last look at the markers and fences |
- * | invalidate | note in the journal; replace the markers; keys at any time |
+ * | discard | give up the lease; then look at the journal, the markers and the fences |
  * | fence | open it and note; replace the markers and remove keys |
+ * | invalidate | a single key only; all else is a fence |
  *
  * A fence over a key or a pattern has no marker that a load could have
  * captured, but it removes leases after it is opened: a load that took its
@@ -33,6 +34,7 @@ import type {
   Inspection,
   Lease,
   Outcome,
+  Position,
   StoreError,
   Token
 } from "../../CacheService.ts"
@@ -82,7 +84,20 @@ interface Captured extends Lease {
   readonly epoch: string
   readonly sequence: string
   readonly fences: ReadonlyArray<{ readonly id: Token; readonly over: Invalidation.Invalidation }>
+  readonly position: Position
 }
+
+/** The epoch and the sequence of the journal, and the ids of the fences, each before what it is over. */
+type Located = readonly [epoch: string, sequence: string, fences: ReadonlyArray<string>]
+
+const locate = ([epoch, sequence, fences]: ReadonlyArray<unknown>): Located | undefined =>
+  typeof epoch === "string" && typeof sequence === "string" && Wire.isStrings(fences)
+    ? [epoch, sequence, fences]
+    : undefined
+
+/** The server lists fences in any order. */
+const positionOf = ([epoch, sequence, fences]: Located): Position =>
+  [epoch, sequence, ...fences.filter((_, i) => i % 2 === 0).sort()].join(" ")
 
 /** An entry as it lies there, and what the reader made of it. */
 interface Text {
@@ -137,6 +152,12 @@ const journalLife = 7 * 24 * 3_600_000
 // So many targets go into one script, which holds up the server while it runs.
 const chunkSize = 200
 
+// A fence over more targets is told as one over everything: what it is over is read by each load that begins under it.
+const mostFenced = 2000
+
+const targetsIn = ({ dependencies, keys, patterns }: Invalidation.Invalidation): number =>
+  keys.size + dependencies.size + patterns.size
+
 // An entry longer than this is parsed each time: remembering it would push out too many others.
 const longestRemembered = 65_536
 
@@ -176,6 +197,9 @@ interface Piece {
   readonly keys: ReadonlyArray<readonly [string, Mode]>
   readonly names: ReadonlyArray<readonly [Dependency, Mode]>
 }
+
+const inMode = (batch: Invalidation.Invalidation, mode: Mode): Invalidation.Invalidation =>
+  mode === "soft" ? Invalidation.soft(batch) : batch
 
 const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
   const some = (mode: Mode) =>
@@ -316,16 +340,25 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     token: Token,
     known: ReadonlyArray<Dependency>,
     tokens: ReadonlyArray<string>,
-    [epoch, sequence, fences]: ReadonlyArray<unknown>
+    answer: ReadonlyArray<unknown>
   ): Captured | undefined => {
-    if (typeof epoch !== "string" || typeof sequence !== "string" || !Wire.isStrings(fences)) return undefined
+    const located = locate(answer)
+    if (located === undefined) return undefined
+    const [epoch, sequence, fences] = located
     const standing: Array<Captured["fences"][number]> = []
     for (let i = 0; i + 1 < fences.length; i += 2) {
       // A fence that cannot be read is taken to be over everything.
       standing.push({ id: fences[i]!, over: covered(fences[i + 1]!) })
     }
-    const vector = new Map(known.map((name, i) => [name, tokens[i]!]))
-    return { token, fenced: standing.length > 0, vector, epoch, sequence, fences: standing }
+    return {
+      token,
+      fenced: standing.length > 0,
+      vector: new Map(known.map((name, i) => [name, tokens[i]!])),
+      epoch,
+      sequence,
+      fences: standing,
+      position: positionOf(located)
+    }
   }
 
   const capture = (operation: string, all: ReadonlyArray<Dependency>, nonce: string) =>
@@ -335,6 +368,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         ([, token]) => typeof token === "string" ? Effect.succeed(token) : Effect.fail(malformed(operation, token))
       ))
 
+  /** Who is told that another has the lease gets what its own would have held: its position counts. */
   type Taken = { readonly answer: unknown; readonly other: unknown; readonly lease: Captured | undefined }
 
   const beginAtOnce = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
@@ -374,22 +408,46 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const sendFor = ({ drop, force }: Begin): Transport["run"] =>
     drop && force ? transport.runAcknowledged : transport.run
 
-  const beginInSteps = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
+  const positionNow = (operation: string, nonce: string): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
+    Effect.map(
+      run(operation, Scripts.positionNow, [names.journal, names.fences], [nonce, journalLife]),
+      ([, ...answer]) => answer
+    )
+
+  const takeInSteps = (
+    address: Address,
+    request: Begin,
+    known: ReadonlyArray<Dependency>,
+    tokens: ReadonlyArray<string>,
+    before: Token
+  ) =>
+    run("begin", Scripts.takeLease, [names.entry(address.key), names.lease(address.key)], [
+      ...taking(request),
+      ...list(known),
+      ...list(tokens),
+      before
+    ], sendFor(request))
+
+  // So often tokens are captured again for a lease that was taken under others.
+  const mostCaptures = 3
+
+  const beginInSteps = (
+    address: Address,
+    request: Begin,
+    known: ReadonlyArray<Dependency>,
+    nonce: string,
+    before: Token = "",
+    captures = 1
+  ): Effect.Effect<Taken, StoreError> =>
     Effect.gen(function*() {
       const tokens = yield* capture("begin", known, nonce)
-      const [, answer, other] = yield* run(
-        "begin",
-        Scripts.takeLease,
-        [names.entry(address.key), names.lease(address.key)],
-        [...taking(request), ...list(known), ...list(tokens)],
-        sendFor(request)
-      )
-      if (answer !== "leased") return { answer, other, lease: undefined } satisfies Taken
-      const [, ...position] = yield* run("begin", Scripts.positionNow, [names.journal, names.fences], [
-        nonce,
-        journalLife
-      ])
-      return { answer, other, lease: captured(request.token, known, tokens, position) } satisfies Taken
+      const [, answer, other] = yield* takeInSteps(address, request, known, tokens, before)
+      if (answer === "differs" && typeof other === "string") {
+        if (captures < mostCaptures) return yield* beginInSteps(address, request, known, nonce, other, captures + 1)
+        return { answer: "busy", other, lease: undefined }
+      }
+      if (answer !== "leased" && answer !== "busy") return { answer, other, lease: undefined }
+      return { answer, other, lease: captured(request.token, known, tokens, yield* positionNow("begin", nonce)) }
     })
 
   const begin = (address: Address, request: Begin, turns = 4): Effect.Effect<Begun, StoreError> =>
@@ -402,7 +460,9 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       )
       return Effect.flatMap(begun, ({ answer, lease, other }): Effect.Effect<Begun, StoreError> => {
         if (answer === "leased" && lease !== undefined) return Effect.succeed({ _tag: "Leased", lease })
-        if (answer === "busy" && typeof other === "string") return Effect.succeed({ _tag: "Busy", token: other })
+        if (answer === "busy" && typeof other === "string") {
+          return Effect.succeed({ _tag: "Busy", token: other, ...(lease && { position: lease.position }) })
+        }
         if (answer !== "found" || turns === 0) return Effect.fail(malformed("begin", answer))
         return Effect.flatMap(read(address), (entry) =>
           // What was found may be gone again.
@@ -418,9 +478,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     const expected = dependencies.map((name) => vector.get(name) ?? "")
     return { dependencies, expected, found: dependencies.filter((name) => !vector.has(name)) }
   }
-
-  const coveringFences = (lease: Captured, key: string, draft: Draft): ReadonlyArray<Token> =>
-    lease.fences.filter(({ over }) => Invalidation.covers(over, key, draft.stamp.dependencies)).map(({ id }) => id)
 
   const expiry = (draft: Draft): number => Math.min(draft.expiresAt, Number.MAX_SAFE_INTEGER)
 
@@ -449,7 +506,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         expiry(draft),
         Wire.writeFacts(draft.stamp),
         draft.payload as string,
-        ...list(coveringFences(lease, key, draft)),
+        ...list(fencesOver(lease, key, draft.stamp.dependencies)),
         ...list(expected),
         ...list(dependencies)
       ]),
@@ -463,19 +520,27 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       ([, mine]) => mine === 1
     )
 
+  /** Whether none of these was invalidated since, as far as the journal can tell. */
+  const isQuiet = (
+    operation: string,
+    { epoch, sequence }: Captured,
+    found: ReadonlyArray<Dependency>
+  ): Effect.Effect<boolean, StoreError> =>
+    found.length === 0
+      ? Effect.succeed(true)
+      : Effect.map(
+        run(operation, Scripts.quietSince, [names.journal], [epoch, sequence, ...list(found)]),
+        ([, quiet]) => quiet === 1
+      )
+
   const commitInSteps = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
       const { dependencies, expected, found } = vectorOf(lease, draft)
-      const over = coveringFences(lease, key, draft)
+      const over = fencesOver(lease, key, draft.stamp.dependencies)
       const fresh = yield* capture("commit", found, newNonce())
       const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(dependencies[i]!)]! : token)
-      if (found.length > 0) {
-        const [, quiet] = yield* run("commit", Scripts.quietSince, [names.journal], [
-          lease.epoch,
-          lease.sequence,
-          ...list(found)
-        ])
-        if (quiet !== 1) return (yield* giveUp("commit", key, lease.token)) ? "invalidated" : "lost"
+      if (!(yield* isQuiet("commit", lease, found))) {
+        return (yield* giveUp("commit", key, lease.token)) ? "invalidated" : "lost"
       }
       const [, stored, kept] = yield* run("commit", Scripts.storeEntry, [names.entry(key), names.lease(key)], [
         names.released,
@@ -489,11 +554,73 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       ])
       const outcome = yield* asOutcome(stored)
       if (outcome === "lost") return outcome
-      return (yield* stillTrue(dependencies, tokens, over, Number(kept))) ? outcome : "invalidated"
+      return (yield* stillTrue("commit", dependencies, tokens, over, Number(kept))) ? outcome : "invalidated"
+    })
+
+  /** All that a load depended on; where that is not known, what its key tells. */
+  const expectedOf = ({ vector }: Captured, dependencies: ReadonlyArray<Dependency> = [...vector.keys()]) =>
+    dependencies.map((name) => [name, vector.get(name) ?? ""] as const)
+
+  const fencesOver = (
+    { fences }: Captured,
+    key: string,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): ReadonlyArray<Token> =>
+    fences.filter(({ over }) => dependencies === undefined || Invalidation.covers(over, key, dependencies))
+      .map(({ id }) => id)
+
+  const discardAtOnce = (
+    key: string,
+    lease: Captured,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): Effect.Effect<Outcome, StoreError> => {
+    const expected = expectedOf(lease, dependencies)
+    return Effect.flatMap(
+      run("discard", Scripts.discard, [
+        names.lease(key),
+        names.journal,
+        names.fences,
+        ...expected.map(([name]) => names.marker(name))
+      ], [
+        names.released,
+        lease.token,
+        lease.epoch,
+        lease.sequence,
+        flag(dependencies === undefined),
+        ...list(fencesOver(lease, key, dependencies)),
+        ...list(expected.map(([, token]) => token)),
+        ...list(expected.map(([name]) => name))
+      ]),
+      ([, outcome]) => asOutcome(outcome)
+    )
+  }
+
+  // Looked at when nobody can join any more.
+  const discardInSteps = (
+    key: string,
+    lease: Captured,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): Effect.Effect<Outcome, StoreError> =>
+    Effect.gen(function*() {
+      if (!(yield* giveUp("discard", key, lease.token))) return "lost"
+      const expected = expectedOf(lease, dependencies)
+      const known = expected.filter(([, token]) => token !== "")
+      const over = fencesOver(lease, key, dependencies)
+      const [quiet, holds] = yield* Effect.all([
+        dependencies === undefined
+          ? Effect.map(positionNow("discard", newNonce()), (answer) => {
+            const located = locate(answer)
+            return located !== undefined && positionOf(located) === lease.position
+          })
+          : isQuiet("discard", lease, dependencies.filter((name) => !lease.vector.has(name))),
+        stillTrue("discard", known.map(([name]) => name), known.map(([, token]) => token), over, 0)
+      ], { concurrency: "unbounded" })
+      return !quiet || !holds ? "invalidated" : over.length > 0 ? "fenced" : "unstored"
     })
 
   /** The last look decides what those who joined are told; whoever reads looks for himself. */
   const stillTrue = (
+    operation: string,
     dependencies: ReadonlyArray<Dependency>,
     tokens: ReadonlyArray<string>,
     over: ReadonlyArray<Token>,
@@ -502,14 +629,14 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     Effect.gen(function*() {
       const least = kept > 0 ? kept + markerLife : 0
       const now = yield* together(dependencies, (name) =>
-        Effect.map(run("commit", Scripts.lookAt, [names.marker(name)], [least]), ([, token]) => token))
+        Effect.map(run(operation, Scripts.lookAt, [names.marker(name)], [least]), ([, token]) => token))
       if (
         now.some((token, i) =>
           token !== tokens[i]
         )
       ) return false
       if (over.length === 0) return true
-      const [, stand] = yield* run("commit", Scripts.fencesStand, [names.fences], list(over))
+      const [, stand] = yield* run(operation, Scripts.fencesStand, [names.fences], list(over))
       return stand === 1
     })
 
@@ -520,7 +647,9 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const announcement = (batch: Invalidation.Invalidation): string => `${notices.origin} ${Invalidation.encode(batch)}`
 
   const tellOthers = (operation: string, batch: Invalidation.Invalidation): Effect.Effect<void> =>
-    Effect.ignore(transport.publish(operation, names.invalidated, announcement(batch)))
+    Invalidation.isEmpty(batch)
+      ? Effect.void
+      : Effect.ignore(transport.publish(operation, names.invalidated, announcement(batch)))
 
   const told = <A, E>(
     batch: Invalidation.Invalidation,
@@ -533,32 +662,32 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const countOf = (operation: string, count: unknown): Effect.Effect<number, StoreError> =>
     typeof count === "number" ? Effect.succeed(count) : Effect.fail(malformed(operation, count))
 
-  const applyAtOnce = (piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
-    Effect.flatMap(
-      run(
-        "invalidate",
-        Scripts.invalidate,
-        [
-          names.journal,
-          ...placesOf(piece.keys.map(([key]) => key)),
-          ...piece.names.map(([name]) => names.marker(name))
-        ],
-        [
-          names.released,
-          names.invalidated,
-          announcement(asInvalidation(piece)),
-          nonce,
-          markerLife,
-          journalLife,
-          settings.journal,
-          ...list(piece.keys.map(([, mode]) => mode)),
-          ...list(piece.names.map(([name]) => name)),
-          ...list(piece.names.map(([, mode]) => mode))
-        ],
-        transport.runAcknowledged
-      ),
-      ([, count]) => countOf("invalidate", count)
+  /** What a script is told of the targets of a piece. */
+  const targetsOf = ({ keys, names: dependencies }: Piece) => ({
+    places: [...placesOf(keys.map(([key]) => key)), ...dependencies.map(([name]) => names.marker(name))],
+    modes: [
+      ...list(keys.map(([, mode]) => mode)),
+      ...list(dependencies.map(([name]) => name)),
+      ...list(dependencies.map(([, mode]) => mode))
+    ]
+  })
+
+  const applyAtOnce = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
+    const { modes, places } = targetsOf(piece)
+    return Effect.flatMap(
+      run(operation, Scripts.invalidate, [names.journal, ...places], [
+        names.released,
+        names.invalidated,
+        announcement(asInvalidation(piece)),
+        nonce,
+        markerLife,
+        journalLife,
+        settings.journal,
+        ...modes
+      ], transport.runAcknowledged),
+      ([, count]) => countOf(operation, count)
     )
+  }
 
   const removeOne = (
     operation: string,
@@ -571,47 +700,54 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       ([, count]) => countOf(operation, count)
     )
 
-  const replaceAll = (
-    operation: string,
-    all: ReadonlyArray<readonly [Dependency, Mode]>,
-    nonce: string
-  ): Effect.Effect<unknown, StoreError> =>
-    together(all, ([name, mode]) =>
-      run(
-        operation,
-        Scripts.replaceOne,
-        [names.marker(name)],
-        [mode, nonce, markerLife],
-        transport.runAcknowledged
-      ))
+  const sum = (counts: ReadonlyArray<number>): number => counts.reduce((total, count) => total + count, 0)
 
-  const applyInSteps = (piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
-    Effect.gen(function*() {
-      const removing = together(piece.keys, ([key, mode]) => removeOne("invalidate", key, mode))
-      const noting = piece.names.length === 0
-        ? Effect.void
-        : Effect.andThen(
-          run("invalidate", Scripts.noteDown, [names.journal], [
-            nonce,
-            journalLife,
-            settings.journal,
-            ...list(piece.names.map(([name]) => name))
-          ], transport.runAcknowledged),
-          replaceAll("invalidate", piece.names, nonce)
+  /** Replaces the markers and removes the keys of a piece that the journal knows of. */
+  const changeInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
+    Effect.map(
+      Effect.all([
+        together(piece.keys, ([key, mode]) => removeOne(operation, key, mode)),
+        together(
+          piece.names,
+          ([name, mode]) =>
+            run(
+              operation,
+              Scripts.replaceOne,
+              [names.marker(name)],
+              [mode, nonce, markerLife],
+              transport.runAcknowledged
+            )
         )
-      const [counts] = yield* Effect.all([removing, noting], { concurrency: "unbounded" })
-      yield* tellOthers("invalidate", asInvalidation(piece))
-      return counts.reduce((total, count) => total + count, 0)
-    })
+      ], { concurrency: "unbounded" }),
+      ([counts]) => sum(counts)
+    )
 
+  const applyInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
+    const noting = piece.names.length === 0
+      ? Effect.void
+      : run(operation, Scripts.noteDown, [names.journal], [
+        nonce,
+        journalLife,
+        settings.journal,
+        ...list(piece.names.map(([name]) => name))
+      ], transport.runAcknowledged)
+    return Effect.tap(
+      Effect.andThen(noting, changeInSteps(operation, piece, nonce)),
+      () => tellOthers(operation, asInvalidation(piece))
+    )
+  }
+
+  const atomic = (batch: Invalidation.Invalidation): boolean =>
+    batch.patterns.size === 0 && batch.everything === undefined &&
+    (split ? batch.dependencies.size === 0 && batch.keys.size <= 1 : targetsIn(batch) <= chunkSize)
+
+  /** In one step, as `atomic` says. */
   const invalidate = (batch: Invalidation.Invalidation): Effect.Effect<number | undefined, StoreError> =>
     Effect.suspend(() => {
-      const nonce = newNonce()
-      const apply = split ? applyInSteps : applyAtOnce
-      return Effect.map(
-        Effect.forEach(piecesOf(batch), (piece) => apply(piece, nonce)),
-        (counts) => batch.dependencies.size > 0 ? undefined : counts.reduce((total, count) => total + count, 0)
-      )
+      const [piece] = piecesOf(batch)
+      if (piece === undefined) return Effect.succeed(0)
+      const applied = (split ? applyInSteps : applyAtOnce)("invalidate", piece, newNonce())
+      return batch.dependencies.size > 0 ? Effect.as(applied, undefined) : applied
     })
 
   // A load that is stored while the keyspace is walked had its lease before and has its entry after. Leases are walked
@@ -619,7 +755,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const sweepKeys = (
     operation: string,
     which: Key.Pattern | "everything",
-    mode: Mode
+    mode: Mode,
+    meanwhile: Effect.Effect<void, StoreError>
   ): Effect.Effect<number, StoreError> => {
     let count = 0
     const covered = (found: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -640,60 +777,97 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         }
       )
     const [leases, entries] = names.globs(which)
-    return transport.walk(operation, leases, releaseAll).pipe(
-      Effect.andThen(transport.walk(operation, entries, removeAll)),
+    const both =
+      (act: (found: ReadonlyArray<string>) => Effect.Effect<void, StoreError>) => (found: ReadonlyArray<string>) =>
+        Effect.asVoid(Effect.all([act(found), meanwhile], { concurrency: "unbounded", discard: true }))
+    return transport.walk(operation, leases, both(releaseAll)).pipe(
+      Effect.andThen(transport.walk(operation, entries, both(removeAll))),
       // Also of what an earlier attempt has removed, and this one did not find any more.
       Effect.andThen(transport.settle(operation)),
       Effect.map(() => count)
     )
   }
 
-  const asBatch = (which: Key.Pattern | "everything", mode: Mode): Invalidation.Invalidation => {
-    const all = which === "everything" ? Invalidation.everything : Invalidation.pattern(which)
-    return mode === "soft" ? Invalidation.soft(all) : all
-  }
-
-  const openFence = ({ id, length, over }: Fence, nonce: string): Effect.Effect<unknown, StoreError> => {
-    const keys = [...over.keys.keys()]
-    const dependencies = [...over.dependencies.keys()]
-    const text = Invalidation.encode(over)
+  /** Opens a fence, and changes the first piece of what it is over. */
+  const openFence = (
+    { id, length, over }: Fence,
+    piece: Piece,
+    nonce: string
+  ): Effect.Effect<number, StoreError> => {
     const noting = [nonce, markerLife, journalLife, settings.journal]
-    const lasting = Math.ceil(length)
-    if (!split) {
-      return run(
-        "fence",
-        Scripts.fence,
-        [
-          names.journal,
-          names.fences,
-          ...placesOf(keys),
-          ...dependencies.map((name) => names.marker(name))
-        ],
-        [names.released, id, lasting, text, ...noting, keys.length, ...list(dependencies)],
-        transport.runAcknowledged
+    const opening = [
+      id,
+      Math.ceil(length),
+      Invalidation.encode(targetsIn(over) > mostFenced ? Invalidation.everything : over)
+    ]
+    const { modes, places } = targetsOf(piece)
+    return split
+      ? Effect.andThen(
+        run(
+          "fence",
+          Scripts.openFence,
+          [names.journal, names.fences],
+          [...opening, ...noting, ...list(piece.names.map(([name]) => name))],
+          transport.runAcknowledged
+        ),
+        changeInSteps("fence", piece, nonce)
       )
-    }
-    return Effect.andThen(
-      run(
-        "fence",
-        Scripts.openFence,
-        [names.journal, names.fences],
-        [id, lasting, text, ...noting, ...list(dependencies)],
-        transport.runAcknowledged
-      ),
-      Effect.all([
-        replaceAll("fence", dependencies.map((name) => [name, "hard"] as const), nonce),
-        together(keys, (key) => removeOne("fence", key, "hard"))
-      ], { concurrency: "unbounded" })
-    )
+      : Effect.flatMap(
+        run("fence", Scripts.fence, [names.journal, names.fences, ...places], [
+          names.released,
+          ...opening,
+          ...noting,
+          ...modes
+        ], transport.runAcknowledged),
+        ([, count]) => countOf("fence", count)
+      )
   }
 
-  const fence = (one: Fence): Effect.Effect<void, StoreError> =>
+  /** Lets a fence stand longer from time to time while what it is over is invalidated. One that was lost stays lost. */
+  const renewing = ({ id, length }: Fence): Effect.Effect<void, StoreError> => {
+    let renewed: number | undefined
+    return Effect.withFiber((fiber) => {
+      const now = elapsed(fiber.getRef(Clock.Clock))
+      renewed ??= now
+      if (now - renewed < length / 4) return Effect.void
+      renewed = now
+      return Effect.asVoid(
+        run(
+          "fence",
+          Scripts.extendFence,
+          [names.fences],
+          [id, Math.ceil(length), markerLife],
+          transport.runAcknowledged
+        )
+      )
+    })
+  }
+
+  const nowhere: Piece = { keys: [], names: [] }
+
+  const fence = (one: Fence): Effect.Effect<number | undefined, StoreError> =>
     Effect.gen(function*() {
-      yield* openFence(one, newNonce())
-      for (const { pattern } of one.over.patterns.values()) yield* sweepKeys("fence", pattern, "hard")
-      if (one.over.everything !== undefined) yield* sweepKeys("fence", "everything", "hard")
-      yield* tellOthers("fence", one.over)
+      const { dependencies, everything, patterns } = one.over
+      const nonce = newNonce()
+      const renew = renewing(one)
+      yield* renew
+      const [first = nowhere, ...others] = piecesOf(one.over)
+      let count = yield* openFence(one, first, nonce)
+      yield* tellOthers("fence", asInvalidation(first))
+      for (const piece of others) {
+        const apply = (split ? applyInSteps : applyAtOnce)("fence", piece, nonce)
+        const [more] = yield* Effect.all([apply, renew], { concurrency: "unbounded" })
+        count += more
+      }
+      for (const { mode, pattern } of patterns.values()) {
+        count += yield* sweepKeys("fence", pattern, mode, renew)
+        yield* tellOthers("fence", inMode(Invalidation.pattern(pattern), mode))
+      }
+      if (everything !== undefined) {
+        count += yield* sweepKeys("fence", "everything", everything, renew)
+        yield* tellOthers("fence", inMode(Invalidation.everything, everything))
+      }
+      return dependencies.size > 0 ? undefined : count
     })
 
   // ---------------------------------------------------------------------------
@@ -756,17 +930,12 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
             })
         )
       ),
+    discard: ({ key }, lease, dependencies) =>
+      Effect.suspend(() => (split ? discardInSteps : discardAtOnce)(key, lease as Captured, dependencies)),
     abandon: ({ key }, token) => Effect.asVoid(giveUp("abandon", key, token)),
     released,
+    atomic,
     invalidate: (batch) => told(batch, invalidate(batch)),
-    sweep: (which, mode) =>
-      told(
-        asBatch(which, mode),
-        Effect.tap(
-          Effect.suspend(() => sweepKeys("sweep", which, mode)),
-          () => tellOthers("sweep", asBatch(which, mode))
-        )
-      ),
     fence: (one) => told(one.over, fence(one)),
     lift: ({ id }) =>
       Effect.map(

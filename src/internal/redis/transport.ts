@@ -32,7 +32,10 @@ export interface Transport {
   readonly runAcknowledged: Transport["run"]
   /** Waits until that many replicas of every primary have what was written before. */
   readonly settle: (operation: string) => Effect.Effect<void, StoreError>
-  /** Gives all keys that match a glob pattern, some at a time, of every primary; fails if it is not sure of each. */
+  /**
+   * Gives all keys that match a glob pattern, of every primary, some or none at a time, so that something can be done
+   * meanwhile; fails if it is not sure of each.
+   */
   readonly walk: (
     operation: string,
     pattern: string,
@@ -358,8 +361,7 @@ export const make = (
         (answer) => {
           if (!Array.isArray(answer) || !Array.isArray(answer[1])) return Effect.fail(malformed(operation, answer))
           const [next, keys] = answer as [unknown, Array<string>]
-          const seen = keys.length === 0 ? Effect.void : each(keys)
-          return String(next) === "0" ? seen : Effect.flatMap(seen, () => from(String(next)))
+          return String(next) === "0" ? each(keys) : Effect.flatMap(each(keys), () => from(String(next)))
         }
       )
     return from("0")

@@ -1,0 +1,506 @@
+/**
+ * Loads that read the cache: pages made of cached cards, and failures that are
+ * shared. What is made of an old entry is old, and a load that failed is a load.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Random, Result, Schema } from "effect"
+import type { Scope } from "effect"
+import { TestClock } from "effect/testing"
+import * as Cached from "../src/Cached.ts"
+import * as CacheService from "../src/CacheService.ts"
+import * as Invalidation from "../src/Invalidation.ts"
+import * as Key from "../src/Key.ts"
+import * as Policy from "../src/Policy.ts"
+import * as TestCache from "../src/TestCache.ts"
+import { begin, beginAll, Down, ends, isRunning, memory, NotFound, Origin, settle, text } from "./support/cached.ts"
+import { makeMarkerStore } from "./support/markerStore.ts"
+
+const inSteps = Layer.fresh(CacheService.layer(makeMarkerStore({ split: true })))
+
+/** One test on each store; the last one invalidates in several steps. */
+const onEvery = (
+  name: string,
+  test: () => Effect.Effect<unknown, unknown, CacheService.CacheService | Scope.Scope>
+): void => {
+  for (const [store, layer] of Object.entries({ memory, text, steps: inSteps })) {
+    it.effect(`${name} [${store}]`, () => Effect.provide(Random.withSeed(test(), "seed"), layer))
+  }
+}
+
+const value = Schema.String
+
+interface Parts {
+  readonly card?: Policy.Policy<string, string>
+  readonly page?: Policy.Policy<string, string>
+  readonly options?: Partial<Cached.Options<string, string, Down, never>>
+}
+
+/** A card, a page that shows it, and a site that shows the page. */
+const nest = ({ card: ofCard = Policy.tagged("t"), options, page: ofPage = Policy.tagged("t") }: Parts = {}) => {
+  const origin = new Origin<string, Down>("old")
+  const made = { page: 0, site: 0 }
+  const key = Key.string("id")
+  const card = Cached.make("card", { key, value, lookup: () => origin.load, ...options }, ofCard)
+  const page = Cached.make("page", {
+    key,
+    value,
+    lookup: (id) =>
+      Effect.suspend(() => {
+        made.page++
+        return Effect.map(Cached.get(card, id), (text) => `<p>${text}</p>`)
+      })
+  }, ofPage)
+  const site = Cached.make("site", {
+    key,
+    value,
+    lookup: (id) =>
+      Effect.suspend(() => {
+        made.site++
+        return Effect.map(Cached.get(page, id), (text) => `<html>${text}</html>`)
+      })
+  }, ofPage)
+  return { card, made, origin, page, site }
+}
+
+/** Reads until nothing is refreshed behind one's back. */
+const readOut = <V, E, R>(self: Cached.Cached<string, V, E, R>) =>
+  Effect.andThen(Effect.exit(Cached.get(self, "a")), Effect.andThen(settle, Cached.get(self, "a")))
+
+const verdictOf = <V, E, R>(self: Cached.Cached<string, V, E, R>) =>
+  Effect.map(Cached.explain(self, "a"), ({ verdict }) => verdict)
+
+describe("a load is given nothing stale", () => {
+  onEvery("after a soft invalidation of both", () =>
+    Effect.gen(function*() {
+      const { card, made, origin, page, site } = nest()
+      yield* Cached.get(site, "a")
+      origin.value = "new"
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags("t")))
+      // Served once more, as is its right, and refreshed from what is fresh.
+      assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+      assert.strictEqual(yield* readOut(site), "<html><p>new</p></html>")
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>new</p>")
+      assert.deepStrictEqual([yield* verdictOf(card), yield* verdictOf(page), yield* verdictOf(site)], [
+        "Fresh",
+        "Fresh",
+        "Fresh"
+      ])
+      // And kept: a cache that stores nothing is always right.
+      yield* Cached.get(site, "a")
+      assert.deepStrictEqual([origin.loads, made], [2, { page: 2, site: 2 }])
+    }))
+
+  onEvery("after a hard one that leaves the card to be served as stale", () =>
+    Effect.gen(function*() {
+      const { made, origin, page } = nest({ card: Policy.tagged("t", { severity: "Stale" }) })
+      yield* Cached.get(page, "a")
+      origin.value = "new"
+      yield* Cached.apply(Invalidation.tags("t"))
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>new</p>")
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>new</p>")
+      assert.deepStrictEqual([origin.loads, made.page], [2, 2])
+    }))
+
+  for (const refresh of ["background", "caller", "everyone"] as const) {
+    onEvery(
+      `of a card that is past its freshness, refreshed by ${refresh}, though somebody refreshes it already`,
+      () =>
+        Effect.gen(function*() {
+          const { card, made, origin, page } = nest({
+            card: Policy.ttl("10 seconds", { staleFor: "1 hour" }),
+            options: { refresh }
+          })
+          yield* Cached.get(page, "a")
+          yield* TestClock.adjust("20 seconds")
+          origin.value = "new"
+          origin.takes = 1000
+          const other = yield* begin(Cached.get(card, "a"))
+          yield* Cached.apply(Invalidation.keys(Cached.keyOf(page, "a")))
+          const reader = yield* begin(Cached.get(page, "a"))
+          assert.isTrue(isRunning(reader))
+          yield* TestClock.adjust(1000)
+          yield* ends([other])
+          assert.strictEqual(yield* Fiber.join(reader), "<p>new</p>")
+          // They share the refresh.
+          assert.deepStrictEqual([origin.loads, made.page], [2, 2])
+        })
+    )
+  }
+
+  onEvery("by getMany of cards, with one lookup for all or one for each", () =>
+    Effect.gen(function*() {
+      for (const batch of [false, true]) {
+        let price = 1
+        let calls = 0
+        const load = Effect.sync(() => {
+          calls++
+          return price
+        })
+        const cards = Cached.make(`cards ${batch}`, {
+          key: Key.int("id"),
+          value: Schema.Finite,
+          lookup: (_id: number) => load,
+          ...(batch
+            ? {
+              lookupMany: (ids: ReadonlyArray<number>) => Effect.map(load, (one) => ids.map(() => Result.succeed(one)))
+            }
+            : {})
+        }, Policy.tagged("t"))
+        const sum = Cached.make(`sum ${batch}`, {
+          key: Key.unit,
+          value: Schema.Finite,
+          lookup: () => Effect.map(Cached.getMany(cards, [1, 2, 3]), (all) => all.reduce((a, b) => a + b, 0))
+        }, Policy.tagged("t"))
+        assert.strictEqual(yield* Cached.get(sum, undefined), 3)
+        price = 10
+        yield* Cached.apply(Invalidation.soft(Invalidation.tags("t")))
+        yield* Cached.get(sum, undefined)
+        yield* settle
+        assert.strictEqual(yield* Cached.get(sum, undefined), 30)
+        assert.strictEqual(calls, batch ? 2 : 6)
+      }
+    }))
+
+  onEvery("in the fibers that a lookup forks", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest()
+      const both = Cached.make("both", {
+        key: Key.unit,
+        value,
+        lookup: () =>
+          Effect.map(
+            Effect.all([Cached.get(card, "a"), Effect.flatMap(Effect.forkChild(Cached.get(card, "b")), Fiber.join)], {
+              concurrency: "unbounded"
+            }),
+            (all) => all.join(" ")
+          )
+      }, Policy.tagged("t"))
+      yield* Cached.get(both, undefined)
+      origin.value = "new"
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags("t")))
+      yield* Cached.get(both, undefined)
+      yield* settle
+      assert.strictEqual(yield* Cached.get(both, undefined), "new new")
+    }))
+
+  onEvery("outside of loads a stale card is served at once, as before", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest()
+      yield* Cached.get(card, "a")
+      origin.value = "new"
+      origin.takes = 1000
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags("t")))
+      assert.strictEqual(yield* Cached.get(card, "a"), "old")
+    }))
+})
+
+describe("what was made of something stale is not stored as fresh", () => {
+  const stale: Record<string, Parts> = {
+    "a refresh that failed, in its stale time": { card: Policy.ttl("10 seconds", { staleFor: "1 hour" }) },
+    "a load that failed, in its time for errors": { card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }) }
+  }
+  for (const [what, parts] of Object.entries(stale)) {
+    onEvery(`but served: ${what}`, () =>
+      Effect.gen(function*() {
+        const { made, origin, site } = nest({ ...parts, page: Policy.ttl("5 seconds") })
+        yield* Cached.get(site, "a")
+        yield* TestClock.adjust("20 seconds")
+        origin.ends = Effect.fail(new Down())
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+        assert.deepStrictEqual(made, { page: 3, site: 3 })
+        // As soon as the origin is back it is true again, and stored.
+        origin.ends = Effect.void
+        origin.value = "new"
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>new</p></html>")
+        yield* Cached.get(site, "a")
+        assert.deepStrictEqual(made, { page: 4, site: 4 })
+      }))
+
+    onEvery(`but shared with those who wait for it: ${what}`, () =>
+      Effect.gen(function*() {
+        const { made, origin, page } = nest({ ...parts, page: Policy.ttl("5 seconds") })
+        yield* Cached.get(page, "a")
+        yield* TestClock.adjust("20 seconds")
+        origin.ends = Effect.fail(new Down())
+        origin.takes = 1000
+        const readers = yield* beginAll(50, Cached.get(page, "a"))
+        yield* TestClock.adjust(1000)
+        for (const exit of yield* ends(readers)) assert.deepStrictEqual(exit, Exit.succeed("<p>old</p>"))
+        assert.deepStrictEqual([made.page, origin.loads], [2, 2])
+      }))
+  }
+
+  onEvery("a load that took too long, so that the old card came in its place", () =>
+    Effect.gen(function*() {
+      const { made, origin, page } = nest({
+        card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }),
+        page: Policy.ttl("5 seconds"),
+        options: { softTimeout: "1 second" }
+      })
+      yield* Cached.get(page, "a")
+      yield* TestClock.adjust("20 seconds")
+      origin.value = "new"
+      origin.takes = 3000
+      const reader = yield* begin(Cached.get(page, "a"))
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(yield* Fiber.join(reader), "<p>old</p>")
+      yield* TestClock.adjust(2000)
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>new</p>")
+      assert.deepStrictEqual([made.page, origin.loads], [3, 2])
+    }))
+
+  onEvery("a card that was there, and may be stale", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest()
+      const maybe = Cached.make("maybe", {
+        key: Key.unit,
+        value,
+        lookup: () => Effect.map(Cached.getOption(card, "a"), (found) => String(found._tag === "Some" && found.value))
+      }, Policy.tagged("t"))
+      yield* Cached.get(card, "a")
+      assert.strictEqual(yield* Cached.get(maybe, undefined), "old")
+      origin.value = "new"
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags("t")))
+      yield* Cached.get(maybe, undefined)
+      yield* settle
+      yield* Cached.refresh(card, "a")
+      yield* Cached.get(maybe, undefined)
+      yield* settle
+      assert.strictEqual(yield* Cached.get(maybe, undefined), "new")
+    }))
+
+  onEvery("a write-through of something stale leaves the key empty", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest({ card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }) })
+      let asked = 0
+      const copy = Cached.make("copy", {
+        key: Key.unit,
+        value,
+        lookup: () => Effect.sync(() => String(++asked))
+      }, Policy.forever)
+      const write = Cached.set(copy, undefined, Cached.get(card, "a"))
+      assert.strictEqual(yield* write, "old")
+      assert.strictEqual(yield* Cached.get(copy, undefined), "old")
+      yield* TestClock.adjust("20 seconds")
+      origin.ends = Effect.fail(new Down())
+      assert.strictEqual(yield* write, "old")
+      assert.strictEqual(yield* Cached.get(copy, undefined), "1")
+    }))
+
+  onEvery("but a card that is only refreshed early is as good as fresh", () =>
+    Effect.gen(function*() {
+      const { made, origin, page } = nest({
+        card: Policy.all(Policy.ttl("1 hour"), Policy.xfetch({ beta: 1e9 })),
+        page: Policy.tagged("t")
+      })
+      origin.takes = 1000
+      const reader = yield* begin(Cached.get(page, "a"))
+      yield* TestClock.adjust(1000)
+      yield* Fiber.join(reader)
+      yield* Cached.apply(Invalidation.tags("t"))
+      // Served without waiting for its refresh, and stored.
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>old</p>")
+      yield* settle
+      yield* Cached.get(page, "a")
+      assert.deepStrictEqual([made.page, origin.loads], [2, 2])
+    }))
+})
+
+describe("a load that failed is shared only with those who came before it could have been voided", () => {
+  /** An origin without the row at first. */
+  const missing = (policy: Policy.Policy<number, string>) => {
+    const origin = new Origin<string, NotFound>("Ada")
+    origin.ends = Effect.fail(new NotFound({ id: 1 }))
+    origin.takes = 1000
+    const user = Cached.make("user", {
+      key: Key.int("id"),
+      value,
+      // It answers with what was there when it was asked.
+      lookup: () => origin.load
+    }, policy)
+    const insert = Effect.sync(() => {
+      origin.ends = Effect.void
+    })
+    return { insert, origin, user }
+  }
+
+  const ofKey = Policy.tagged((id: number) => [`user:${id}`])
+  const ofValue = Policy.tagged((_id: number, name: string) => [`name:${name}`])
+  const ways: ReadonlyArray<readonly [string, Policy.Policy<number, string>, Invalidation.Invalidation]> = [
+    ["nothing but its key", Policy.forever, Invalidation.keys("user:1")],
+    ["a tag of its key", ofKey, Invalidation.tags("user:1")],
+    ["a tag of its value", ofValue, Invalidation.tags("name:Ada")]
+  ]
+
+  for (const [what, policy, over] of ways) {
+    onEvery(`not after the end of the mutate under which it began (${what})`, () =>
+      Effect.gen(function*() {
+        const { insert, origin, user } = missing(policy)
+        const writer = yield* begin(Cached.mutate(Effect.andThen(Effect.sleep(500), insert), over))
+        const early = yield* begin(Cached.get(user, 1))
+        assert.strictEqual(origin.loads, 1)
+        yield* TestClock.adjust(500)
+        yield* Fiber.join(writer)
+        const late = yield* begin(Cached.get(user, 1))
+        yield* TestClock.adjust(2000)
+        assert.isTrue(Exit.isFailure(yield* Fiber.await(early)))
+        assert.strictEqual(yield* Fiber.join(late), "Ada")
+        assert.strictEqual(origin.loads, 2)
+      }))
+
+    onEvery(`not after an invalidation (${what})`, () =>
+      Effect.gen(function*() {
+        const { insert, origin, user } = missing(policy)
+        const early = yield* begin(Cached.get(user, 1))
+        yield* TestClock.adjust(500)
+        yield* insert
+        yield* Cached.apply(over)
+        const late = yield* begin(Cached.get(user, 1))
+        yield* TestClock.adjust(2000)
+        assert.isTrue(Exit.isFailure(yield* Fiber.await(early)))
+        assert.strictEqual(yield* Fiber.join(late), "Ada")
+        assert.strictEqual(origin.loads, 2)
+      }))
+
+    onEvery(
+      `a hundred make one call, though other things are invalidated all the time (${what})`,
+      () =>
+        Effect.gen(function*() {
+          const { origin, user } = missing(policy)
+          const readers = yield* beginAll(100, Cached.get(user, 1))
+          for (let i = 0; i < 10; i++) {
+            yield* TestClock.adjust(100)
+            yield* Cached.apply(Invalidation.tags(`other ${i}`))
+          }
+          yield* settle
+          for (const exit of yield* ends(readers)) assert.isTrue(Exit.isFailure(exit))
+          assert.strictEqual(origin.loads, 1)
+        })
+    )
+
+    onEvery(`a hundred make one call under a fence that stands (${what})`, () =>
+      Effect.gen(function*() {
+        const { origin, user } = missing(policy)
+        const writer = yield* begin(Cached.mutate(Effect.sleep("10 seconds"), over))
+        const readers = yield* beginAll(100, Cached.get(user, 1))
+        yield* TestClock.adjust(1000)
+        for (const exit of yield* ends(readers)) assert.isTrue(Exit.isFailure(exit))
+        assert.strictEqual(origin.loads, 1)
+        yield* TestClock.adjust("9 seconds")
+        yield* Fiber.join(writer)
+      }))
+  }
+
+  onEvery("a page that shows the failure does not keep it", () =>
+    Effect.gen(function*() {
+      const { insert, user } = missing(ofValue)
+      let made = 0
+      const page = Cached.make("page", {
+        key: Key.int("id"),
+        value,
+        lookup: (id) =>
+          Effect.suspend(() => {
+            made++
+            return Effect.catch(Cached.get(user, id), () => Effect.succeed("no such user"))
+          })
+      }, Policy.tagged("page"))
+      const both = Invalidation.tags("name:Ada", "page")
+      const writer = yield* begin(Cached.mutate(Effect.andThen(Effect.sleep(500), insert), both))
+      const early = yield* begin(Cached.get(user, 1))
+      yield* TestClock.adjust(500)
+      yield* Fiber.join(writer)
+      const late = yield* begin(Cached.get(page, 1))
+      yield* TestClock.adjust(2000)
+      yield* Fiber.await(early)
+      assert.strictEqual(yield* Fiber.join(late), "Ada")
+      assert.strictEqual(yield* Cached.get(page, 1), "Ada")
+      assert.strictEqual(made, 1)
+    }))
+
+  // It has no place in JSON.
+  const Odd = Schema.Struct({
+    tag: Schema.String,
+    odd: Schema.Any.check(Schema.makeFilter((odd) => odd === unwritable))
+  })
+  const unwritable = { toJSON: () => 1n }
+
+  it.effect("a failure that is cached and cannot be written is asked for the tags that are found in it", () =>
+    Effect.gen(function*() {
+      const origin = new Origin<string, { readonly tag: string; readonly odd: unknown }>("right")
+      origin.takes = 1000
+      const cached = Cached.make("odd", {
+        key: Key.unit,
+        value,
+        lookup: () =>
+          Effect.suspend(() => {
+            const answer = origin.value
+            return Effect.andThen(
+              origin.load,
+              answer === "right" ? Effect.succeed(answer) : Effect.fail({ tag: "t", odd: unwritable })
+            )
+          }),
+        failures: { error: Odd, policy: Policy.tagged((_: void, { tag }: typeof Odd.Type) => [tag]) }
+      }, Policy.forever)
+      origin.value = "wrong"
+      const early = yield* begin(Cached.get(cached, undefined))
+      origin.value = "right"
+      yield* Cached.apply(Invalidation.tags("t"))
+      const late = yield* begin(Cached.get(cached, undefined))
+      yield* TestClock.adjust(2000)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(early)))
+      assert.strictEqual(yield* Fiber.join(late), "right")
+    }).pipe(Effect.provide(text)))
+
+  it.effect("a tag function that throws is a load that failed", () =>
+    Effect.gen(function*() {
+      const origin = new Origin(0)
+      origin.takes = 1000
+      const cached = Cached.make(
+        "throws",
+        { key: Key.unit, value: Schema.Finite, lookup: () => origin.load },
+        Policy.tagged((_: void, n: number) => {
+          if (n === 0) throw new Error("no tag")
+          return [`n:${n}`]
+        })
+      )
+      const early = yield* begin(Cached.get(cached, undefined))
+      origin.value = 1
+      yield* Cached.apply(Invalidation.tags("any"))
+      const late = yield* begin(Cached.get(cached, undefined))
+      yield* TestClock.adjust(2000)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(early)))
+      assert.strictEqual(yield* Fiber.join(late), 1)
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("where the store does not answer, with those who came early, or with all if nothing can be found late", () =>
+    Effect.gen(function*() {
+      for (
+        const [policy, loads] of [[ofKey, 1], [ofValue, 2]] as const
+      ) {
+        const { origin, user } = missing(policy)
+        yield* TestCache.fail("discard")
+        const early = yield* beginAll(10, Cached.get(user, 1))
+        yield* Cached.apply(Invalidation.tags("other"))
+        const late = yield* begin(Cached.get(user, 1))
+        yield* TestClock.adjust(2000)
+        for (const exit of yield* ends([...early, late])) assert.isTrue(Exit.isFailure(exit))
+        assert.strictEqual(origin.loads, loads)
+        yield* TestCache.restore
+      }
+    }).pipe(Effect.provide(text)))
+
+  it.effect("an invalidation that the store has not acknowledged counts as well", () =>
+    Effect.gen(function*() {
+      const { insert, origin, user } = missing(ofValue)
+      const early = yield* begin(Cached.get(user, 1))
+      yield* insert
+      yield* TestCache.fail("invalidate")
+      yield* Effect.flip(Cached.apply(Invalidation.tags("name:Ada")))
+      const late = yield* begin(Cached.get(user, 1))
+      yield* TestClock.adjust(2000)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(early)))
+      assert.strictEqual(yield* Fiber.join(late), "Ada")
+      assert.isAbove(origin.loads, 1)
+    }).pipe(Effect.provide(text)))
+})
