@@ -127,6 +127,29 @@ describe("G1: what was invalidated is not returned to whoever reads later", () =
   it("a load that began after it was called", () => {
     keeps(load("L", 21, 25), invalidate(key(), 20, 30), read("L", 31, 32))
   })
+  describe("what was made of such a load by a cached read", () => {
+    const both = tag("t")
+    const card = load("C", 0, 10, { key: "card:1", known: ["t"] })
+    const page = load("P", 22, 28, { known: ["t"], of: "C" })
+    it("though it began later itself", () => {
+      breaks("G1", card, page, invalidate(both, 20, 30), read("P", 31, 32))
+    })
+    it("through several", () => {
+      const site = load("S", 23, 29, { key: "site:1", known: ["t"], of: "P" })
+      breaks("G1", card, page, site, invalidate(both, 20, 30), read("S", 31, 32, { key: "site:1" }))
+    })
+    it("but not where one of the two is not covered", () => {
+      keeps(card, load("P", 22, 28, { of: "C" }), invalidate(both, 20, 30), read("P", 31, 32))
+      keeps(load("C", 0, 10, { key: "card:1" }), page, invalidate(both, 20, 30), read("P", 31, 32))
+    })
+    it("and not of a mutate that has only begun, if its fence was lost while it was opened", () => {
+      const made = load("P", 22, 24, { of: "C" })
+      const row = load("C", 0, 10)
+      breaks("G7", row, made, opened(20, 30, 90), read("P", 31, 32))
+      keeps(row, made, opened(20, 30, 90), fault("evict", 21, 21, { what: "fences" }), read("P", 31, 32))
+      breaks("G7", row, opened(20, 30, 90), fault("evict", 21, 21, { what: "fences" }), read("C", 31, 32))
+    })
+  })
   it("an invalidation of another key", () => {
     keeps(load("L", 0, 10), invalidate(key("a:2"), 20, 30), read("L", 31, 32))
   })

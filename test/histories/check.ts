@@ -48,6 +48,8 @@ interface Claim {
   readonly call: number
   readonly ret: number
   readonly own: string | undefined
+  /** Says nothing of what was made of such a load. */
+  readonly bare?: boolean
   readonly fact: Fact
 }
 
@@ -101,7 +103,7 @@ const concerns = (fact: Fact, load: Load): boolean => {
     case "invalidate":
     case "mutate-open":
     case "mutate-end":
-      return covers(fact.targets, load.key, [...load.known, ...load.found])
+      return isCovered(fact.targets, load)
     case "store-failed":
       return fact.p === load.p
     case "fault":
@@ -125,7 +127,11 @@ const claimsOf = (
   invalidations: ReadonlyArray<Invalidate>,
   opened: ReadonlyArray<MutateOpen>,
   ended: ReadonlyArray<MutateEnd>,
-  crashed: (open: MutateOpen) => number | undefined
+  { crashed, lost }: {
+    readonly crashed: (open: MutateOpen) => number | undefined
+    /** Whether the fence was lost before this, in which case it sheltered none of the steps in which it was opened. */
+    readonly lost: (open: MutateOpen, before: number) => boolean
+  }
 ): ReadonlyArray<Claim> => [
   ...invalidations.map((fact): Claim => ({
     rule: fact.ok ? "G1" : "G8",
@@ -139,7 +145,7 @@ const claimsOf = (
   // The fence stood when the write began, so what was loaded before is gone; and nothing loaded under it is stored.
   ...opened.flatMap((fact): ReadonlyArray<Claim> => {
     const base = { rule: "G7", targets: fact.targets, soft: false, own: undefined, fact } as const
-    const opening = { ...base, call: fact.start, ret: fact.write }
+    const opening = { ...base, call: fact.start, ret: fact.write, bare: lost(fact, fact.write) }
     const end = crashed(fact)
     return end === undefined ? [opening] : [opening, { ...base, call: end, ret: fact.until }]
   }),
@@ -157,6 +163,8 @@ const claimsOf = (
       : []
   )
 ]
+
+const isCovered = (targets: Targets, { found, key, known }: Load): boolean => covers(targets, key, [...known, ...found])
 
 const millis = (micros: number): string => `${(micros / 1000).toFixed(2)} ms`
 
@@ -196,7 +204,7 @@ class Checker {
   origin(): void {
     const commits = groupBy(of(this.facts, "commit"), ({ key }) => key)
     for (const load of this.loads.values()) {
-      if (load.v === undefined) continue
+      if (load.v === undefined || load.of !== undefined) continue
       const all = commits.get(load.key) ?? []
       const written = all.find(({ v }) => v === load.v)?.at ?? -Infinity
       const replaced = all.find(({ v }) => v === load.v! + 1)?.at ?? Infinity
@@ -228,19 +236,27 @@ class Checker {
       of(this.facts, "invalidate").filter(({ forgiven }) => forgiven !== true),
       of(this.facts, "mutate-open").filter(({ forgiven }) => forgiven !== true),
       ended,
-      (open) => died.has(open.p) && !finished.has(open.id) ? this.endOfFence(open) : undefined
+      {
+        crashed: (open) => died.has(open.p) && !finished.has(open.id) ? this.endOfFence(open) : undefined,
+        lost: (open, before) => this.isLost(open, before)
+      }
     )
     const readsOf = groupBy(this.reads.filter(({ load }) => load !== undefined), ({ load }) => load!)
     for (const [id, reads] of readsOf) {
       const load = this.loads.get(id)
       if (load === undefined) continue
-      const dependencies = [...load.known, ...load.found]
-      const against = claims.filter(({ call, targets }) => load.begin < call && covers(targets, load.key, dependencies))
+      // What was made of an older load by a cached read is as old as that.
+      const chain = this.madeOf(load)
+      const against = claims.filter(({ bare, call, targets }) =>
+        isCovered(targets, load) &&
+        (bare === true ? [load] : chain).some((one) => one.begin < call && isCovered(targets, one))
+      )
       for (const read of reads) {
         const broken = against.find(({ own, ret, soft }) =>
           ret < read.start && !(soft && read.how === "stale") && (own === undefined || own === read.p)
         )
         if (broken === undefined) continue
+        const begin = Math.min(...chain.filter((one) => isCovered(broken.targets, one)).map((one) => one.begin))
         const joined = broken.rule === "G1" && read.start < load.end
         const rule = joined ? "G3" : broken.rule
         const deed = `${broken.soft ? "softly " : ""}${broken.rule === "G7" ? "mutated" : "invalidated"}`
@@ -250,20 +266,30 @@ class Checker {
           read.end,
           `${read.id} in ${read.p} began ${millis(read.start - broken.ret)} after ${read.key} was ${deed} by ` +
             `${(broken.fact as Invalidate).p}, and got version ${read.v} of load ${id}, which began ` +
-            `${millis(broken.call - load.begin)} before (${read.how})`,
+            `${begin < load.begin ? "or was made of one that began " : ""}` +
+            `${millis(broken.call - begin)} before (${read.how})`,
           broken.fact
         )
       }
     }
   }
 
+  /** A load, and those that it was made of. */
+  private madeOf(load: Load): ReadonlyArray<Load> {
+    const inner = load.of === undefined ? undefined : this.loads.get(load.of)
+    return inner === undefined ? [load] : [load, ...this.madeOf(inner)]
+  }
+
   /** What began before this was loaded under the fence of a writer that died. */
-  private endOfFence({ start, until, write }: MutateOpen): number {
-    const lost = this.faults.some(({ from, kind, what }) =>
-      (kind === "down" || kind === "failover" || what === "fences") && from >= start && from <= until
-    )
+  private endOfFence(open: MutateOpen): number {
     // Nobody knows of a fence that was lost and whose writer is dead; what was loaded before it is gone all the same.
-    return lost ? write : until - (write - start)
+    return this.isLost(open, open.until) ? open.write : open.until - (open.write - open.start)
+  }
+
+  private isLost({ start }: MutateOpen, before: number): boolean {
+    return this.faults.some(({ from, kind, to, what }) =>
+      (kind === "down" || kind === "failover" || what === "fences") && to >= start && from <= before
+    )
   }
 
   /** G2: what was found dead is not returned again. */

@@ -40,6 +40,8 @@ export interface Load {
   readonly end: number
   readonly set: boolean
   readonly v?: number
+  /** The load that it was made of, by a cached read. */
+  readonly of?: string
   /** Dependencies that the key tells, and those found in the value. */
   readonly known: ReadonlyArray<string>
   readonly found: ReadonlyArray<string>

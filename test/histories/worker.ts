@@ -17,6 +17,7 @@ import {
   type Dice,
   dice,
   foundIn,
+  innerOf,
   type Lookup,
   type Name,
   names,
@@ -304,9 +305,46 @@ class Actors {
     return Effect.suspend(() => Effect.sleep(least + this.chance.next() * (most - least)))
   }
 
+  /** Makes a value of another that is cached, in two steps. */
+  private show(name: Name, inner: Name, key: RowKey): Effect.Effect<Row> {
+    return Effect.suspend(() => {
+      const { recorder } = this
+      const stored = storedKey(name, key)
+      const read = reading()
+      const id = recorder.id()
+      const leased = recorder.takeLease(read, stored)
+      const begin = now()
+      const tell = (row: Row | undefined): void =>
+        recorder.write({
+          t: "load",
+          p: recorder.p,
+          id,
+          key: stored,
+          read,
+          begin,
+          end: now(),
+          set: false,
+          known: dependenciesOf(name, key),
+          found: row === undefined ? [] : foundIn(name, row.tag),
+          ...(row === undefined ? {} : { v: row.v, of: row.load }),
+          ...(leased === undefined ? {} : { leased })
+        })
+      return this.pause(0, 2).pipe(
+        Effect.andThen(this.readAll(inner, [key])),
+        Effect.tap(() => this.pause(0, 2)),
+        Effect.orDie,
+        Effect.map(([row]) => row!),
+        Effect.onExit((exit) => Effect.sync(() => tell(Exit.isSuccess(exit) ? exit.value : undefined))),
+        Effect.map(({ load, tag, v }) => ({ v, tag, load: id, of: load }))
+      )
+    })
+  }
+
   /** Asks the origin for some rows, and takes a while for it before and after. */
   readonly lookup: Lookup = (name, keys) =>
     Effect.suspend(() => {
+      const inner = innerOf[name]
+      if (inner !== undefined) return Effect.map(this.show(name, inner, keys[0]!), (row) => [row])
       const { p } = this.recorder
       const read = reading()
       const all = keys.map((key) => {
@@ -348,6 +386,10 @@ class Actors {
 
   /** One read, recorded. */
   read(name: Name, keys: ReadonlyArray<RowKey>): Effect.Effect<void> {
+    return Effect.asVoid(Effect.exit(this.readAll(name, keys)))
+  }
+
+  private readAll(name: Name, keys: ReadonlyArray<RowKey>): Effect.Effect<ReadonlyArray<Row>, unknown> {
     return Effect.suspend(() => {
       const { recorder } = this
       const { p } = recorder
@@ -355,19 +397,22 @@ class Actors {
       const all = keys.map((key) => storedKey(name, key))
       const notes = all.map((key) => recorder.open(id, key))
       const start = now()
-      return Effect.map(Effect.exit(this.cache.get(id, name, keys)), (exit) => {
-        const end = now()
-        for (const [i, key] of all.entries()) {
-          recorder.end(id, key)
-          const base = { t: "read", p, id, key, start, end, joined: notes[i]!.joined } as const
-          if (Exit.isFailure(exit)) {
-            recorder.write({ ...base, how: "failed", error: told(exit.cause) })
-            continue
+      return Effect.onExit(this.cache.get(id, name, keys), (exit) =>
+        Effect.sync(() => {
+          const end = now()
+          for (const [i, key] of all.entries()) {
+            recorder.end(id, key)
+            // A lookup may be interrupted, when nobody waits for its load any more.
+            if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) continue
+            const base = { t: "read", p, id, key, start, end, joined: notes[i]!.joined } as const
+            if (Exit.isFailure(exit)) {
+              recorder.write({ ...base, how: "failed", error: told(exit.cause) })
+              continue
+            }
+            const { load, v } = exit.value[i]!
+            recorder.write({ ...base, how: notes[i]!.how, load, v })
           }
-          const { load, v } = exit.value[i]!
-          recorder.write({ ...base, how: notes[i]!.how, load, v })
-        }
-      })
+        }))
     })
   }
 

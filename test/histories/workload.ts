@@ -6,8 +6,13 @@ import { Effect, Result, Schema } from "effect"
 import { Cached, Dependency, Invalidation, Key, Policy } from "../../src/index.ts"
 import type { Limits, Targets } from "./history.ts"
 
-/** A row of the origin, with the load that read it. */
-export const Row = Schema.Struct({ v: Schema.Int, tag: Schema.String, load: Schema.String })
+/** A row of the origin, with the load that read it; and the load of the row that it was made of, if it was. */
+export const Row = Schema.Struct({
+  v: Schema.Int,
+  tag: Schema.String,
+  load: Schema.String,
+  of: Schema.optionalKey(Schema.String)
+})
 export type Row = typeof Row.Type
 
 export interface RowKey {
@@ -34,9 +39,26 @@ export const knownTag = (name: Name, group: number): string => `${name} ${group}
  * - `found`: a tag that is found in the value.
  * - `brief`: expires again and again.
  * - `stale`: a known tag, and a window in which it is refreshed in the background.
+ * - `card`, `page`, `site`: the page is made of the card, and the site of the page. Each has a tag of its own, one that all
+ *   three have, and one that is found in the value.
  */
-export const names = ["plain", "known", "found", "brief", "stale"] as const
+export const names = ["plain", "known", "found", "brief", "stale", "card", "page", "site"] as const
 export type Name = typeof names[number]
+
+/** What a value is made of, by a cached read; the others are rows of the origin. */
+export const innerOf: Partial<Record<Name, Name>> = { page: "card", site: "page" }
+
+const nested = ["card", "page", "site"] as const
+
+const isNested = (name: Name): boolean => (nested as ReadonlyArray<Name>).includes(name)
+
+const nestedTags = (name: Name, group: number): ReadonlyArray<string> => [knownTag(name, group), `nest ${group}`]
+
+const nestedPolicy = (name: Name): Policy.Policy<RowKey, Row> =>
+  Policy.all(
+    Policy.tagged(({ group }: RowKey) => nestedTags(name, group)),
+    Policy.tagged((_key: RowKey, row: Row) => [row.tag])
+  )
 
 export const limits = {
   lifetimes: { brief: 150, stale: 400 },
@@ -52,7 +74,10 @@ const policies: Record<Name, Policy.Policy<RowKey, Row>> = {
   stale: Policy.all(
     Policy.ttl("120 millis", { stale: "400 millis" }),
     Policy.tagged(({ group }: RowKey) => [knownTag("stale", group)])
-  )
+  ),
+  card: nestedPolicy("card"),
+  page: nestedPolicy("page"),
+  site: nestedPolicy("site")
 }
 
 export type Definition = Cached.Cached<RowKey, Row>
@@ -78,7 +103,10 @@ export const define = (lookup: Lookup): Definitions => {
     known: one("known"),
     found: one("found"),
     brief: one("brief"),
-    stale: one("stale")
+    stale: one("stale"),
+    card: one("card"),
+    page: one("page"),
+    site: one("site")
   }
 }
 
@@ -86,16 +114,22 @@ export const define = (lookup: Lookup): Definitions => {
 export const storedKey = (name: Name, { group, id }: RowKey): string => `${name}:${group}:${id}`
 
 export const dependenciesOf = (name: Name, { group }: RowKey): ReadonlyArray<string> =>
-  name === "known" || name === "stale" ? [Dependency.tag(knownTag(name, group))] : []
+  (isNested(name) ? nestedTags(name, group) : name === "known" || name === "stale" ? [knownTag(name, group)] : [])
+    .map(Dependency.tag)
 
-export const foundIn = (name: Name, tag: string): ReadonlyArray<string> => name === "found" ? [Dependency.tag(tag)] : []
+export const foundIn = (name: Name, tag: string): ReadonlyArray<string> =>
+  name === "found" || isNested(name) ? [Dependency.tag(tag)] : []
 
 /** All dependencies there are. */
 export const allDependencies: ReadonlyArray<string> = [
   ...foundTags.map(Dependency.tag),
-  ...(["known", "stale"] as const).flatMap((name) =>
-    Array.from({ length: groups }, (_, group) => Dependency.tag(knownTag(name, group)))
-  )
+  ...[
+    ...new Set(
+      names.flatMap((name) =>
+        Array.from({ length: groups }, (_, group) => dependenciesOf(name, { group, id: 0 })).flat()
+      )
+    )
+  ]
 ]
 
 export const targetsOf = (of: Invalidation.Invalidation): Targets => ({
@@ -165,9 +199,50 @@ const targetsBefore = (definitions: Definitions, name: Name, key: RowKey, at: Di
   return keyTargets(definitions, name, key, at)
 }
 
+/** What covers a card, and all that is made of it; those that show the most come first. */
+const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidation.Invalidation => {
+  const outerFirst = nested.toReversed()
+  const keys = outerFirst.map((name) => Cached.keys(definitions[name], key))
+  switch (at.below(5)) {
+    case 0:
+      return Invalidation.tags(`nest ${key.group}`)
+    case 1:
+      return Invalidation.tags(...outerFirst.map((name) => knownTag(name, key.group)))
+    case 2:
+      return Invalidation.combineAll(keys)
+    case 3:
+      return Invalidation.combineAll(outerFirst.map((name) => Cached.pattern(definitions[name], { group: key.group })))
+    default: {
+      const [first, ...rest] = keys
+      const others = Array.from({ length: 400 }, (_, i) => `another ${i}`)
+      return Invalidation.combineAll([first!, Invalidation.keys(...others), ...rest])
+    }
+  }
+}
+
+const nestDeed = (definitions: Definitions, key: RowKey, at: Dice): Deed => {
+  const move = at.happens(0.3) ? at.pick(foundTags) : undefined
+  const byTag = at.happens(0.3)
+  const kind = at.next()
+  if (kind < 0.15) return { _tag: "Set", name: "card", key, move }
+  const targets = nestTargets(definitions, key, at)
+  if (kind < 0.3) {
+    return { _tag: "Mutate", name: "card", key, move, over: byTag ? Invalidation.tags(...foundTags) : targets }
+  }
+  const soften = at.happens(0.15) ? Invalidation.soft : (hard: Invalidation.Invalidation) => hard
+  return {
+    _tag: "Invalidate",
+    name: "card",
+    key,
+    move,
+    over: (from, to) => soften(byTag ? Invalidation.tags(from, to) : targets)
+  }
+}
+
 export const nextDeed = (definitions: Definitions, at: Dice): Deed => {
   const name = at.pick(names)
   const key = at.pick(rowKeys)
+  if (isNested(name)) return nestDeed(definitions, key, at)
   const move = name === "found" && at.happens(0.4) ? at.pick(foundTags) : undefined
   const kind = at.next()
   if (kind < 0.15) return { _tag: "Set", name, key, move }
