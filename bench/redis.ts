@@ -22,6 +22,7 @@ import {
   type Staged,
   type Table
 } from "./harness.ts"
+import { stepsTitle, stepTables } from "./redisSteps.ts"
 import {
   asPromises,
   large,
@@ -256,6 +257,7 @@ export const measureRedis = Effect.fnUntraced(function*({ each, effort, full, pr
       invalidations(server(true, small), sizes, progress("redis invalidating a tag"), each)
     ))
   }
+  if (wanted(stepsTitle)) yield* Effect.scoped(Effect.andThen(emptied, stepTables(url, use)))
   yield* emptied
 })
 
