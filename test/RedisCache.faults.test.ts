@@ -277,6 +277,16 @@ describe("a connection that is dropped", () => {
           return Cached.apply(Invalidation.tags("found"))
         })
     },
+    "an invalidation in pieces": {
+      warm: true,
+      writes: true,
+      act: ({ cached, origin }) =>
+        Effect.suspend(() => {
+          origin.version++
+          const others = Array.from({ length: 250 }, (_, i) => `another ${i}`)
+          return Cached.apply(Invalidation.combine(Invalidation.keys(...others), Cached.keys(cached, "a")))
+        })
+    },
     "a sweep": {
       warm: true,
       writes: true,

@@ -180,7 +180,7 @@ export const nested = (
 
 const everything = () => Invalidation.everything
 
-const patterns = (world: World): Invalidation.Invalidation => {
+export const patterns = (world: World): Invalidation.Invalidation => {
   const over = Invalidation.combineAll(world.nest.toReversed().map((one) => Cached.pattern(one)))
   return world.settings.soft === true ? Invalidation.soft(over) : over
 }

@@ -238,7 +238,7 @@ const gated = (
         gate(operation, "scan", scanned),
         Effect.flatMap(
           send(operation, () => client.scan(0, "MATCH", pattern, "COUNT", 1000)),
-          ([, found]) => found.length === 0 ? Effect.void : each(found)
+          ([, found]) => each(found)
         )
       ),
     settle: () => Effect.void,

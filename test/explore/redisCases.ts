@@ -1,5 +1,5 @@
 /** Which cases are run on Redis, and those that only a store with markers has. */
-import { by, large, nested, nestedLarge, nestedSmall, of, small } from "./cases.ts"
+import { by, large, nested, nestedLarge, nestedSmall, of, patterns, small } from "./cases.ts"
 import type { Case } from "./search.ts"
 import { type Dependence, evictor, inTurn, mutator, reader, setBack, writer } from "./world.ts"
 
@@ -68,7 +68,13 @@ const reading: ReadonlyArray<Case> = [
       writer(1),
       evictor("fences")
     ])
-  )
+  ),
+  // It takes longer than the fence around it stands, unless that is renewed.
+  nested("patterns: a site, a page, a writer whose walk takes long", { by: "key", depth: 2, tick: 700 }, [
+    reader(0, 2),
+    reader(1, 1),
+    writer(1, patterns)
+  ], { expect: ({ fences }) => fences.size === 1 ? undefined : `${fences.size} fences were opened` })
 ]
 
 /** All cases on Redis. */
