@@ -280,6 +280,18 @@ describe("G7: nothing from before the end of a mutation is served after it", () 
   })
 })
 
+describe("G5: what a process did when it died", () => {
+  const leased = (at: number) => ({ leased: { call: at * us, ret: at * us } })
+  const [one, other] = [load("L", 20, 60, leased(20)), load("M", 40, 70, { ...leased(40), p: "P2" })]
+  const called = (at: number): Fact => ({ t: "called", p: "P3", targets: key(), at: at * us })
+  const died = fault("crash", 45, 45, { p: "P3" })
+  it("may have voided a load", () => keeps(one, other, called(30), died))
+  it("may not, if it lived to say how that ended", () => {
+    breaks("G5", one, other, called(5), invalidate(key(), 5, 10), died)
+    breaks("G5", one, other, called(30))
+  })
+})
+
 describe("G8: whom the store did not answer treats it as done", () => {
   const failed = invalidate(key(), 20, 30, { ok: false })
   it("in its own process", () => breaks("G8", load("L", 0, 10), failed, read("L", 31, 32, { p: "P3" })))

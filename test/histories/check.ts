@@ -6,6 +6,7 @@
  * of it (an entry that was found dead, a lease that was granted).
  */
 import {
+  type Called,
   covers,
   type Dead,
   type Fact,
@@ -79,6 +80,7 @@ const timeOf = (fact: Fact): number => {
     case "invalidate":
       return fact.call
     case "commit":
+    case "called":
     case "dead":
     case "store-failed":
       return fact.at
@@ -100,6 +102,7 @@ const concerns = (fact: Fact, load: Load): boolean => {
     case "commit":
     case "set":
       return fact.key === load.key
+    case "called":
     case "invalidate":
     case "mutate-open":
     case "mutate-end":
@@ -182,6 +185,8 @@ class Checker {
   readonly reads: ReadonlyArray<Read>
   readonly faults: ReadonlyArray<Fault>
   readonly puts: ReadonlyArray<Put>
+  /** By process and time: calls of which it was said how they ended. */
+  readonly ended: ReadonlySet<string>
   readonly readsById: ReadonlyMap<string, ReadonlyArray<Read>>
   readonly failuresByRead: ReadonlyMap<string, ReadonlyArray<StoreFailed>>
 
@@ -192,6 +197,10 @@ class Checker {
     this.reads = of(this.facts, "read")
     this.faults = of(this.facts, "fault")
     this.puts = of(this.facts, "set")
+    this.ended = new Set([
+      ...of(this.facts, "invalidate").map(({ call, p }) => `${p} ${call}`),
+      ...[...this.puts, ...of(this.facts, "mutate-end")].map(({ p, start }) => `${p} ${start}`)
+    ])
     this.readsById = groupBy(this.reads, ({ id }) => id)
     this.failuresByRead = groupBy(of(this.facts, "store-failed"), ({ read }) => read)
   }
@@ -390,6 +399,9 @@ class Checker {
           // One that failed may have happened at any time since.
           if (names(fact.targets) && within(fact.call, fact.ok ? fact.ret : Infinity)) return "invalidated"
           break
+        case "called":
+          if (names(fact.targets) && within(fact.at, this.diedInTheMiddle(fact))) return "a writer died"
+          break
         case "mutate-open":
           if (names(fact.targets) && within(fact.start, fact.write)) return "mutated"
           break
@@ -411,6 +423,12 @@ class Checker {
       }
     }
     return undefined
+  }
+
+  /** Until when something may have happened that a process was doing when it died. Nothing, if it lived to say how it ended. */
+  private diedInTheMiddle({ at, p }: Called): number {
+    if (this.ended.has(`${p} ${at}`)) return -Infinity
+    return this.faults.find((fault) => fault.kind === "crash" && fault.p === p)?.to ?? -Infinity
   }
 
   /** Why somebody loaded for themselves, without a lease. */

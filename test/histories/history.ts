@@ -82,6 +82,14 @@ export interface Invalidate {
   readonly forgiven?: boolean
 }
 
+/** Something that invalidates was called. Of what a process did that died in the middle of it, this is all that is known. */
+export interface Called {
+  readonly t: "called"
+  readonly p: string
+  readonly targets: Targets
+  readonly at: number
+}
+
 /** The fence stood when the write began; `until` is the latest time at which it ends by itself. */
 export interface MutateOpen {
   readonly t: "mutate-open"
@@ -161,6 +169,7 @@ export type Fact =
   | Stored
   | Commit
   | Invalidate
+  | Called
   | MutateOpen
   | MutateEnd
   | Put

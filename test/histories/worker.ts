@@ -4,7 +4,7 @@
  */
 import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Option, Schema } from "effect"
 import * as fs from "node:fs"
-import { Cached, CacheService, type Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { type Fact, now, type Read } from "./history.ts"
 import type { Job, Storm, StormResult, ToParent, ToWorker } from "./messages.ts"
@@ -428,6 +428,14 @@ class Actors {
     return ask(this.recorder.p, storedKey(name, key), true, move)
   }
 
+  /** Says what is about to be invalidated, and when. */
+  private calls(over: Invalidation.Invalidation): number {
+    const { p } = this.recorder
+    const at = now()
+    this.recorder.write({ t: "called", p, targets: targetsOf(over), at })
+    return at
+  }
+
   private invalidate(deed: Extract<Deed, { readonly _tag: "Invalidate" }>): Effect.Effect<void> {
     const { p } = this.recorder
     return Effect.flatMap(this.commit(deed.name, deed.key, deed.move), ({ before, tag }) => {
@@ -437,7 +445,7 @@ class Actors {
         ...over.dependencies.values(),
         ...[...over.patterns.values()].map((one) => one.mode)
       ].includes("soft")
-      const call = now()
+      const call = this.calls(over)
       return Effect.map(Effect.exit(this.cache.apply(over)), (exit) => {
         const error = Exit.isSuccess(exit) ? {} : { error: told(exit.cause) }
         const ok = Exit.isSuccess(exit)
@@ -475,7 +483,7 @@ class Actors {
           })
         )
       })
-      const start = now()
+      const start = this.calls(Invalidation.keys(stored))
       return Effect.map(Effect.exit(this.cache.set(name, key, write)), (exit) => {
         const ok = Exit.isSuccess(exit)
         recorder.write({
@@ -499,7 +507,7 @@ class Actors {
     return Effect.suspend(() => {
       const { recorder } = this
       const base = { p: recorder.p, id: recorder.id(), targets: targetsOf(over) }
-      const start = now()
+      const start = this.calls(over)
       let written: number | undefined
       const write = Effect.suspend(() => {
         const write = now()
