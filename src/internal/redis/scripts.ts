@@ -372,13 +372,14 @@ export const fence = script(
   removing,
   `
 local channel, id, length, over = arg(), arg(), number(), arg()
-local nonce, life, journalLife, limit = arg(), number(), arg(), number()
+local nonce, life, journalLife, limit, loud, message = arg(), number(), arg(), number(), arg(), arg()
 local keyModes, names, modes = list(), list(), list()
 local count = 0
 open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
 for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
 for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
+if message ~= '' then redis.call('PUBLISH', loud, message) end
 return { now, count }
 `
 )

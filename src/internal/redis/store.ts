@@ -198,6 +198,8 @@ interface Piece {
   readonly names: ReadonlyArray<readonly [Dependency, Mode]>
 }
 
+const nowhere: Piece = { keys: [], names: [] }
+
 const inMode = (batch: Invalidation.Invalidation, mode: Mode): Invalidation.Invalidation =>
   mode === "soft" ? Invalidation.soft(batch) : batch
 
@@ -810,13 +812,15 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
           [...opening, ...noting, ...list(piece.names.map(([name]) => name))],
           transport.runAcknowledged
         ),
-        changeInSteps("fence", piece, nonce)
+        Effect.tap(changeInSteps("fence", piece, nonce), () => tellOthers("fence", asInvalidation(piece)))
       )
       : Effect.flatMap(
         run("fence", Scripts.fence, [names.journal, names.fences, ...places], [
           names.released,
           ...opening,
           ...noting,
+          names.invalidated,
+          piece === nowhere ? "" : announcement(asInvalidation(piece)),
           ...modes
         ], transport.runAcknowledged),
         ([, count]) => countOf("fence", count)
@@ -843,8 +847,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     })
   }
 
-  const nowhere: Piece = { keys: [], names: [] }
-
   const fence = (one: Fence): Effect.Effect<number | undefined, StoreError> =>
     Effect.gen(function*() {
       const { dependencies, everything, patterns } = one.over
@@ -853,7 +855,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       yield* renew
       const [first = nowhere, ...others] = piecesOf(one.over)
       let count = yield* openFence(one, first, nonce)
-      yield* tellOthers("fence", asInvalidation(first))
       for (const piece of others) {
         const apply = (split ? applyInSteps : applyAtOnce)("fence", piece, nonce)
         const [more] = yield* Effect.all([apply, renew], { concurrency: "unbounded" })
