@@ -194,7 +194,6 @@ class HeldLease implements CacheService.Lease {
   /** The fences that stood when the load began. */
   readonly fences: ReadonlyArray<StandingFence>
   readonly fenced: boolean
-  readonly position: CacheService.Position
   readonly until: number
   readonly waiting = new Set<() => void>()
 
@@ -210,8 +209,12 @@ class HeldLease implements CacheService.Lease {
     this.since = since
     this.fences = fences
     this.fenced = fences.length > 0
-    this.position = positionOf(since, fences)
     this.until = until
+  }
+
+  /** Asked for only by those who wait. */
+  get position(): CacheService.Position {
+    return positionOf(this.since, this.fences)
   }
 }
 

@@ -239,19 +239,19 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
     const clock = fiber.getRef(Clock.Clock)
     const started = elapsed(clock)
     const began = service.now(fiber)
+    const loading = new Loading.Loading()
     return Effect.flatMap(
-      Loading.run(lookup(load.flights.map(({ address }) => address))),
-      ({ exit, fresh }) =>
-        Effect.flatMap(exit, (exits) =>
-          Effect.forEach(load.flights, (flight, i) => {
-            const now = service.now(fiber)
-            return land(service, flight, { exit: exits[i]!, fresh }, {
-              now,
-              began,
-              millis: elapsed(clock) - started,
-              jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
-            }, counters)
-          }, { discard: true, concurrency: "unbounded" }))
+      Loading.within(lookup(load.flights.map(({ address }) => address)), loading),
+      (exits) =>
+        Effect.forEach(load.flights, (flight, i) => {
+          const now = service.now(fiber)
+          return land(service, flight, { exit: exits[i]!, fresh: loading.fresh }, {
+            now,
+            began,
+            millis: elapsed(clock) - started,
+            jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
+          }, counters)
+        }, { discard: true, concurrency: "unbounded" })
     )
   })
 

@@ -31,8 +31,9 @@ export interface Made<A, E> {
 export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>): Effect.Effect<Made<A, E>, never, R> =>
   Effect.suspend(() => {
     const loading = new Loading()
-    return Effect.map(
-      Effect.exit(Effect.provideService(lookup, Current, loading)),
-      (exit) => ({ exit, fresh: loading.fresh })
-    )
+    return Effect.map(Effect.exit(within(lookup, loading)), (exit) => ({ exit, fresh: loading.fresh }))
   })
+
+/** Runs something on behalf of a load. */
+export const within = <A, E, R>(effect: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<A, E, R> =>
+  Effect.provideService(effect, Current, loading)
