@@ -1328,6 +1328,10 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     yield* told("a dependency that nothing has", yield* s.invalidate(Invalidation.dependencies(z)), 0)
     yield* told("a pattern", yield* s.sweep(s.pattern(undefined)), 3)
     yield* told("a pattern that nothing matches", yield* s.sweep(s.pattern(undefined)), 0)
+    yield* s.put(s.at("5"))
+    const fence = { id: s.service.token(), over: Invalidation.keys(s.key(["5"]), s.key(["none"])), length: long }
+    yield* told("a fence", yield* s.store.fence(fence), 1)
+    yield* s.lift(fence)
   }),
 
   law("G1", "a sweep touches the keys of its pattern, and no others", function*(s) {

@@ -379,6 +379,22 @@ describe("a load that failed is shared only with those who came before it could 
         })
     )
 
+    onEvery(
+      `a hundred who come after another invalidation share a call among them (${what})`,
+      () =>
+        Effect.gen(function*() {
+          const { origin, user } = missing(policy)
+          const early = yield* begin(Cached.get(user, 1))
+          yield* Cached.apply(Invalidation.tags("other"))
+          const late = yield* beginAll(100, Cached.get(user, 1))
+          yield* TestClock.adjust(1000)
+          yield* TestClock.adjust(1000)
+          for (const exit of yield* ends([early, ...late])) assert.isTrue(Exit.isFailure(exit))
+          // Where only a value could tell what it depends on, the first one might be void.
+          assert.strictEqual(origin.loads, policy === ofValue ? 2 : 1)
+        })
+    )
+
     onEvery(`a hundred make one call under a fence that stands (${what})`, () =>
       Effect.gen(function*() {
         const { origin, user } = missing(policy)
