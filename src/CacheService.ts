@@ -600,7 +600,7 @@ export const make = Effect.fnUntraced(function*(
   const flights = new Map<Token, unknown>()
   const kept = new Kept.Undelivered(Invalidation.everything, mostTargets)
   const token = makeTokens()
-  const whole = inOneStep(store, token, scope)
+  const whole = inOneStep(store, token)
   const courier = yield* makeCourier(whole, kept, events.publish, options)
   // Metrics keep the counts of a service that has ended, and not the service.
   const ends: Array<() => void> = []
@@ -796,7 +796,7 @@ export const mutate = <A, E, R>(
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet.
-      yield* Effect.mapError(openFence(store, fence, service.scope, restore), fail)
+      yield* Effect.mapError(orTakeAway(store, fence, restore, store.fence(fence)), fail)
       yield* report(service.publish, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
@@ -847,44 +847,39 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 const happened = ({ cause, operation, reason }: StoreError): StoreError =>
   new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
-const surelyNot = (exit: Exit.Exit<unknown, StoreError>): boolean =>
-  Option.exists(Exit.findErrorOption(exit), (error) => !error.mayHaveHappened)
-
 /**
- * Opens a fence; interruptible where `restore` lets it be. If it is interrupted or fails, the fence may stand although
- * nobody was told, and is taken away again.
+ * Does something with a fence; interruptible where `restore` lets it be. If that is interrupted or fails, the fence may
+ * stand although nobody was told, and is taken away: beside what comes next, also while the layer is released.
  */
-const openFence = (
+const orTakeAway = <A>(
   store: CacheStore,
   fence: Fence,
-  scope: Scope.Scope,
-  restore: Restore
-): Effect.Effect<number | undefined, StoreError> =>
-  Effect.onExit(restore(store.fence(fence)), (exit) =>
-    Exit.isSuccess(exit) || surelyNot(exit)
-      ? Effect.void
-      : Effect.asVoid(Effect.forkIn(Effect.ignore(store.lift(fence)), scope)))
+  restore: Restore,
+  use: Effect.Effect<A, StoreError>
+): Effect.Effect<A, StoreError> =>
+  Effect.onExit(
+    restore(use),
+    (exit) => Exit.isSuccess(exit) ? Effect.void : Effect.asVoid(Effect.forkDetach(Effect.ignore(store.lift(fence))))
+  )
 
 /**
  * A store that makes every invalidation as if in one step. Several are a fence from the first to the last: a load that
  * reads other cached values may begin between two of them and be given what is still old, and would be stored under a
  * token that is new already, for its whole lifetime.
  */
-const inOneStep = (store: CacheStore, token: () => Token, scope: Scope.Scope): CacheStore => {
+const inOneStep = (store: CacheStore, token: () => Token): CacheStore => {
   const behindFence = (over: Invalidation.Invalidation): Effect.Effect<number | undefined, StoreError> =>
     Effect.uninterruptibleMask((restore) => {
       const round = (left: number): Effect.Effect<number | undefined, StoreError> =>
         Effect.suspend(() => {
           const fence = { id: token(), over, length: fenceOfSteps }
-          return Effect.flatMap(openFence(store, fence, scope, restore), (count) =>
-            Effect.flatMap(Effect.mapError(store.lift(fence), happened), (stood) => {
-              if (stood) {
-                return Effect.succeed(count)
-              }
+          const opened = orTakeAway(store, fence, restore, store.fence(fence))
+          const lifted = orTakeAway(store, fence, restore, Effect.mapError(store.lift(fence), happened))
+          return Effect.flatMap(opened, (count) =>
+            Effect.flatMap(lifted, (stood) => {
+              if (stood) return Effect.succeed(count)
               // What began to load when it did not stand may have been stored.
-              if (left > 1) {
-                return Effect.mapError(round(left - 1), happened)
-              }
+              if (left > 1) return Effect.mapError(round(left - 1), happened)
               const cause = new Error("the fence around its steps was lost each time")
               const reason = "Unavailable"
               return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
@@ -1131,8 +1126,9 @@ const makeCourier = Effect.fnUntraced(function*(
  * Options of a guard.
  *
  * - `timeLimit`: the longest an operation may take (1 second unless given).
- * - `sweepLimit`: the longest that may take which walks all keys: an invalidation
- *   of, or a fence over, patterns or everything (1 minute).
+ * - `sweepLimit`: the longest that may take which walks all keys, or a long list:
+ *   an invalidation of, or a fence over, patterns, everything, or more than 1000
+ *   targets (1 minute).
  * - `failures`: so many in a row open the circuit (5).
  * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
  *   a failure that took no time a twentieth of it: asking again costs little, and
@@ -1147,6 +1143,9 @@ export interface GuardOptions {
   readonly failures?: number
   readonly openFor?: Duration.Input
 }
+
+// So many targets a store may send one after another.
+const longList = 1000
 
 const positiveCount = (name: string, value: number): number => {
   if (Number.isSafeInteger(value) && value > 0) return value
@@ -1246,7 +1245,8 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
       })
       : guarded(operation, () => effect)
 
-  const walks = ({ everything, patterns }: Invalidation.Invalidation) => patterns.size > 0 || everything !== undefined
+  const walks = ({ dependencies, everything, keys, patterns }: Invalidation.Invalidation) =>
+    patterns.size > 0 || everything !== undefined || keys.size + dependencies.size > longList
 
   return {
     ...store,

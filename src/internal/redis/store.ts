@@ -35,9 +35,9 @@ import type {
   Lease,
   Outcome,
   Position,
-  StoreError,
   Token
 } from "../../CacheService.ts"
+import { StoreError } from "../../CacheService.ts"
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
@@ -211,6 +211,10 @@ const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
     )
   return Invalidation.combine(some("hard"), Invalidation.soft(some("soft")))
 }
+
+/** The error of a step after the first: what was asked has happened in part. */
+const begun = ({ cause, operation, reason }: StoreError): StoreError =>
+  new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
 const together = <A, B>(
   all: ReadonlyArray<A>,
@@ -812,7 +816,10 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
           [...opening, ...noting, ...list(piece.names.map(([name]) => name))],
           transport.runAcknowledged
         ),
-        Effect.tap(changeInSteps("fence", piece, nonce), () => tellOthers("fence", asInvalidation(piece)))
+        Effect.mapError(
+          Effect.tap(changeInSteps("fence", piece, nonce), () => tellOthers("fence", asInvalidation(piece))),
+          begun
+        )
       )
       : Effect.flatMap(
         run("fence", Scripts.fence, [names.journal, names.fences, ...places], [
@@ -854,21 +861,29 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       const renew = renewing(one)
       yield* renew
       const [first = nowhere, ...others] = piecesOf(one.over)
-      let count = yield* openFence(one, first, nonce)
-      for (const piece of others) {
-        const apply = (split ? applyInSteps : applyAtOnce)("fence", piece, nonce)
-        const [more] = yield* Effect.all([apply, renew], { concurrency: "unbounded" })
-        count += more
-      }
-      for (const { mode, pattern } of patterns.values()) {
-        count += yield* sweepKeys("fence", pattern, mode, renew)
-        yield* tellOthers("fence", inMode(Invalidation.pattern(pattern), mode))
-      }
-      if (everything !== undefined) {
-        count += yield* sweepKeys("fence", "everything", everything, renew)
-        yield* tellOthers("fence", inMode(Invalidation.everything, everything))
-      }
-      return dependencies.size > 0 ? undefined : count
+      const opened = yield* openFence(one, first, nonce)
+      // What is refused from here on is a part of what has begun.
+      const more = yield* Effect.mapError(
+        Effect.gen(function*() {
+          let count = 0
+          for (const piece of others) {
+            const apply = (split ? applyInSteps : applyAtOnce)("fence", piece, nonce)
+            const [changed] = yield* Effect.all([apply, renew], { concurrency: "unbounded" })
+            count += changed
+          }
+          for (const { mode, pattern } of patterns.values()) {
+            count += yield* sweepKeys("fence", pattern, mode, renew)
+            yield* tellOthers("fence", inMode(Invalidation.pattern(pattern), mode))
+          }
+          if (everything !== undefined) {
+            count += yield* sweepKeys("fence", "everything", everything, renew)
+            yield* tellOthers("fence", inMode(Invalidation.everything, everything))
+          }
+          return count
+        }),
+        begun
+      )
+      return dependencies.size > 0 ? undefined : opened + more
     })
 
   // ---------------------------------------------------------------------------
