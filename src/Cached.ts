@@ -559,7 +559,9 @@ class Read {
   readonly fiber: AnyFiber
   readonly counters: Counters.Counters
   /** The load that reads. */
-  private readonly loading: Loading.Loading | undefined
+  readonly loading: Loading.Loading | undefined
+  /** Not before the read did. */
+  readonly began = Loads.moment()
   private waits = false
   private counted = false
 
@@ -574,7 +576,8 @@ class Read {
     this.address = address
     this.fiber = fiber
     this.counters = service.counters(definition.name, fiber)
-    this.loading = fiber.getRef(Loading.Current)
+    const loading = fiber.getRef(Loading.Current)
+    this.loading = loading?.ended === false ? loading : undefined
   }
 
   /** Who waits for a refresh of what was found: a load always does, since what it makes must be no older than it. */
@@ -582,9 +585,15 @@ class Read {
     return this.loading === undefined || verdict === "Refresh" ? this.definition.refresh : "everyone"
   }
 
-  /** What this read is given was not made of fresh values alone. */
-  givenStale(): void {
-    if (this.loading !== undefined) this.loading.fresh = false
+  /** This read is given something stale, which may be served until then. A load may look at what it is to replace. */
+  givenStale(until: number): void {
+    if (this.loading?.fills.has(this.address.key) === false) this.loading.given(until)
+  }
+
+  /** What a lookup that this read runs for itself alone knows of itself. */
+  alone(): Loading.Loading {
+    const { alone = [], waiting } = this.loading ?? {}
+    return new Loading.Loading(waiting, new Set([this.address.key]), new Set([...alone, this.address.key]))
   }
 
   now(): number {
@@ -626,7 +635,7 @@ class Read {
   }
 
   serveStale(sight: Sight, verdict: Verdict.Verdict): AnyEffect {
-    if (verdict !== "Refresh") this.givenStale()
+    if (verdict !== "Refresh") this.givenStale(Plan.lastUse(sight.view.armed))
     this.counters.staleServed++
     this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
     return sight.view.exit as AnyEffect
@@ -663,9 +672,9 @@ class Read {
     return verdict === "Dead" ? undefined : this.serveStale(sight, verdict)
   }
 
-  /** The result of a load: itself, or the old value where it is no answer. `fresh` as its lookup was. */
-  conclude(exit: Exit.Exit<unknown, unknown>, old: Sight | undefined, fresh = true): AnyEffect {
-    if (!fresh) this.givenStale()
+  /** The result of a load: itself, or the old value where it is no answer. */
+  conclude({ exit, partsUntil }: Loading.Made<unknown, unknown>, old: Sight | undefined): AnyEffect {
+    if (partsUntil !== undefined) this.givenStale(partsUntil)
     const instead = Exit.isSuccess(exit) || isAnswer(this.definition, exit) ? undefined : this.fallback(old)
     if (instead !== undefined) return instead
     this.missed()
@@ -675,14 +684,19 @@ class Read {
   /** Loads for this caller alone and stores nothing. */
   loadAlone(old: Sight | undefined): AnyEffect {
     return Effect.suspend(() => {
+      // A lookup that needs the key that it loads does not end.
+      if (this.loading?.alone.has(this.address.key) === true) {
+        const keys = [...this.loading.alone].map(Key.format).join(", ")
+        return this.fallback(old) ?? Effect.die(new Error(`cached reads that need each other: ${keys}`))
+      }
       const started = this.elapsed()
       const report = (exit: Exit.Exit<unknown, unknown>) =>
         Effect.sync(() =>
           Loads.reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
         )
       const load = Effect.flatMap(
-        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report)),
-        ({ exit, fresh }) => this.conclude(exit, old, fresh)
+        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report), this.alone()),
+        (made) => this.conclude(made, old)
       )
       const soft = this.definition.softTimeout
       if (old === undefined || soft === undefined) return load
@@ -693,9 +707,14 @@ class Read {
   /** What a read does when the store failed. */
   withoutStore(error: CacheService.StoreError, old: Sight | undefined): AnyEffect {
     Loads.reportStoreFailure(this.service, this.counters, error)
-    return this.definition.failsWithStore ? this.conclude(Exit.fail(error), old) : this.loadAlone(old)
+    return this.definition.failsWithStore ? this.conclude(failed(error), old) : this.loadAlone(old)
   }
 }
+
+const failed = (error: CacheService.StoreError): Loading.Made<unknown, unknown> => ({
+  exit: Exit.fail(error),
+  partsUntil: undefined
+})
 
 /** A typed failure that is cached is an answer, not an error. */
 const isAnswer = (definition: Definition, exit: Exit.Exit<unknown, unknown>): boolean => {
@@ -773,13 +792,9 @@ const inBackground = (sight: Sight, versions: Loads.Versions): Attempt => ({
 })
 
 type Filled =
-  | {
-    readonly _tag: "Landed"
-    readonly exit: Exit.Exit<unknown, unknown>
-    readonly fresh: boolean
-    readonly final: boolean
-  }
+  | { readonly _tag: "Landed"; readonly made: Loading.Made<unknown, unknown>; readonly final: boolean }
   | { readonly _tag: "Late" }
+  | { readonly _tag: "Circle" }
   | { readonly _tag: "Found"; readonly entry: CacheService.Entry }
   | { readonly _tag: "Busy"; readonly token: CacheService.Token }
   | { readonly _tag: "Failed"; readonly error: CacheService.StoreError }
@@ -832,25 +847,32 @@ const beginLoad = (read: Read, { drop, force, seenToken }: Attempt, restore: Res
 const sameVersions = (a: Loads.Versions["value"], b: Loads.Versions["value"]): boolean =>
   a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
 
+/** The load that waits with an attempt. None does for a refresh in the background. */
+const waitingFor = (read: Read, { held }: Attempt): Loading.Waiting | undefined =>
+  held ? undefined : read.loading?.waiting
+
 /** How one came to wait for a flight: by starting it, or by joining it; `early` before anything could have voided it. */
 type Joined = "own" | "early" | "late"
 
 const attend = (
+  read: Read,
   flight: Loads.Flight,
   attempt: Attempt,
   joined: Joined,
   restore: Restore
 ): AnyEffect<Filled> =>
-  Effect.map(Loads.attend(flight, attempt.limit, restore), (landed) => {
+  Effect.map(Loads.attend(flight, attempt.limit, waitingFor(read, attempt), restore), (landed) => {
     if (landed === undefined) return { _tag: "Late" }
-    const { exit, fresh, shared } = landed
     const { failure, value } = attempt.versions
-    // One's own load began after the read did. What is joined counts only if the store let it stand, and if it began
-    // under the versions that this read saw: no invalidation tells of a version that changed meanwhile.
-    const given = shared === "all" || (shared === "early" && joined === "early")
+    // One's own load began after the read did, and one that another has begun since is as good. A load that is older than
+    // the read counts only if the store let it stand. And what is joined must have begun under the versions that this read
+    // saw: no invalidation tells of a version that changed meanwhile.
+    const { shared } = landed
+    const given = shared === "all" || (shared === "early" && joined === "early") ||
+      (shared !== "none" && flight.began > read.began)
     const joinable = given && sameVersions(value, flight.versions.value) &&
       sameVersions(failure, flight.versions.failure)
-    return { _tag: "Landed", exit, fresh, final: joined === "own" || joinable }
+    return { _tag: "Landed", made: landed, final: joined === "own" || joinable }
   })
 
 const flightFor = (read: Read, attempt: Attempt, lease: CacheService.Lease): Loads.Flight => {
@@ -859,7 +881,8 @@ const flightFor = (read: Read, attempt: Attempt, lease: CacheService.Lease): Loa
     if (!held) read.miss(seen.verdict)
     read.refreshing()
   }
-  return new Loads.Flight(read.address, lease, versions, seen?.entry.stamp.duration ?? 0)
+  const usually = seen?.entry.stamp.duration ?? 0
+  return new Loads.Flight(read.address, lease, versions, usually, seen?.verdict === "Refresh")
 }
 
 /** Only a load of this process that the store says still stands may be joined. */
@@ -888,10 +911,12 @@ const joinStarted = (
 ): AnyEffect<Filled> => {
   const flight = Loads.flightOf(read.service, begun.token)
   if (flight === undefined) return Effect.succeed(begun)
+  const waiting = waitingFor(read, attempt)
+  if (waiting !== undefined && Loading.reaches(flight.load, waiting)) return Effect.succeed({ _tag: "Circle" })
   if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
   read.coalesced()
   const early = begun.position !== undefined && begun.position === flight.lease.position
-  return attend(flight, attempt, early ? "early" : "late", restore)
+  return attend(read, flight, attempt, early ? "early" : "late", restore)
 }
 
 /** Takes the lease and loads, or joins whoever has it. */
@@ -902,9 +927,11 @@ const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
       (begun): AnyEffect<Filled> => {
         if (begun._tag !== "Leased") return joinOther(read, attempt, begun, restore)
         const flight = flightFor(read, attempt, begun.lease)
+        const by = waitingFor(read, attempt)
         return Effect.flatMap(
-          Loads.start(read.service, [flight], lookupFor(read.definition), read.counters, attempt.held),
-          (load) => Effect.onExit(attend(flight, attempt, "own", restore), () => Effect.sync(() => load.leave()))
+          Loads.start(read.service, [flight], lookupFor(read.definition), read.counters, attempt.held, by),
+          (load) =>
+            Effect.onExit(attend(read, flight, attempt, "own", restore), () => Effect.sync(() => load.leave(by)))
         )
       }
     )
@@ -962,6 +989,7 @@ const resolve = Effect.fnUntraced(function*(
   const read = new Read(definition, service, address, fiber)
   const started = read.elapsed()
   const soft = definition.softTimeout
+  let last: Sight | undefined
   for (let round = 0; round < maxRounds;) {
     const versions = (yield* currentVersions(definition, address.input)) as Loads.Versions
     const answer: ReadAnswer = first ?? ((yield* Effect.result(service.store.read(address))) as ReadAnswer)
@@ -982,6 +1010,7 @@ const resolve = Effect.fnUntraced(function*(
       }
       const attempt = forCaller(read, entry, sight, versions)
       const { old } = attempt
+      last = old
       const found = sight?.verdict ?? (entry ? "Dead" : "Nothing")
       if (!servable) read.miss(found)
       const filled = (yield* fill(read, attempt)) as Filled
@@ -994,10 +1023,12 @@ const resolve = Effect.fnUntraced(function*(
         return yield* read.withoutStore(filled.error, old)
       }
       if (filled._tag === "Landed") {
-        if (filled.final) return yield* read.conclude(filled.exit, old, filled.fresh)
+        if (filled.final) return yield* read.conclude(filled.made, old)
         round++
         break
       }
+      // It would wait for itself. Keys that are loaded at once may need one another, and still be loaded one by one.
+      if (filled._tag === "Circle") return yield* read.loadAlone(old)
       if (filled._tag === "Late") {
         const stale = read.fallback(old)
         if (stale !== undefined) return yield* stale
@@ -1021,7 +1052,7 @@ const resolve = Effect.fnUntraced(function*(
       break
     }
   }
-  return yield* read.loadAlone(undefined)
+  return yield* read.loadAlone(last)
 })
 
 /** What to serve if an entry is surely fresh, as nearly all are that are found. */
@@ -1179,7 +1210,9 @@ const fillTogether = <A>(
     Effect.succeed([]) :
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(beginTogether(wants, restore), (begun) => {
-        const [{ attempt: { held }, read: { counters, service } }] = wants as [Want]
+        const [{ attempt, read }] = wants as [Want]
+        const { counters, service } = read
+        const by = waitingFor(read, attempt)
         const own = wants.map(({ attempt, read }, i) => {
           const answer = begun[i]!
           return answer._tag === "Leased" ? flightFor(read, attempt, answer.lease) : undefined
@@ -1188,7 +1221,7 @@ const fillTogether = <A>(
           Effect.uninterruptibleMask((inner) => {
             const [answer, flight] = [begun[i]!, own[i]]
             const filled = answer._tag === "Leased"
-              ? attend(flight!, want.attempt, "own", inner)
+              ? attend(want.read, flight!, want.attempt, "own", inner)
               : joinOther(want.read, want.attempt, answer, inner)
             return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
           }), { concurrency: "unbounded" })
@@ -1197,8 +1230,8 @@ const fillTogether = <A>(
         return flights.length === 0
           ? restore(waiting)
           : Effect.flatMap(
-            Loads.start(service, flights, lookupBatch(definition), counters, held),
-            (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
+            Loads.start(service, flights, lookupBatch(definition), counters, attempt.held, by),
+            (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
           )
       })
     )
@@ -1234,7 +1267,7 @@ const loadTogetherAlone = (
 ): AnyEffect<void> => {
   for (const { error, read } of untold) Loads.reportStoreFailure(read.service, read.counters, error)
   if (untold.length === 0 || definition.failsWithStore) {
-    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(Exit.fail(error), undefined)), {
+    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(failed(error), undefined)), {
       discard: true
     })
   }
@@ -1250,12 +1283,15 @@ const loadTogetherAlone = (
       lookupBatch(definition)(untold.map(({ read }) => read.address)),
       (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
     )
+    const { alone = [], waiting } = first.loading ?? {}
+    const keys = untold.map(({ read }) => read.address.key)
     return Effect.flatMap(
-      Loading.run(load),
-      ({ exit, fresh }) =>
+      Loading.run(load, new Loading.Loading(waiting, new Set(keys), new Set(alone))),
+      ({ exit, partsUntil }) =>
         Effect.forEach(
           untold,
-          ({ read }, i) => answer(read, read.conclude(Exit.isSuccess(exit) ? exit.value[i]! : exit, undefined, fresh)),
+          ({ read }, i) =>
+            answer(read, read.conclude({ exit: Exit.isSuccess(exit) ? exit.value[i]! : exit, partsUntil }, undefined)),
           { discard: true }
         )
     )
@@ -1267,7 +1303,9 @@ const finish = ({ attempt: { join, old }, read }: Want, filled: Filled): AnyEffe
   const again = () => resolve(read.definition, read.service, read.address, undefined) as AnyEffect
   switch (filled._tag) {
     case "Landed":
-      return filled.final ? read.conclude(filled.exit, old, filled.fresh) : again()
+      return filled.final ? read.conclude(filled.made, old) : again()
+    case "Circle":
+      return read.loadAlone(old)
     case "Late":
       return read.fallback(old) ?? again()
     case "Busy": // only the caller who refreshes waits
@@ -1408,7 +1446,7 @@ export const refresh: {
       })
       switch (filled._tag) {
         case "Landed":
-          return yield* read.conclude(filled.exit, undefined, filled.fresh)
+          return yield* read.conclude(filled.made, undefined)
         case "Failed":
           return yield* read.withoutStore(filled.error, undefined)
         default: // a forced lease is granted or fails
@@ -1474,11 +1512,11 @@ export const set: {
           }
           const started = read.elapsed()
           const began = read.now()
-          const { exit, fresh } = yield* Loading.run(restore(write))
-          if (!fresh) read.givenStale()
+          const { exit, partsUntil } = yield* Loading.run(restore(write), read.alone())
+          if (partsUntil !== undefined) read.givenStale(partsUntil)
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
-          const stored = Exit.isSuccess(exit) && fresh && (yield* Effect.suspend(() => {
+          const stored = Exit.isSuccess(exit) && partsUntil === undefined && (yield* Effect.suspend(() => {
             const flight = { address, versions, usually: 0 }
             const draft = Loads.prepare(
               service,

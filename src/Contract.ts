@@ -620,6 +620,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
       { duration: 1234.5678, jitter: 0.123456789012345, storedAt: 1e15, beganAt: 1e15 - 1234.5 },
       { versions: { schema: 2, "etag 🎬 \"*:": "W/\"1\"", __proto: "" } },
       { failure: true, shape: "" },
+      { partsUntil: 1e15 + 0.5 },
       { dependencies: ["b", "a", "c \n🎬*:{}"].map((name) => s.tag(name)) },
       {
         dependencies: [Dependency.rowField("film", "4:2", "title"), Dependency.partitionMembers("film", "year", 1999n)]

@@ -42,6 +42,9 @@ export type Version = string | number
  * - `dependencies`: what the vector holds tokens of.
  * - `shape`: fingerprint of the value's schema, for stores that keep text.
  * - `failure`: whether a typed failure is stored in the value's place.
+ * - `partsUntil`: there if the load was given something stale by a cached read:
+ *   until when that may be served, in milliseconds of the store's clock. What was
+ *   made of it is stale from the start, and dead from then on.
  *
  * @category models
  * @since 0.1.0
@@ -55,6 +58,7 @@ export interface Stamp {
   readonly dependencies: ReadonlyArray<Dependency>
   readonly shape: string
   readonly failure: boolean
+  readonly partsUntil?: number
 }
 
 /**
@@ -540,10 +544,10 @@ const armAlternative = (
   stamp: Stamp,
   recorded: ReadonlySet<Dependency>
 ): ArmedAlternative => {
-  const { jitter, storedAt } = stamp
-  let freshUntil = storedAt + shortest(self.fresh, jitter)
-  let staleUntil = storedAt + shortest(self.stale, jitter)
-  let onErrorUntil = storedAt + shortest(self.onError, jitter)
+  const { jitter, partsUntil = Infinity, storedAt } = stamp
+  let freshUntil = Math.min(storedAt + shortest(self.fresh, jitter), partsUntil)
+  let staleUntil = Math.min(storedAt + shortest(self.stale, jitter), partsUntil)
+  let onErrorUntil = Math.min(storedAt + shortest(self.onError, jitter), partsUntil)
   for (const tick of self.ticks) {
     const at = endByTick(tick, stamp)
     freshUntil = Math.min(freshUntil, at)
@@ -556,7 +560,7 @@ const armAlternative = (
       severities.set(name, Verdict.meet(source.severity, severities.get(name) ?? source.severity))
     }
   }
-  let cap: Verdict.Verdict = "Fresh"
+  let cap: Verdict.Verdict = stamp.partsUntil === undefined ? "Fresh" : "Stale"
   // A dependency that the policy gained since is missing from the stamp: a mismatch.
   for (const [name, severity] of severities) if (!recorded.has(name)) cap = Verdict.meet(cap, severity)
   const computed: Array<{ slot: string; recorded: Version | undefined; atLeast: boolean }> = []

@@ -12,8 +12,11 @@ import * as Invalidation from "../src/Invalidation.ts"
 import * as Key from "../src/Key.ts"
 import * as Policy from "../src/Policy.ts"
 import * as TestCache from "../src/TestCache.ts"
-import { begin, beginAll, Down, ends, isRunning, memory, NotFound, Origin, settle, text } from "./support/cached.ts"
+import { begin, beginAll, Down, ends, isRunning, memory, NotFound, Origin, text } from "./support/cached.ts"
 import { makeMarkerStore } from "./support/markerStore.ts"
+
+/** Lets every fiber run that can, also where each operation of the store is several turns. */
+const settle = Effect.asVoid(Effect.repeat(Effect.yieldNow, { times: 200 }))
 
 const inSteps = Layer.fresh(CacheService.layer(makeMarkerStore({ split: true })))
 
@@ -194,30 +197,51 @@ describe("a load is given nothing stale", () => {
     }))
 })
 
-describe("what was made of something stale is not stored as fresh", () => {
+describe("what was made of something stale is stored as stale", () => {
   const stale: Record<string, Parts> = {
     "a refresh that failed, in its stale time": { card: Policy.ttl("10 seconds", { staleFor: "1 hour" }) },
     "a load that failed, in its time for errors": { card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }) }
   }
   for (const [what, parts] of Object.entries(stale)) {
-    onEvery(`but served: ${what}`, () =>
+    onEvery(`and is true again as soon as the origin is: ${what}`, () =>
       Effect.gen(function*() {
-        const { made, origin, site } = nest({ ...parts, page: Policy.ttl("5 seconds") })
+        const { made, origin, page, site } = nest({ ...parts, page: Policy.ttl("1 minute") })
         yield* Cached.get(site, "a")
-        yield* TestClock.adjust("20 seconds")
+        yield* TestClock.adjust("2 minutes")
         origin.ends = Effect.fail(new Down())
         assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
-        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
-        assert.deepStrictEqual(made, { page: 3, site: 3 })
-        // As soon as the origin is back it is true again, and stored.
+        assert.deepStrictEqual([yield* verdictOf(page), yield* verdictOf(site)], ["Stale", "Stale"])
+        assert.include((yield* Cached.explain(site, "a")).toString(), "made of something stale")
+        assert.deepStrictEqual(made, { page: 2, site: 2 })
         origin.ends = Effect.void
         origin.value = "new"
+        // Served once more, and refreshed.
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+        yield* settle
         assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>new</p></html>")
+        assert.deepStrictEqual([yield* verdictOf(page), yield* verdictOf(site)], ["Fresh", "Fresh"])
         yield* Cached.get(site, "a")
-        assert.deepStrictEqual(made, { page: 4, site: 4 })
+        assert.deepStrictEqual(made, { page: 3, site: 3 })
       }))
 
-    onEvery(`but shared with those who wait for it: ${what}`, () =>
+    onEvery(`and keeps nobody waiting while the origin does not answer: ${what}`, () =>
+      Effect.gen(function*() {
+        const { origin, page } = nest({ ...parts, page: Policy.ttl("1 hour") })
+        yield* Cached.get(page, "a")
+        yield* Cached.apply(Invalidation.keys(Cached.keyOf(page, "a")))
+        yield* TestClock.adjust("1 minute")
+        origin.ends = Effect.fail(new Down())
+        origin.takes = 5000
+        const first = yield* begin(Cached.get(page, "a"))
+        yield* TestClock.adjust(5000)
+        assert.strictEqual(yield* Fiber.join(first), "<p>old</p>")
+        const readers = yield* beginAll(50, Cached.get(page, "a"))
+        for (const exit of yield* ends(readers)) assert.deepStrictEqual(exit, Exit.succeed("<p>old</p>"))
+        // One of them tries again.
+        assert.strictEqual(origin.loads, 3)
+      }))
+
+    onEvery(`and shared with those who wait for it: ${what}`, () =>
       Effect.gen(function*() {
         const { made, origin, page } = nest({ ...parts, page: Policy.ttl("5 seconds") })
         yield* Cached.get(page, "a")
@@ -229,13 +253,61 @@ describe("what was made of something stale is not stored as fresh", () => {
         for (const exit of yield* ends(readers)) assert.deepStrictEqual(exit, Exit.succeed("<p>old</p>"))
         assert.deepStrictEqual([made.page, origin.loads], [2, 2])
       }))
+
+    onEvery(`and served no longer than that may be: ${what}`, () =>
+      Effect.gen(function*() {
+        const { origin, site } = nest({ ...parts, page: Policy.ttl("1 day") })
+        yield* Cached.get(site, "a")
+        yield* Cached.apply(Invalidation.everything)
+        yield* Cached.get(site, "a")
+        yield* TestClock.adjust("1 minute")
+        yield* Cached.apply(Invalidation.keys("page:a", "site:a"))
+        origin.ends = Effect.fail(new Down())
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+        yield* TestClock.adjust("59 minutes")
+        assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
+        yield* settle
+        yield* TestClock.adjust("11 seconds")
+        assert.strictEqual(yield* verdictOf(site), "Dead")
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Cached.get(site, "a"))))
+      }))
+
+    onEvery(
+      `and replaces what was there before, also by a failure that is an answer: ${what}`,
+      () =>
+        Effect.gen(function*() {
+          const { card: header, origin } = nest(parts)
+          let text: string | undefined = "first"
+          const article = Cached.make("article", {
+            key: Key.string("id"),
+            value,
+            lookup: (id) =>
+              Effect.flatMap(
+                Cached.get(header, id),
+                (above) =>
+                  text === undefined ? Effect.fail(new NotFound({ id: 1 })) : Effect.succeed(`${above}: ${text}`)
+              ),
+            failures: { error: NotFound, policy: Policy.tagged("article") }
+          }, Policy.tagged("article"))
+          yield* Cached.get(article, "a")
+          yield* TestClock.adjust("1 minute")
+          origin.ends = Effect.fail(new Down())
+          text = "edited"
+          yield* Cached.apply(Invalidation.soft(Invalidation.tags("article")))
+          assert.strictEqual(yield* readOut(article), "old: edited")
+          yield* settle
+          text = undefined
+          yield* Cached.apply(Invalidation.soft(Invalidation.tags("article")))
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(readOut(article))))
+        })
+    )
   }
 
   onEvery("a load that took too long, so that the old card came in its place", () =>
     Effect.gen(function*() {
       const { made, origin, page } = nest({
         card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }),
-        page: Policy.ttl("5 seconds"),
+        page: Policy.ttl("15 seconds"),
         options: { softTimeout: "1 second" }
       })
       yield* Cached.get(page, "a")
@@ -245,9 +317,29 @@ describe("what was made of something stale is not stored as fresh", () => {
       const reader = yield* begin(Cached.get(page, "a"))
       yield* TestClock.adjust(1000)
       assert.strictEqual(yield* Fiber.join(reader), "<p>old</p>")
+      assert.strictEqual(yield* verdictOf(page), "Stale")
       yield* TestClock.adjust(2000)
-      assert.strictEqual(yield* Cached.get(page, "a"), "<p>new</p>")
+      assert.strictEqual(yield* readOut(page), "<p>new</p>")
       assert.deepStrictEqual([made.page, origin.loads], [3, 2])
+    }))
+
+  onEvery("but not in place of an entry that was only refreshed early", () =>
+    Effect.gen(function*() {
+      const { made, origin, page } = nest({
+        card: Policy.ttl("10 seconds", { onErrorFor: "1 hour" }),
+        page: Policy.all(Policy.ttl("1 hour"), Policy.xfetch({ beta: 1e9 }))
+      })
+      origin.takes = 1000
+      const first = yield* begin(Cached.get(page, "a"))
+      yield* TestClock.adjust(1000)
+      yield* Fiber.join(first)
+      yield* TestClock.adjust("20 seconds")
+      origin.ends = Effect.fail(new Down())
+      yield* Cached.get(page, "a")
+      yield* settle
+      yield* TestClock.adjust(1000)
+      yield* settle
+      assert.deepStrictEqual([made.page, yield* verdictOf(page)], [2, "Fresh"])
     }))
 
   onEvery("a card that was there, and may be stale", () =>
@@ -304,6 +396,121 @@ describe("what was made of something stale is not stored as fresh", () => {
       yield* settle
       yield* Cached.get(page, "a")
       assert.deepStrictEqual([made.page, origin.loads], [2, 2])
+    }))
+})
+
+describe("loads that need one another", () => {
+  const both = (stale: boolean) => stale ? Policy.ttl("10 seconds", { staleFor: "1 hour" }) : Policy.ttl("10 seconds")
+
+  for (const stale of [false, true]) {
+    const when = stale ? "stale" : "cold"
+    onEvery(`of one batch, give their values (${when})`, () =>
+      Effect.gen(function*() {
+        let version = 1
+        const path: Cached.Cached<number, string, never, CacheService.CacheService> = Cached.make("path", {
+          key: Key.int("id"),
+          value,
+          lookup: (id: number): Effect.Effect<string, never, CacheService.CacheService> =>
+            id === 1
+              ? Effect.succeed(`/${version}`)
+              : Effect.map(Cached.get(path, id - 1), (above) => `${above}/${id}`),
+          lookupMany: (ids: ReadonlyArray<number>) =>
+            Effect.forEach(ids, (id) =>
+              id === 1
+                ? Effect.succeed(Result.succeed(`/${version}`))
+                : Effect.map(Cached.get(path, id - 1), (above) => Result.succeed(`${above}/${id}`)))
+        }, both(stale))
+        assert.deepStrictEqual(yield* Cached.getMany(path, [1, 2, 3]), ["/1", "/1/2", "/1/2/3"])
+        version = 2
+        yield* TestClock.adjust("1 minute")
+        yield* Cached.getMany(path, [1, 2, 3])
+        yield* settle
+        assert.deepStrictEqual(yield* Cached.getMany(path, [1, 2, 3]), ["/2", "/2/2", "/2/2/3"])
+        const { flights, refreshing } = yield* CacheService.CacheService
+        assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
+      }))
+
+    onEvery(`in a circle, die or are given what is stale, and nothing is left (${when})`, () =>
+      Effect.gen(function*() {
+        let circle = !stale
+        const one: Cached.Cached<string, string, never, CacheService.CacheService> = Cached.make("one", {
+          key: Key.string("id"),
+          value,
+          lookup: (id) => Effect.suspend(() => circle ? Cached.get(other, id) : Effect.succeed("one"))
+        }, both(stale))
+        const other: typeof one = Cached.make("other", {
+          key: Key.string("id"),
+          value,
+          lookup: (id) => Effect.suspend(() => circle ? Cached.get(one, id) : Effect.succeed("other"))
+        }, both(stale))
+        if (stale) {
+          yield* Cached.get(one, "a")
+          yield* Cached.get(other, "a")
+          yield* TestClock.adjust("1 minute")
+          circle = true
+        }
+        const exits = yield* Effect.all([Effect.exit(Cached.get(one, "a")), Effect.exit(Cached.get(other, "a"))], {
+          concurrency: "unbounded"
+        })
+        assert.isTrue(exits.every((exit) => stale ? Exit.isSuccess(exit) : Exit.hasDies(exit)), String(exits))
+        yield* settle
+        const { flights, refreshing } = yield* CacheService.CacheService
+        assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
+      }))
+  }
+
+  onEvery("recursion over other keys is no circle", () =>
+    Effect.gen(function*() {
+      const sum: Cached.Cached<number, number, never, CacheService.CacheService> = Cached.make("sum", {
+        key: Key.int("n"),
+        value: Schema.Finite,
+        lookup: (n) => n === 0 ? Effect.succeed(0) : Effect.map(Cached.get(sum, n - 1), (less) => less + n)
+      }, Policy.forever)
+      assert.strictEqual(yield* Cached.get(sum, 300), 45_150)
+    }))
+
+  onEvery("a lookup may look at what it is to replace", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const page: Cached.Cached<string, string, never, CacheService.CacheService> = Cached.make("page", {
+        key: Key.string("id"),
+        value,
+        lookup: (id) =>
+          Effect.map(Cached.getOption(page, id), (old) => {
+            asked++
+            // Not modified.
+            return old._tag === "Some" ? old.value : "body"
+          })
+      }, Policy.ttl("10 seconds", { staleFor: "1 hour" }))
+      yield* Cached.get(page, "a")
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* readOut(page), "body")
+      assert.strictEqual(yield* verdictOf(page), "Fresh")
+      yield* Cached.get(page, "a")
+      assert.strictEqual(asked, 2)
+    }))
+
+  onEvery("what a lookup leaves behind is no part of a load", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest({ card: Policy.ttl("10 seconds", { staleFor: "1 hour" }) })
+      yield* Cached.get(card, "a")
+      let left: Fiber.Fiber<string, Down> | undefined
+      const page = Cached.make("leaving", {
+        key: Key.unit,
+        value,
+        lookup: () =>
+          Effect.gen(function*() {
+            left = yield* Effect.forkDetach(Effect.delay(Cached.get(card, "a"), "1 minute"))
+            return "page"
+          })
+      }, Policy.forever)
+      yield* Cached.get(page, undefined)
+      origin.takes = 5000
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      // Served at once, and refreshed behind its back.
+      assert.isFalse(isRunning(left!))
+      yield* TestClock.adjust(5000)
     }))
 })
 
@@ -407,6 +614,42 @@ describe("a load that failed is shared only with those who came before it could 
         yield* Fiber.join(writer)
       }))
   }
+
+  onEvery(
+    "a hundred, where something is invalidated all the time, make no more than three and have the old value",
+    () =>
+      Effect.gen(function*() {
+        const origin = new Origin<string, Down>("old")
+        const user = Cached.make(
+          "noisy",
+          {
+            key: Key.int("id"),
+            value,
+            lookup: () => origin.load
+          },
+          Policy.all(
+            Policy.tagged((_id: number, name: string) => [`name:${name}`]),
+            Policy.ttl("10 seconds", { onErrorFor: "1 day" })
+          )
+        )
+        yield* Cached.get(user, 1)
+        yield* TestClock.adjust("1 minute")
+        origin.ends = Effect.fail(new Down())
+        origin.takes = 100
+        const readers: Array<Fiber.Fiber<string, Down>> = []
+        for (let i = 0; i < 100; i++) {
+          readers.push(yield* begin(Cached.get(user, 1)))
+          yield* Cached.apply(Invalidation.tags(`other ${i}`))
+          yield* TestClock.adjust(1)
+        }
+        for (let i = 0; i < 40; i++) {
+          yield* Cached.apply(Invalidation.tags(`more ${i}`))
+          yield* TestClock.adjust(10)
+        }
+        for (const exit of yield* ends(readers)) assert.deepStrictEqual(exit, Exit.succeed("old"))
+        assert.isAtMost(origin.loads, 4) // with the first one
+      })
+  )
 
   onEvery("a page that shows the failure does not keep it", () =>
     Effect.gen(function*() {

@@ -254,7 +254,9 @@ export const make = (
     now
   }
   const tree = partOf(kind.policy, seen)
-  const judged = entry.softened ? Verdict.meet(tree.verdict, "Stale") : tree.verdict
+  const { partsUntil } = entry.stamp
+  const parts = partsUntil === undefined ? "Fresh" : now < partsUntil ? "Stale" : "Dead"
+  const judged = Verdict.meet(Verdict.meet(tree.verdict, parts), entry.softened ? "Stale" : "Fresh")
   const gone = removed === undefined
     ? undefined
     : removed.because === "invalidated" && judged === "Dead"
@@ -263,6 +265,7 @@ export const make = (
   const why = [
     ...(gone === undefined ? [] : [gone]),
     ...(entry.softened ? ["the key was invalidated softly"] : []),
+    ...(partsUntil === undefined ? [] : ["it was made of something stale"]),
     ...(gone === undefined || judged !== "Fresh" ? [decisive(tree)] : []),
     ...beside(inspection)
   ]

@@ -31,16 +31,22 @@ export interface Versions {
  * Who may be given the result of a flight besides who started it. The others look again.
  *
  * - `all`: the store says that nothing has voided it.
- * - `early`: those who joined before anything could have.
+ * - `early`: those who joined before anything could have, and those whose read began before its load did.
+ * - `older`: only the latter. To them it is as good as a load of their own.
+ * - `none`: it was interrupted, which is no answer to those who were not.
  */
-export type Sharing = "all" | "early" | "none"
+export type Sharing = "all" | "early" | "older" | "none"
 
-/** How a flight ended; `fresh` unless it was given something stale. */
-export interface Landed {
-  readonly exit: Exit.Exit<unknown, unknown>
+/** How a flight ended. */
+export interface Landed extends Loading.Made<unknown, unknown> {
   readonly shared: Sharing
-  readonly fresh: boolean
 }
+
+// Tells what began earlier in this process.
+let moments = 0
+
+/** A moment of this process: greater than all before it. */
+export const moment = (): number => ++moments
 
 export class Flight {
   readonly address: KeyAddress
@@ -48,18 +54,24 @@ export class Flight {
   readonly versions: Versions
   /** How long earlier loads of the key took, in milliseconds. */
   readonly usually: number
+  /** Whether what it replaces is better than what is made of something stale. */
+  readonly refreshesEarly: boolean
   readonly landed: Deferred.Deferred<Landed> = Deferred.makeUnsafe()
+  /** Before its lookup began. */
+  readonly began = moment()
   load!: Load
 
-  constructor(address: KeyAddress, lease: Lease, versions: Versions, usually: number) {
+  constructor(address: KeyAddress, lease: Lease, versions: Versions, usually: number, refreshesEarly: boolean) {
     this.address = address
     this.lease = lease
     this.versions = versions
     this.usually = usually
+    this.refreshesEarly = refreshesEarly
   }
 }
 
-export class Load {
+export class Load implements Loading.Waiting {
+  readonly waitsFor: Array<Loading.Waiting> = []
   readonly service: CacheService
   readonly flights: ReadonlyArray<Flight>
   /** Kept alive though nobody waits: a refresh in the background. */
@@ -75,8 +87,9 @@ export class Load {
     for (const flight of flights) flight.load = this
   }
 
-  /** Someone stopped waiting; the last one ends the load. */
-  leave(): void {
+  /** Someone stopped waiting; the last one ends the load. `by` is the load that waited, if it was one. */
+  leave(by: Loading.Waiting | undefined): void {
+    by?.waitsFor.splice(by.waitsFor.indexOf(this), 1)
     this.waiters--
     if (this.waiters > 0 || this.held || this.fiber === undefined) return
     // Detached first, so that nobody joins what is being given up.
@@ -135,8 +148,12 @@ const isCacheable = (definition: Definition, exit: Exit.Exit<unknown, unknown>):
 const contentOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isSuccess(exit) ? exit.value : Cause.squash(exit.cause)
 
-/** When a load began and ended, by the store's clock, how many milliseconds it took, and a draw. */
+/**
+ * When a load began and ended, by the store's clock, how many milliseconds it took, a draw, and until when what it was
+ * given may be served, if that was stale.
+ */
 export interface Facts {
+  readonly partsUntil?: number | undefined
   readonly began: number
   readonly now: number
   readonly millis: number
@@ -173,7 +190,8 @@ export const prepare = (
     versions: { ...plan.constants, ...(failure ? flight.versions.failure : flight.versions.value) },
     dependencies: found.length === 0 ? known : [...known, ...found],
     shape: service.store.payload === "text" ? codec.shape() : "",
-    failure
+    failure,
+    ...(facts.partsUntil === undefined ? {} : { partsUntil: facts.partsUntil })
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
@@ -239,19 +257,22 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
     const clock = fiber.getRef(Clock.Clock)
     const started = elapsed(clock)
     const began = service.now(fiber)
-    const loading = new Loading.Loading()
+    const loading = new Loading.Loading(load, new Set(load.flights.map(({ address }) => address.key)), new Set())
     return Effect.flatMap(
-      Loading.within(lookup(load.flights.map(({ address }) => address)), loading),
-      (exits) =>
-        Effect.forEach(load.flights, (flight, i) => {
+      Effect.provideService(lookup(load.flights.map(({ address }) => address)), Loading.Current, loading),
+      (exits) => {
+        loading.ended = true
+        return Effect.forEach(load.flights, (flight, i) => {
           const now = service.now(fiber)
-          return land(service, flight, { exit: exits[i]!, fresh: loading.fresh }, {
+          return land(service, flight, exits[i]!, {
             now,
             began,
             millis: elapsed(clock) - started,
-            jitter: fiber.getRef(Random.Random).nextDoubleUnsafe()
+            jitter: fiber.getRef(Random.Random).nextDoubleUnsafe(),
+            partsUntil: loading.partsUntil
           }, counters)
         }, { discard: true, concurrency: "unbounded" })
+      }
     )
   })
 
@@ -262,7 +283,7 @@ const dependenciesOf = ({ definition, known }: KeyAddress): ReadonlyArray<Depend
 const land = (
   service: CacheService,
   flight: Flight,
-  { exit, fresh }: Loading.Made<unknown, unknown>,
+  exit: Exit.Exit<unknown, unknown>,
   facts: Facts,
   counters: Counters
 ): Effect.Effect<void> => {
@@ -270,7 +291,7 @@ const land = (
   const settle = (result: Exit.Exit<unknown, unknown>, shared: Sharing, outcome: Outcome | "unsaved") => {
     service.flights.delete(lease.token)
     reportLoad(service, counters, address, result, facts.millis, outcome)
-    Deferred.doneUnsafe(flight.landed, Exit.succeed({ exit: result, shared, fresh }))
+    Deferred.doneUnsafe(flight.landed, Exit.succeed({ exit: result, shared, partsUntil: facts.partsUntil }))
   }
   /** The store did not answer how the load ended. Who joined was told that what the key tells was not invalidated. */
   const unanswered = (result: Exit.Exit<unknown, unknown>, error: StoreError, nothingFound: boolean) =>
@@ -309,9 +330,10 @@ const land = (
   if (draft.payload === unwritable) {
     return Effect.andThen(warnUnwritable(address.definition), discard(exit, dependencies))
   }
-  if (!fresh) return discard(exit, dependencies)
+  // An entry that was only refreshed early is fresh, and better than one that is stale from the start.
+  if (facts.partsUntil !== undefined && flight.refreshesEarly) return discard(exit, dependencies)
   return Effect.matchEffect(service.store.commit(address, lease, draft), {
-    onSuccess: (outcome) => Effect.sync(() => settle(exit, mayBeShared(outcome) ? "all" : "none", outcome)),
+    onSuccess: (outcome) => Effect.sync(() => settle(exit, mayBeShared(outcome) ? "all" : "older", outcome)),
     onFailure: (error) => unanswered(exit, error, found.length === 0)
   })
 }
@@ -322,7 +344,7 @@ export type Lookup = (
 ) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
 
 /**
- * Starts a load, which the caller then holds until it `leave`s it. Must be called
+ * Starts a load, which the caller then holds until it `leave`s it: `by`, if that is a load itself. Must be called
  * in one step with the answer of `begin`, and with nothing that could be
  * interrupted in between.
  */
@@ -331,10 +353,13 @@ export const start = (
   flights: ReadonlyArray<Flight>,
   lookup: Lookup,
   counters: Counters,
-  held: boolean
+  held: boolean,
+  by: Loading.Waiting | undefined
 ): Effect.Effect<Load> =>
   Effect.withFiber((starter) => {
     const load = new Load(service, flights, held)
+    // Known before its lookup begins, which may ask for what waits for it.
+    by?.waitsFor.push(load)
     const started = elapsed(starter.getRef(Clock.Clock))
     for (const flight of flights) settle(service, flight.lease.token, flight)
     // Whatever ends a load early tells those who wait to look again. An observer sees even a fiber that never ran,
@@ -342,7 +367,9 @@ export const start = (
     const settleRest = (exit: Exit.Exit<void>) => {
       for (const { landed, lease } of flights) {
         service.flights.delete(lease.token)
-        if (Exit.isFailure(exit)) Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: "none", fresh: true }))
+        if (Exit.isFailure(exit)) {
+          Deferred.doneUnsafe(landed, Exit.succeed({ exit, shared: "none", partsUntil: undefined }))
+        }
       }
     }
     const abandon = (given: ReadonlyArray<Flight>) =>
@@ -375,17 +402,19 @@ export const start = (
 
 /**
  * Waits for a flight; with a limit in milliseconds, `undefined` when it has passed, and the load
- * goes on by itself. To be run where nothing interrupts; `restore` lets the
- * waiting be interrupted, and leaving is certain.
+ * goes on by itself. `by` waits with it. To be run where nothing interrupts;
+ * `restore` lets the waiting be interrupted, and leaving is certain.
  */
 export const attend = (
   flight: Flight,
   limit: number | undefined,
+  by: Loading.Waiting | undefined,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<Landed | undefined> =>
   Effect.suspend(() => {
     const { landed, load } = flight
     load.waiters++
+    by?.waitsFor.push(load)
     const waiting: Effect.Effect<Landed | undefined> = limit === undefined
       ? Deferred.await(landed)
       : Effect.timeoutOrElse(Deferred.await(landed), {
@@ -396,5 +425,5 @@ export const attend = (
             return undefined
           })
       })
-    return Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave()))
+    return Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
   })

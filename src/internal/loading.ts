@@ -5,15 +5,41 @@
  * inside of a load does not serve what is stale and refresh it behind the load's
  * back: it waits for the refresh, as a caller with `refresh: "everyone"` does.
  * Where it is given something stale all the same, since the refresh failed or
- * took too long, the load is told, and what it made is not stored.
+ * took too long, the load is told, and what it made is stale from the start.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 
+/** Something that others wait for, and which itself waits for others. */
+export interface Waiting {
+  /** Once for each read of it that waits. */
+  readonly waitsFor: Array<Waiting>
+}
+
 export class Loading {
-  /** Whether everything that was read so far, directly or through other loads, was fresh. */
-  fresh = true
+  /** What waits while a read of this load waits; nothing where only its caller does. */
+  readonly waiting: Waiting | undefined
+  /** The stored keys that it fills. */
+  readonly fills: ReadonlySet<string>
+  /** The stored keys that are loaded around it without anybody being able to join, its own included. */
+  readonly alone: ReadonlySet<string>
+  /** The time of the store's clock until which what it was given may be served, if any of that was stale. */
+  partsUntil: number | undefined = undefined
+  /** Fibers that a lookup leaves behind are no part of it any more. */
+  ended = false
+
+  constructor(waiting: Waiting | undefined, fills: ReadonlySet<string>, alone: ReadonlySet<string>) {
+    this.waiting = waiting
+    this.fills = fills
+    this.alone = alone
+  }
+
+  /** It was given something stale, which may be served until then. */
+  given(until: number): void {
+    // So that it can be written as JSON.
+    this.partsUntil = Math.min(this.partsUntil ?? Number.MAX_SAFE_INTEGER, until)
+  }
 }
 
 /** The load on whose behalf a fiber runs. The fibers that a lookup forks inherit it. */
@@ -21,19 +47,25 @@ export const Current = Context.Reference<Loading | undefined>("effect-cache-alge
   defaultValue: () => undefined
 })
 
-/** How a lookup ended, and whether it was given nothing stale. */
+/** How a lookup ended, and until when the stale parts of it may be served, if there are any. */
 export interface Made<A, E> {
   readonly exit: Exit.Exit<A, E>
-  readonly fresh: boolean
+  readonly partsUntil: number | undefined
 }
 
-/** Runs a lookup as a load. */
-export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>): Effect.Effect<Made<A, E>, never, R> =>
-  Effect.suspend(() => {
-    const loading = new Loading()
-    return Effect.map(Effect.exit(within(lookup, loading)), (exit) => ({ exit, fresh: loading.fresh }))
+/** Runs a lookup on behalf of a load. */
+export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<Made<A, E>, never, R> =>
+  Effect.map(Effect.exit(Effect.provideService(lookup, Current, loading)), (exit) => {
+    loading.ended = true
+    return { exit, partsUntil: loading.partsUntil }
   })
 
-/** Runs something on behalf of a load. */
-export const within = <A, E, R>(effect: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<A, E, R> =>
-  Effect.provideService(effect, Current, loading)
+/** Whether something that is waited for waits for this, directly or through others. */
+export const reaches = (from: Waiting, to: Waiting): boolean => {
+  const seen = new Set<Waiting>([from])
+  for (const one of seen) {
+    if (one === to) return true
+    for (const next of one.waitsFor) seen.add(next)
+  }
+  return false
+}

@@ -136,7 +136,8 @@ export const writeFacts = (stamp: Plan.Stamp): string =>
     stamp.shape,
     stamp.failure ? 1 : 0,
     stamp.dependencies,
-    stamp.versions
+    stamp.versions,
+    ...(stamp.partsUntil === undefined ? [] : [stamp.partsUntil])
   ])
 
 const isNumber = (u: unknown): u is number => typeof u === "number"
@@ -155,9 +156,11 @@ const readFacts = (text: string): Plan.Stamp | undefined => {
   } catch {
     return undefined
   }
-  if (!Array.isArray(facts) || facts.length !== 8) return undefined
-  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions] = facts as ReadonlyArray<unknown>
-  return isNumber(storedAt) && isNumber(beganAt) && isNumber(duration) && isNumber(jitter) &&
+  if (!Array.isArray(facts) || facts.length < 8 || facts.length > 9) return undefined
+  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions, partsUntil] =
+    facts as ReadonlyArray<unknown>
+  return (facts.length === 8 || isNumber(partsUntil)) && isNumber(storedAt) && isNumber(beganAt) &&
+      isNumber(duration) && isNumber(jitter) &&
       typeof shape === "string" && isStrings(dependencies) && isVersions(versions)
     ? {
       storedAt,
@@ -167,7 +170,8 @@ const readFacts = (text: string): Plan.Stamp | undefined => {
       shape,
       failure: failure === 1,
       dependencies: dependencies as ReadonlyArray<Dependency>,
-      versions
+      versions,
+      ...(isNumber(partsUntil) ? { partsUntil } : {})
     }
     : undefined
 }
