@@ -42,7 +42,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
@@ -606,7 +606,7 @@ export const make = Effect.fnUntraced(function*(
   const ends: Array<() => void> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => ends.forEach((end) => end())))
   return {
-    store: withoutUndelivered(whole, kept, flights),
+    store: withoutUndelivered(whole.store, kept, flights),
     now: makeNow(store),
     token,
     flights,
@@ -796,7 +796,7 @@ export const mutate = <A, E, R>(
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet.
-      yield* Effect.mapError(orTakeAway(store, fence, restore, store.fence(fence)), fail)
+      yield* Effect.mapError(restore(store.fence(fence)), fail)
       yield* report(service.publish, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {
@@ -841,53 +841,59 @@ const fenceOfSteps = 10_000
 // So often an invalidation is begun whose fence did not stand to the end.
 const mostRounds = 5
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
 /** The same error of a larger whole, of which a part has happened. */
 const happened = ({ cause, operation, reason }: StoreError): StoreError =>
   new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
-/**
- * Does something with a fence; interruptible where `restore` lets it be. If that is interrupted or fails, the fence may
- * stand although nobody was told, and is taken away: beside what comes next, also while the layer is released.
- */
-const orTakeAway = <A>(
-  store: CacheStore,
-  fence: Fence,
-  restore: Restore,
-  use: Effect.Effect<A, StoreError>
-): Effect.Effect<A, StoreError> =>
-  Effect.onExit(
-    restore(use),
-    (exit) => Exit.isSuccess(exit) ? Effect.void : Effect.asVoid(Effect.forkDetach(Effect.ignore(store.lift(fence))))
-  )
+/** A store that makes every invalidation as if in one step, and when it has taken away all fences that nobody needs. */
+interface Whole {
+  readonly store: CacheStore
+  readonly settled: Effect.Effect<void>
+}
 
 /**
- * A store that makes every invalidation as if in one step. Several are a fence from the first to the last: a load that
- * reads other cached values may begin between two of them and be given what is still old, and would be stored under a
- * token that is new already, for its whole lifetime.
+ * Several steps are a fence from the first to the last: a load that reads other cached values may begin between two of
+ * them and be given what is still old, and would be stored under a token that is new already, for its whole lifetime.
  */
-const inOneStep = (store: CacheStore, token: () => Token): CacheStore => {
-  const behindFence = (over: Invalidation.Invalidation): Effect.Effect<number | undefined, StoreError> =>
-    Effect.uninterruptibleMask((restore) => {
-      const round = (left: number): Effect.Effect<number | undefined, StoreError> =>
-        Effect.suspend(() => {
-          const fence = { id: token(), over, length: fenceOfSteps }
-          const opened = orTakeAway(store, fence, restore, store.fence(fence))
-          const lifted = orTakeAway(store, fence, restore, Effect.mapError(store.lift(fence), happened))
-          return Effect.flatMap(opened, (count) =>
-            Effect.flatMap(lifted, (stood) => {
-              if (stood) return Effect.succeed(count)
-              // What began to load when it did not stand may have been stored.
-              if (left > 1) return Effect.mapError(round(left - 1), happened)
-              const cause = new Error("the fence around its steps was lost each time")
-              const reason = "Unavailable"
-              return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
-            }))
-        })
-      return round(mostRounds)
+const inOneStep = (store: CacheStore, token: () => Token): Whole => {
+  const lifting = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  // A fence that failed or was interrupted may stand although nobody was told. It is taken away beside what comes next,
+  // also while the layer is released: it belongs to no scope.
+  const takeAway = (fence: Fence): Effect.Effect<void> =>
+    Effect.map(Effect.forkDetach(Effect.ignore(store.lift(fence))), (fiber) => {
+      lifting.add(fiber)
+      fiber.addObserver(() => lifting.delete(fiber))
     })
-  return { ...store, invalidate: (batch) => store.atomic(batch) ? store.invalidate(batch) : behindFence(batch) }
+
+  const orTakeAway = <A>(fence: Fence, use: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    Effect.onExit(use, (exit) => Exit.isSuccess(exit) ? Effect.void : takeAway(fence))
+
+  const fenced = (over: Invalidation.Invalidation, left = mostRounds): Effect.Effect<number | undefined, StoreError> =>
+    Effect.suspend(() => {
+      const fence = { id: token(), over, length: fenceOfSteps }
+      const steps = Effect.flatMap(
+        store.fence(fence),
+        (count) => Effect.map(Effect.mapError(store.lift(fence), happened), (stood) => ({ count, stood }))
+      )
+      return Effect.flatMap(orTakeAway(fence, steps), ({ count, stood }) => {
+        if (stood) return Effect.succeed(count)
+        // What began to load when it did not stand may have been stored.
+        if (left > 1) return Effect.mapError(fenced(over, left - 1), happened)
+        const cause = new Error("the fence around its steps was lost each time")
+        const reason = "Unavailable"
+        return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
+      })
+    })
+
+  return {
+    store: {
+      ...store,
+      invalidate: (batch) => store.atomic(batch) ? store.invalidate(batch) : fenced(batch),
+      fence: (fence) => orTakeAway(fence, store.fence(fence))
+    },
+    settled: Effect.suspend(() => Effect.forEach(lifting, (fiber) => Fiber.await(fiber), { discard: true }))
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -1001,7 +1007,7 @@ const realClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 /** Delivers invalidations, and keeps those that could not be. */
 const makeCourier = Effect.fnUntraced(function*(
-  store: CacheStore,
+  { settled, store }: Whole,
   kept: Kept.Undelivered,
   publish: CacheService["publish"],
   options: Options
@@ -1082,10 +1088,11 @@ const makeCourier = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       const left = kept.all
-      if (left.length === 0) return Effect.void
-      const batch = together(left)
       const late = Effect.provideService(Effect.sleep(lastAttempt), Clock.Clock, realClock)
-      return Effect.matchCauseEffect(
+      const end = Effect.raceFirst(settled, late)
+      if (left.length === 0) return end
+      const batch = together(left)
+      const delivered = Effect.matchCauseEffect(
         Effect.raceFirst(store.invalidate(batch), Effect.andThen(late, Effect.fail("late" as const))),
         {
           onSuccess: (entries) => report(publish, batch, entries),
@@ -1095,6 +1102,7 @@ const makeCourier = Effect.fnUntraced(function*(
             )
         }
       )
+      return Effect.andThen(delivered, end)
     })
   )
 

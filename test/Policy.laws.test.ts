@@ -435,6 +435,27 @@ const entryOf = (policy: Generated, situation: Situation) => ({
   stamp: stampOf(policy, situation)
 })
 
+describe("What was made of something stale", () => {
+  const offsets = fc.constantFrom(-1, 0, 1, 60_000, Number.MAX_SAFE_INTEGER)
+
+  test("is as good as its policy says, never better than stale, and dead once that may not be served", () =>
+    holds(
+      5_000,
+      fc.property(policies(), situations, offsets, (p, situation, offset) => {
+        const entry = entryOf(p, situation)
+        const partsUntil = situation.now + offset
+        const made = { ...entry, stamp: { ...entry.stamp, partsUntil } }
+        assert.strictEqual(
+          Policy.judge(p, made, observationOf(p, situation)),
+          Verdict.meet(judge(p, situation), offset > 0 ? "Stale" : "Dead")
+        )
+        const armed = Plan.arm(p.plan, situation.key, situation.value, made.stamp)
+        assert.isAtMost(Plan.lastUse(armed), partsUntil)
+        assert.strictEqual(armed.surelyFreshUntil, -Infinity)
+      })
+    ))
+})
+
 describe("7. A plan says what its tree says", () => {
   test("for every policy, stamp and observation", () =>
     holds(
