@@ -17,8 +17,8 @@
  * - Reads fail open: a store that is down costs loads, never an error.
  * - A lookup may read other cached values. Inside of it they are never stale: such
  *   a read waits for the refresh. If it is given something stale all the same,
- *   since the refresh failed or took too long, what the lookup makes is served and
- *   not stored. One invalidation that covers both holds for both.
+ *   since the refresh failed or took too long, what the lookup makes is stale, too.
+ *   One invalidation that covers all of them holds for all of them.
  *
  * **Gotchas**
  *
