@@ -549,6 +549,8 @@ interface Sight {
   readonly verdict: Verdict.Verdict
   /** The verdict at another time, with the same draw. */
   readonly again: (now: number) => Verdict.Verdict
+  /** Until when it may be served, as it was found. */
+  readonly usableUntil: () => number
 }
 
 /** One read of one key: what it knows, and the few steps it is made of. */
@@ -585,15 +587,21 @@ class Read {
     return this.loading === undefined || verdict === "Refresh" ? this.definition.refresh : "everyone"
   }
 
-  /** This read is given something stale, which may be served until then. A load may look at what it is to replace. */
-  givenStale(until: number): void {
-    if (this.loading?.fills.has(this.address.key) === false) this.loading.given(until)
+  private get place(): Loading.Place {
+    return Loads.placeOf(this.service, this.address)
   }
 
   /** What a lookup that this read runs for itself alone knows of itself. */
   alone(): Loading.Loading {
     const { alone = [], waiting } = this.loading ?? {}
-    return new Loading.Loading(waiting, new Set([this.address.key]), new Set([...alone, this.address.key]))
+    return new Loading.Loading(waiting, this.place, [...alone, this.place])
+  }
+
+  /** This read serves a stale entry, which may be served until then. A load may look at what it is to replace. */
+  private tell(until: number): void {
+    const { fills } = this.loading ?? {}
+    if (fills !== undefined && Loading.isSame(fills, this.place)) return
+    this.loading?.given(this.elapsed() + until - this.now())
   }
 
   now(): number {
@@ -625,7 +633,9 @@ class Read {
       const verdict = Plan.judge(view.armed, now, draw, entry.changed, current)
       return entry.softened ? Verdict.meet(verdict, "Stale") : verdict
     }
-    return { entry, view, again, verdict: again(this.now()) }
+    const now = this.now()
+    const usableUntil = () => Plan.usableUntil(view.armed, now, entry.changed, current)
+    return { entry, view, again, verdict: again(now), usableUntil }
   }
 
   hit(sight: Sight): AnyEffect {
@@ -635,7 +645,7 @@ class Read {
   }
 
   serveStale(sight: Sight, verdict: Verdict.Verdict): AnyEffect {
-    if (verdict !== "Refresh") this.givenStale(Plan.lastUse(sight.view.armed))
+    if (verdict !== "Refresh") this.tell(sight.usableUntil())
     this.counters.staleServed++
     this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
     return sight.view.exit as AnyEffect
@@ -674,7 +684,7 @@ class Read {
 
   /** The result of a load: itself, or the old value where it is no answer. */
   conclude({ exit, partsUntil }: Loading.Made<unknown, unknown>, old: Sight | undefined): AnyEffect {
-    if (partsUntil !== undefined) this.givenStale(partsUntil)
+    if (partsUntil !== undefined) this.loading?.given(partsUntil)
     const instead = Exit.isSuccess(exit) || isAnswer(this.definition, exit) ? undefined : this.fallback(old)
     if (instead !== undefined) return instead
     this.missed()
@@ -685,8 +695,9 @@ class Read {
   loadAlone(old: Sight | undefined): AnyEffect {
     return Effect.suspend(() => {
       // A lookup that needs the key that it loads does not end.
-      if (this.loading?.alone.has(this.address.key) === true) {
-        const keys = [...this.loading.alone].map(Key.format).join(", ")
+      const { alone = [] } = this.loading ?? {}
+      if (alone.some((one) => Loading.isSame(one, this.place))) {
+        const keys = alone.map(({ key }) => Key.format(key)).join(", ")
         return this.fallback(old) ?? Effect.die(new Error(`cached reads that need each other: ${keys}`))
       }
       const started = this.elapsed()
@@ -1283,10 +1294,9 @@ const loadTogetherAlone = (
       lookupBatch(definition)(untold.map(({ read }) => read.address)),
       (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
     )
-    const { alone = [], waiting } = first.loading ?? {}
-    const keys = untold.map(({ read }) => read.address.key)
+    const { alone, waiting } = first.loading ?? {}
     return Effect.flatMap(
-      Loading.run(load, new Loading.Loading(waiting, new Set(keys), new Set(alone))),
+      Loading.run(load, new Loading.Loading(waiting, undefined, alone)),
       ({ exit, partsUntil }) =>
         Effect.forEach(
           untold,
@@ -1512,8 +1522,10 @@ export const set: {
           }
           const started = read.elapsed()
           const began = read.now()
-          const { exit, partsUntil } = yield* Loading.run(restore(write), read.alone())
-          if (partsUntil !== undefined) read.givenStale(partsUntil)
+          const { alone, waiting } = read.loading ?? {}
+          const loading = new Loading.Loading(waiting, undefined, alone)
+          const { exit, partsUntil } = yield* Loading.run(restore(write), loading)
+          if (partsUntil !== undefined) read.loading?.given(partsUntil)
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
           const stored = Exit.isSuccess(exit) && partsUntil === undefined && (yield* Effect.suspend(() => {

@@ -664,6 +664,26 @@ export const judge = (
   return best
 }
 
+const lastOf = (last: number, { freshUntil, onErrorUntil, staleUntil }: ArmedAlternative): number =>
+  Math.max(last, freshUntil, staleUntil, onErrorUntil)
+
+/**
+ * The last moment at which an entry may be served as it is now: by an alternative
+ * that changes and versions have not ended.
+ *
+ * @category read side
+ * @since 0.1.0
+ */
+export const usableUntil = (
+  self: Armed,
+  now: number,
+  changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
+  versions: Readonly<Record<string, Version>>
+): number =>
+  self.alternatives
+    .filter((alternative) => judgeAlternative(alternative, now, changed, versions) !== "Dead")
+    .reduce(lastOf, -Infinity)
+
 /**
  * The last moment at which any alternative lets the entry be served, for the
  * store's own expiry. `Infinity` if none ends.
@@ -671,8 +691,4 @@ export const judge = (
  * @category read side
  * @since 0.1.0
  */
-export const lastUse = (self: Armed): number =>
-  self.alternatives.reduce(
-    (last, a) => Math.max(last, a.freshUntil, a.staleUntil, a.onErrorUntil),
-    -Infinity
-  )
+export const lastUse = (self: Armed): number => self.alternatives.reduce(lastOf, -Infinity)

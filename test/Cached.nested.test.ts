@@ -3,13 +3,14 @@
  * shared. What is made of an old entry is old, and a load that failed is a load.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Random, Result, Schema } from "effect"
+import { Effect, Exit, Fiber, Layer, Random, Result, Scheduler, Schema } from "effect"
 import type { Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../src/Cached.ts"
 import * as CacheService from "../src/CacheService.ts"
 import * as Invalidation from "../src/Invalidation.ts"
 import * as Key from "../src/Key.ts"
+import * as MemoryCache from "../src/MemoryCache.ts"
 import * as Policy from "../src/Policy.ts"
 import * as TestCache from "../src/TestCache.ts"
 import { begin, beginAll, Down, ends, isRunning, memory, NotFound, Origin, text } from "./support/cached.ts"
@@ -399,6 +400,119 @@ describe("what was made of something stale is stored as stale", () => {
     }))
 })
 
+describe("what a load is told of", () => {
+  for (const how of ["get", "getOption"] as const) {
+    onEvery(
+      `by keys of its own batch, too, since nobody knows for which of them it reads (${how})`,
+      () =>
+        Effect.gen(function*() {
+          let down = false
+          const read = (id: number): Effect.Effect<string, Down, CacheService.CacheService> =>
+            how === "get"
+              ? Cached.get(node, id)
+              : Effect.map(Cached.getOption(node, id), (found) => found._tag === "Some" ? found.value : "none")
+          const one = (id: number) =>
+            Effect.suspend(() =>
+              id === 2
+                ? down ? Effect.fail(new Down()) : Effect.succeed("two")
+                : Effect.map(read(2), (two) => `one and ${two}`)
+            )
+          const node: Cached.Cached<number, string, Down, CacheService.CacheService> = Cached.make("node", {
+            key: Key.int("id"),
+            value,
+            lookup: one,
+            lookupMany: (ids: ReadonlyArray<number>) => Effect.forEach(ids, (id) => Effect.result(one(id))),
+            refresh: "everyone"
+          }, Policy.ttl("10 seconds", { staleFor: "1 minute" }))
+          yield* Cached.get(node, 2)
+          yield* Cached.getMany(node, [1, 2])
+          yield* TestClock.adjust("20 seconds")
+          yield* Cached.invalidate(node, 1)
+          down = true
+          assert.deepStrictEqual(yield* Cached.getMany(node, [1, 2]), ["one and two", "two"])
+          assert.strictEqual((yield* Cached.explain(node, 1)).verdict, "Stale")
+        })
+    )
+  }
+
+  onEvery("counts only what may still be served by an alternative that holds", () =>
+    Effect.gen(function*() {
+      const origin = new Origin<string, Down>("old")
+      const card = Cached.make("either", {
+        key: Key.string("id"),
+        value,
+        lookup: () => origin.load
+      }, Policy.any(Policy.tagged("t"), Policy.ttl("10 seconds", { staleFor: "1 minute" })))
+      const page = Cached.make("of either", {
+        key: Key.string("id"),
+        value,
+        lookup: (id) => Effect.map(Cached.get(card, id), (text) => `<p>${text}</p>`)
+      }, Policy.forever)
+      yield* Cached.get(card, "a")
+      yield* Cached.apply(Invalidation.tags("t"))
+      yield* TestClock.adjust("20 seconds")
+      origin.ends = Effect.fail(new Down())
+      assert.strictEqual(yield* Cached.get(page, "a"), "<p>old</p>")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([yield* verdictOf(card), yield* verdictOf(page)], ["Dead", "Dead"])
+    }))
+
+  it.effect("is told across services, each by its own clock and under its own names", () =>
+    Effect.gen(function*() {
+      const ahead = Effect.map(MemoryCache.makeStore({ capacity: 10 }), (store): CacheService.CacheStore => ({
+        ...store,
+        now: (clock) => clock.currentTimeMillisUnsafe() + 86_400_000
+      }))
+      const back = yield* Layer.build(CacheService.layer(ahead))
+      const front = yield* Layer.build(Layer.fresh(MemoryCache.layer({ capacity: 10 })))
+      const origin = new Origin<string, Down>("old")
+      const key = Key.string("id")
+      const behind = Cached.make("same name", {
+        key,
+        value,
+        lookup: () => origin.load
+      }, Policy.ttl("10 seconds", { onErrorFor: "1 minute" }))
+      const page = Cached.make("same name", {
+        key,
+        value,
+        lookup: (id) => Effect.provideContext(Cached.get(behind, id), back)
+      }, Policy.ttl("7 days"))
+      yield* Effect.provideContext(Cached.get(behind, "a"), back)
+      yield* TestClock.adjust("20 seconds")
+      origin.ends = Effect.fail(new Down())
+      const verdict = Effect.provideContext(verdictOf(page), front)
+      yield* Effect.provideContext(Cached.get(page, "a"), front)
+      assert.strictEqual(yield* verdict, "Stale")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* verdict, "Dead")
+    }))
+
+  onEvery("not of what a lookup leaves behind that was interrupted", () =>
+    Effect.gen(function*() {
+      const { card, origin } = nest({ card: Policy.ttl("10 seconds", { staleFor: "1 hour" }) })
+      yield* Cached.get(card, "a")
+      yield* TestClock.adjust("20 seconds")
+      let left: Fiber.Fiber<string, Down> | undefined
+      const page = Cached.make("interrupted", {
+        key: Key.unit,
+        value,
+        lookup: () =>
+          Effect.gen(function*() {
+            left = yield* Effect.forkDetach(Effect.delay(Cached.get(card, "a"), "5 seconds"))
+            return yield* Effect.never
+          })
+      }, Policy.forever)
+      const reader = yield* begin(Cached.get(page, undefined))
+      yield* settle
+      yield* Fiber.interrupt(reader)
+      origin.takes = 60_000
+      yield* TestClock.adjust("5 seconds")
+      yield* settle
+      assert.isFalse(isRunning(left!))
+      yield* TestClock.adjust("1 minute")
+    }))
+})
+
 describe("loads that need one another", () => {
   const both = (stale: boolean) => stale ? Policy.ttl("10 seconds", { staleFor: "1 hour" }) : Policy.ttl("10 seconds")
 
@@ -458,6 +572,40 @@ describe("loads that need one another", () => {
         assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
       }))
   }
+
+  it("hang under no schedule", async () => {
+    // A fiber may have to let others go on between any two steps of its own.
+    class Dice extends Scheduler.MixedScheduler {
+      private state: number
+      constructor(seed: number) {
+        super("async")
+        this.state = seed
+      }
+      override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+        this.state = (Math.imul(this.state, 1_103_515_245) + 12_345) & 0x7fffffff
+        return fiber.currentOpCount > 2 && (this.state >> 8) % 6 === 0
+      }
+    }
+    const make = (name: string, other: () => Cached.Cached<number, string, never, CacheService.CacheService>) =>
+      Cached.make(name, {
+        key: Key.int("id"),
+        value,
+        lookup: (id: number): Effect.Effect<string, never, CacheService.CacheService> => Effect.succeed(`${name}${id}`),
+        lookupMany: (ids: ReadonlyArray<number>) =>
+          Effect.map(Cached.get(other(), 1), (one) => ids.map((id) => Result.succeed(`${name}${id} (${one})`)))
+      }, Policy.forever)
+    const a: Cached.Cached<number, string, never, CacheService.CacheService> = make("a", () => b)
+    const b: Cached.Cached<number, string, never, CacheService.CacheService> = make("b", () => a)
+    for (let seed = 1; seed <= 300; seed++) {
+      const both = Effect.all([Cached.getMany(a, [1, 2]), Cached.getMany(b, [1, 2])], { concurrency: "unbounded" })
+        .pipe(
+          Effect.timeoutOption("20 seconds"),
+          Effect.provide(MemoryCache.layer({ capacity: 100 }))
+        )
+      const found = await Effect.runPromise(both, { scheduler: new Dice(seed * 7919) })
+      assert.strictEqual(found._tag, "Some", `seed ${seed}`)
+    }
+  })
 
   onEvery("recursion over other keys is no circle", () =>
     Effect.gen(function*() {

@@ -37,6 +37,11 @@ export interface Versions {
  */
 export type Sharing = "all" | "early" | "older" | "none"
 
+export const placeOf = (service: CacheService, { key }: Pick<KeyAddress, "key">): Loading.Place => ({
+  of: service.flights,
+  key
+})
+
 /** How a flight ended. */
 export interface Landed extends Loading.Made<unknown, unknown> {
   readonly shared: Sharing
@@ -149,11 +154,11 @@ const contentOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isSuccess(exit) ? exit.value : Cause.squash(exit.cause)
 
 /**
- * When a load began and ended, by the store's clock, how many milliseconds it took, a draw, and until when what it was
- * given may be served, if that was stale.
+ * When a load began and ended, by the store's clock, how many milliseconds it took, a draw, and for how many more what
+ * it was given may be served, if any of that was stale.
  */
 export interface Facts {
-  readonly partsUntil?: number | undefined
+  readonly partsFor?: number | undefined
   readonly began: number
   readonly now: number
   readonly millis: number
@@ -191,7 +196,10 @@ export const prepare = (
     dependencies: found.length === 0 ? known : [...known, ...found],
     shape: service.store.payload === "text" ? codec.shape() : "",
     failure,
-    ...(facts.partsUntil === undefined ? {} : { partsUntil: facts.partsUntil })
+    // Finite, so that it can be written as JSON.
+    ...(facts.partsFor === undefined
+      ? {}
+      : { partsUntil: Math.min(facts.now + facts.partsFor, Number.MAX_SAFE_INTEGER) })
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
@@ -257,22 +265,23 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
     const clock = fiber.getRef(Clock.Clock)
     const started = elapsed(clock)
     const began = service.now(fiber)
-    const loading = new Loading.Loading(load, new Set(load.flights.map(({ address }) => address.key)), new Set())
+    const [only, ...others] = load.flights
+    const loading = new Loading.Loading(load, others.length === 0 ? placeOf(service, only!.address) : undefined)
     return Effect.flatMap(
-      Effect.provideService(lookup(load.flights.map(({ address }) => address)), Loading.Current, loading),
-      (exits) => {
-        loading.ended = true
-        return Effect.forEach(load.flights, (flight, i) => {
+      Loading.within(lookup(load.flights.map(({ address }) => address)), loading),
+      (exits) =>
+        Effect.forEach(load.flights, (flight, i) => {
           const now = service.now(fiber)
-          return land(service, flight, exits[i]!, {
+          const ended = elapsed(clock)
+          const { partsUntil } = loading
+          return land(service, flight, { exit: exits[i]!, partsUntil }, {
             now,
             began,
-            millis: elapsed(clock) - started,
+            millis: ended - started,
             jitter: fiber.getRef(Random.Random).nextDoubleUnsafe(),
-            partsUntil: loading.partsUntil
+            partsFor: partsUntil === undefined ? undefined : partsUntil - ended
           }, counters)
         }, { discard: true, concurrency: "unbounded" })
-      }
     )
   })
 
@@ -283,7 +292,7 @@ const dependenciesOf = ({ definition, known }: KeyAddress): ReadonlyArray<Depend
 const land = (
   service: CacheService,
   flight: Flight,
-  exit: Exit.Exit<unknown, unknown>,
+  { exit, partsUntil }: Loading.Made<unknown, unknown>,
   facts: Facts,
   counters: Counters
 ): Effect.Effect<void> => {
@@ -291,7 +300,7 @@ const land = (
   const settle = (result: Exit.Exit<unknown, unknown>, shared: Sharing, outcome: Outcome | "unsaved") => {
     service.flights.delete(lease.token)
     reportLoad(service, counters, address, result, facts.millis, outcome)
-    Deferred.doneUnsafe(flight.landed, Exit.succeed({ exit: result, shared, partsUntil: facts.partsUntil }))
+    Deferred.doneUnsafe(flight.landed, Exit.succeed({ exit: result, shared, partsUntil }))
   }
   /** The store did not answer how the load ended. Who joined was told that what the key tells was not invalidated. */
   const unanswered = (result: Exit.Exit<unknown, unknown>, error: StoreError, nothingFound: boolean) =>
@@ -331,7 +340,7 @@ const land = (
     return Effect.andThen(warnUnwritable(address.definition), discard(exit, dependencies))
   }
   // An entry that was only refreshed early is fresh, and better than one that is stale from the start.
-  if (facts.partsUntil !== undefined && flight.refreshesEarly) return discard(exit, dependencies)
+  if (partsUntil !== undefined && flight.refreshesEarly) return discard(exit, dependencies)
   return Effect.matchEffect(service.store.commit(address, lease, draft), {
     onSuccess: (outcome) => Effect.sync(() => settle(exit, mayBeShared(outcome) ? "all" : "older", outcome)),
     onFailure: (error) => unanswered(exit, error, found.length === 0)
@@ -402,7 +411,8 @@ export const start = (
 
 /**
  * Waits for a flight; with a limit in milliseconds, `undefined` when it has passed, and the load
- * goes on by itself. `by` waits with it. To be run where nothing interrupts;
+ * goes on by itself. `by` waits with it, as soon as this is called: whoever looks
+ * for circles next must know of it. To be run at once, where nothing interrupts;
  * `restore` lets the waiting be interrupted, and leaving is certain.
  */
 export const attend = (
@@ -410,11 +420,11 @@ export const attend = (
   limit: number | undefined,
   by: Loading.Waiting | undefined,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<Landed | undefined> =>
-  Effect.suspend(() => {
-    const { landed, load } = flight
-    load.waiters++
-    by?.waitsFor.push(load)
+): Effect.Effect<Landed | undefined> => {
+  const { landed, load } = flight
+  load.waiters++
+  by?.waitsFor.push(load)
+  return Effect.suspend(() => {
     const waiting: Effect.Effect<Landed | undefined> = limit === undefined
       ? Deferred.await(landed)
       : Effect.timeoutOrElse(Deferred.await(landed), {
@@ -427,3 +437,4 @@ export const attend = (
       })
     return Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
   })
+}

@@ -17,19 +17,33 @@ export interface Waiting {
   readonly waitsFor: Array<Waiting>
 }
 
+/** A stored key of a service: two services may each have one of the same name. */
+export interface Place {
+  /** What all views of a service have in common. */
+  readonly of: object
+  readonly key: string
+}
+
+export const isSame = (a: Place, b: Place): boolean => a.of === b.of && a.key === b.key
+
+const nowhere: ReadonlyArray<Place> = []
+
 export class Loading {
   /** What waits while a read of this load waits; nothing where only its caller does. */
   readonly waiting: Waiting | undefined
-  /** The stored keys that it fills. */
-  readonly fills: ReadonlySet<string>
-  /** The stored keys that are loaded around it without anybody being able to join, its own included. */
-  readonly alone: ReadonlySet<string>
-  /** The time of the store's clock until which what it was given may be served, if any of that was stale. */
+  /** The one key that it fills. Of several nobody knows for which of them a lookup reads. */
+  readonly fills: Place | undefined
+  /** The keys that are loaded around it without anybody being able to join, its own included. */
+  readonly alone: ReadonlyArray<Place>
+  /**
+   * Until when all of what it was given that was stale may be served; nothing, if none was. In milliseconds of this
+   * process's monotonic clock: each service may have a clock of its own.
+   */
   partsUntil: number | undefined = undefined
   /** Fibers that a lookup leaves behind are no part of it any more. */
   ended = false
 
-  constructor(waiting: Waiting | undefined, fills: ReadonlySet<string>, alone: ReadonlySet<string>) {
+  constructor(waiting: Waiting | undefined, fills: Place | undefined, alone = nowhere) {
     this.waiting = waiting
     this.fills = fills
     this.alone = alone
@@ -37,8 +51,7 @@ export class Loading {
 
   /** It was given something stale, which may be served until then. */
   given(until: number): void {
-    // So that it can be written as JSON.
-    this.partsUntil = Math.min(this.partsUntil ?? Number.MAX_SAFE_INTEGER, until)
+    this.partsUntil = Math.min(this.partsUntil ?? Infinity, until)
   }
 }
 
@@ -47,18 +60,22 @@ export const Current = Context.Reference<Loading | undefined>("effect-cache-alge
   defaultValue: () => undefined
 })
 
-/** How a lookup ended, and until when the stale parts of it may be served, if there are any. */
+/** How a lookup ended, and `partsUntil` of its load. */
 export interface Made<A, E> {
   readonly exit: Exit.Exit<A, E>
   readonly partsUntil: number | undefined
 }
 
 /** Runs a lookup on behalf of a load. */
-export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<Made<A, E>, never, R> =>
-  Effect.map(Effect.exit(Effect.provideService(lookup, Current, loading)), (exit) => {
+export const within = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<A, E, R> =>
+  Effect.onExit(Effect.provideService(lookup, Current, loading), () => {
     loading.ended = true
-    return { exit, partsUntil: loading.partsUntil }
+    return Effect.void
   })
+
+/** The same, and how it ended. */
+export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<Made<A, E>, never, R> =>
+  Effect.map(Effect.exit(within(lookup, loading)), (exit) => ({ exit, partsUntil: loading.partsUntil }))
 
 /** Whether something that is waited for waits for this, directly or through others. */
 export const reaches = (from: Waiting, to: Waiting): boolean => {
