@@ -795,8 +795,10 @@ export const mutate = <A, E, R>(
       const fence: Fence = { id: service.token(), over: Invalidation.hard(over), length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
-      // Interruptible: nothing is written yet.
-      yield* Effect.mapError(restore(store.fence(fence)), fail)
+      // Interruptible: nothing is written yet. An interruption may come when the fence has just been opened.
+      yield* Effect.mapError(restore(store.fence(fence)), fail).pipe(
+        Effect.onInterrupt(() => Effect.forkDetach(Effect.ignore(store.lift(fence))))
+      )
       yield* report(service.publish, over, undefined)
       const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
       const exit = yield* Effect.exit(restore(Effect.timeoutOrElse(write, {

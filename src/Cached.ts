@@ -961,7 +961,8 @@ const tellIfFailed = (read: Read, filled: Filled): void => {
 
 const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions): AnyEffect<void> => {
   const { address, service } = read
-  return Effect.suspend(() => {
+  // Not to be interrupted between the two: a key that is said to be refreshed, and is not, would be so for ever.
+  return Effect.uninterruptible(Effect.suspend(() => {
     if (service.refreshing.has(address.key)) return Effect.void
     service.refreshing.add(address.key)
     const attempt = inBackground(sight, versions)
@@ -972,7 +973,7 @@ const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions)
       ),
       service.scope
     ))
-  })
+  }))
 }
 
 /**
@@ -1249,7 +1250,7 @@ const fillTogether = <A>(
 
 /** Refreshes several keys by one load, in the background. */
 const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): AnyEffect<void> =>
-  Effect.suspend(() => {
+  Effect.uninterruptible(Effect.suspend(() => {
     const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
     if (mine.length === 0) return Effect.void
     const { service } = mine[0]!.read
@@ -1262,7 +1263,7 @@ const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): An
         })),
       service.scope
     ))
-  })
+  }))
 
 /** One key of several of which the store told nothing. */
 interface Untold {

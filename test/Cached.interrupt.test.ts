@@ -4,11 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import * as Cached from "../src/Cached.ts"
 import * as CacheService from "../src/CacheService.ts"
+import * as Invalidation from "../src/Invalidation.ts"
 import * as Key from "../src/Key.ts"
 import * as Policy from "../src/Policy.ts"
 import * as TestCache from "../src/TestCache.ts"
@@ -387,4 +391,93 @@ describe("the caller's world", () => {
       yield* assertQuiet
     })
   )
+})
+
+describe("an interruption between any two steps of a fiber", () => {
+  /** Interrupts one fiber at one of its steps, where it lets the others run. */
+  class At extends Scheduler.MixedScheduler {
+    private readonly step: number
+    private victim: Fiber.Fiber<unknown, unknown> | undefined
+    private steps = 0
+    private interrupted = false
+    constructor(step: number) {
+      super("async")
+      this.step = step
+    }
+    /** Whether the fiber came to that step. */
+    interrupt<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<boolean, never, R> {
+      return Effect.gen({ self: this }, function*() {
+        this.victim = yield* Effect.forkChild(effect)
+        yield* Fiber.await(this.victim)
+        return this.interrupted
+      })
+    }
+    override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+      if (fiber !== this.victim || this.interrupted || ++this.steps < this.step) return false
+      this.interrupted = true
+      queueMicrotask(() => fiber.interruptUnsafe())
+      return true
+    }
+  }
+
+  const made: Array<string> = []
+  const card = Cached.make("card", {
+    key: Key.string("id"),
+    value: Schema.String,
+    lookup: (id) => Effect.sync(() => (made.push(id), id)),
+    lookupMany: (ids) => Effect.sync(() => (made.push(...ids), ids.map((id) => Result.succeed(id))))
+  }, Policy.tagged("t"))
+  const over = Invalidation.tags("t")
+  const soften = Cached.apply(Invalidation.soft(over))
+  const operations: Record<string, Effect.Effect<unknown, unknown, CacheService.CacheService>> = {
+    "a read that misses": Cached.get(card, "a"),
+    "a read that refreshes": Cached.get(card, "b"),
+    "a read of many": Cached.getMany(card, ["a", "b"]),
+    "a write-through": Cached.set(card, "b", Effect.succeed("written")),
+    "a write-through that fails": Cached.set(card, "b", Effect.fail("no")),
+    "a refresh": Cached.refresh(card, "b"),
+    "an invalidation": Cached.apply(over),
+    "a mutation": Cached.mutate(Effect.void, over)
+  }
+
+  for (const [name, operation] of Object.entries(operations)) {
+    it(`leaves nothing behind: ${name}`, async () => {
+      let step = 0
+      for (let came = true; came;) {
+        step++
+        const scheduler = new At(step)
+        const program = Effect.gen(function*() {
+          yield* Cached.get(card, "b")
+          yield* soften
+          const came = yield* scheduler.interrupt(operation)
+          yield* settle
+          const { flights, refreshing } = yield* CacheService.CacheService
+          const { fences, leases } = yield* TestCache.sizes
+          assert.deepStrictEqual(
+            { flights: flights.size, refreshing: refreshing.size, fences, leases },
+            { flights: 0, refreshing: 0, fences: 0, leases: 0 },
+            `interrupted at step ${step}`
+          )
+          // An invalidation that was interrupted is tried again.
+          yield* TestClock.adjust("1 minute")
+          // And it goes on: what is stale is refreshed, and what was loaded is kept.
+          yield* soften
+          made.length = 0
+          yield* Cached.get(card, "b")
+          yield* settle
+          yield* Cached.get(card, "b")
+          assert.deepStrictEqual(made, ["b"], `interrupted at step ${step}`)
+          return came
+        })
+        came = await program.pipe(
+          Effect.provide(memory),
+          Effect.provide(TestClock.layer()),
+          Effect.provideService(References.MinimumLogLevel, "None"),
+          (program) => Effect.runPromise(program, { scheduler })
+        )
+      }
+      // It was interrupted at least once, and at last was not.
+      assert.isAbove(step, 2)
+    })
+  }
 })

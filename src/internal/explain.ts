@@ -242,19 +242,20 @@ export const make = (
     if (view === undefined) return none("what is stored cannot be read")
     content = Exit.isSuccess(view.exit) ? view.exit.value : Cause.squash(view.exit.cause)
   }
+  // What it was made of is no part of its policy: it is told beside it.
+  const { partsUntil, ...stamp } = entry.stamp
   const seen: Seen = {
     address,
     plan: kind.plan,
     content,
     gone: removed !== undefined,
-    stamp: entry.stamp,
+    stamp,
     changed: entry.changed ?? new Map(),
     changedAt: inspection.changedAt,
     versions: entry.stamp.failure ? versions.failure : versions.value,
     now
   }
   const tree = partOf(kind.policy, seen)
-  const { partsUntil } = entry.stamp
   const parts = partsUntil === undefined ? "Fresh" : now < partsUntil ? "Stale" : "Dead"
   const judged = Verdict.meet(Verdict.meet(tree.verdict, parts), entry.softened ? "Stale" : "Fresh")
   const gone = removed === undefined

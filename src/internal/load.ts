@@ -186,10 +186,11 @@ export const prepare = (
   const content = contentOf(exit)
   const text = service.store.payload === "text" ? codec.encode(content) : undefined
   const found = Plan.foundDependencies(plan, input, content, known)
+  // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
+  const beganAt = Math.min(facts.began, facts.now - facts.millis)
   const stamp: Plan.Stamp = {
     storedAt: facts.now,
-    // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
-    beganAt: Math.min(facts.began, facts.now - facts.millis),
+    beganAt,
     duration: steady(facts.millis, flight.usually),
     jitter: facts.jitter,
     versions: { ...plan.constants, ...(failure ? flight.versions.failure : flight.versions.value) },
@@ -199,7 +200,7 @@ export const prepare = (
     // Finite, so that it can be written as JSON.
     ...(facts.partsFor === undefined
       ? {}
-      : { partsUntil: Math.min(facts.now + facts.partsFor, Number.MAX_SAFE_INTEGER) })
+      : { partsUntil: Math.min(beganAt + facts.millis + facts.partsFor, Number.MAX_SAFE_INTEGER) })
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
