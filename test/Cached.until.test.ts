@@ -46,6 +46,46 @@ const asleep = (clock: Clock.Clock, wall: { millis: number }): Clock.Clock => ({
   monotonicTimeNanosUnsafe: () => 0n
 })
 
+describe("A machine that sleeps through a load", () => {
+  onEach(
+    "does not keep alive what was made of something stale",
+    Effect.gen(function*() {
+      const wall = { millis: 0 }
+      let gate = Effect.void
+      let down = false
+      const made = { page: 0 }
+      const key = Key.unit
+      const card = Cached.make("card", {
+        key,
+        value: Schema.String,
+        lookup: () => Effect.suspend(() => down ? Effect.fail("down") : Effect.succeed("card"))
+      }, Policy.ttl("10 seconds", { onErrorFor: "1 minute" }))
+      const page = Cached.make("page", {
+        key,
+        value: Schema.String,
+        lookup: () => Effect.tap(Cached.get(card, undefined), () => (made.page++, gate))
+      }, Policy.forever)
+      yield* Effect.gen(function*() {
+        yield* Cached.get(card, undefined)
+        wall.millis = 20_000
+        down = true
+        // Awake, it is kept for as long as the card may be served on error.
+        yield* Cached.get(page, undefined)
+        assert.strictEqual((yield* Cached.explain(page, undefined)).verdict, "Stale")
+        yield* Cached.invalidate(page, undefined)
+        const awake = yield* Deferred.make<void>()
+        gate = Deferred.await(awake)
+        const waiting = yield* begin(Cached.get(page, undefined))
+        wall.millis = hour
+        yield* Deferred.succeed(awake, undefined)
+        assert.strictEqual(yield* Fiber.join(waiting), "card")
+        assert.strictEqual((yield* Cached.explain(page, undefined)).verdict, "Dead")
+        assert.strictEqual(made.page, 2)
+      }).pipe(Effect.provideService(Clock.Clock, asleep(yield* Clock.Clock, wall)))
+    })
+  )
+})
+
 describe("A tick while a load is under way", () => {
   onEach(
     "ends what was read before it, though the machine slept through the load",
