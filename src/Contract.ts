@@ -78,7 +78,8 @@ export type Guarantee = typeof Guarantee.Type
  *
  * `message` says all of it. `seed` and `operations` are there when the
  * operations were random: the fewest that still broke the law, with the store's
- * answers, and the seed that leads to them again (`random({ seed, runs: 1 })`).
+ * answers, and the seed that leads to them again (`random({ seed, runs: 1 })`)
+ * on a store that is new: one that has seen other runs may need those, too.
  *
  * @category errors
  * @since 0.1.0
