@@ -60,6 +60,7 @@ import * as Counters from "./internal/counters.ts"
 import { Deadline, elapsed } from "./internal/deadline.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
+import { targetsIn } from "./internal/targets.ts"
 import * as Kept from "./internal/undelivered.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
@@ -107,6 +108,12 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
 }) {
   override get message(): string {
     return `the store failed to ${this.operation}: ${this.reason}`
+  }
+
+  /** The same error of something larger, of which a part has happened. */
+  ofPart(): StoreError {
+    const { cause, operation, reason } = this
+    return new StoreError({ operation, reason, mayHaveHappened: true, cause })
   }
 }
 
@@ -817,7 +824,7 @@ export const mutate = <A, E, R>(
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
         // What it is over was invalidated when it was opened, so it cannot be said that nothing happened.
-        const error = happened(errorOf("lift", lifted.cause))
+        const error = errorOf("lift", lifted.cause).ofPart()
         const failure = fail(error)
         yield* service.keep(over, error)
         return yield* Exit.isFailure(exit) ? exit : failure
@@ -842,10 +849,6 @@ const fenceOfSteps = 10_000
 
 // So often an invalidation is begun whose fence did not stand to the end.
 const mostRounds = 5
-
-/** The same error of a larger whole, of which a part has happened. */
-const happened = ({ cause, operation, reason }: StoreError): StoreError =>
-  new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
 /** A store that makes every invalidation as if in one step, and when it has taken away all fences that nobody needs. */
 interface Whole {
@@ -876,12 +879,13 @@ const inOneStep = (store: CacheStore, token: () => Token): Whole => {
       const fence = { id: token(), over, length: fenceOfSteps }
       const steps = Effect.flatMap(
         store.fence(fence),
-        (count) => Effect.map(Effect.mapError(store.lift(fence), happened), (stood) => ({ count, stood }))
+        (count) =>
+          Effect.map(Effect.mapError(store.lift(fence), (error) => error.ofPart()), (stood) => ({ count, stood }))
       )
       return Effect.flatMap(orTakeAway(fence, steps), ({ count, stood }) => {
         if (stood) return Effect.succeed(count)
         // What began to load when it did not stand may have been stored.
-        if (left > 1) return Effect.mapError(fenced(over, left - 1), happened)
+        if (left > 1) return Effect.mapError(fenced(over, left - 1), (error) => error.ofPart())
         const cause = new Error("the fence around its steps was lost each time")
         const reason = "Unavailable"
         return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
@@ -1255,8 +1259,8 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
       })
       : guarded(operation, () => effect)
 
-  const walks = ({ dependencies, everything, keys, patterns }: Invalidation.Invalidation) =>
-    patterns.size > 0 || everything !== undefined || keys.size + dependencies.size > longList
+  const walks = (batch: Invalidation.Invalidation) =>
+    batch.patterns.size > 0 || batch.everything !== undefined || targetsIn(batch) > longList
 
   return {
     ...store,

@@ -591,9 +591,14 @@ class Read {
     return Loads.placeOf(this.service, this.address)
   }
 
-  /** What a lookup that this read runs for itself alone knows of itself. */
+  /** What a lookup that nobody can join knows of itself, where nobody can tell for which key it reads. */
+  unjoined(): Loading.Loading {
+    return new Loading.Loading(this.loading?.waiting, undefined, this.loading?.alone)
+  }
+
+  /** The same, of one that this read runs for its own key. */
   alone(): Loading.Loading {
-    const { alone = [], waiting } = this.loading ?? {}
+    const { alone, waiting } = this.unjoined()
     return new Loading.Loading(waiting, this.place, [...alone, this.place])
   }
 
@@ -1295,9 +1300,8 @@ const loadTogetherAlone = (
       lookupBatch(definition)(untold.map(({ read }) => read.address)),
       (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
     )
-    const { alone, waiting } = first.loading ?? {}
     return Effect.flatMap(
-      Loading.run(load, new Loading.Loading(waiting, undefined, alone)),
+      Loading.run(load, first.unjoined()),
       ({ exit, partsUntil }) =>
         Effect.forEach(
           untold,
@@ -1523,9 +1527,7 @@ export const set: {
           }
           const started = read.elapsed()
           const began = read.now()
-          const { alone, waiting } = read.loading ?? {}
-          const loading = new Loading.Loading(waiting, undefined, alone)
-          const { exit, partsUntil } = yield* Loading.run(restore(write), loading)
+          const { exit, partsUntil } = yield* Loading.run(restore(write), read.unjoined())
           if (partsUntil !== undefined) read.loading?.given(partsUntil)
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()

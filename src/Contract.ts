@@ -359,7 +359,9 @@ class Scene {
   }
 
   sweep(keys: Key.Pattern | "everything", mode: Verdict.Mode = "hard"): Step<number | undefined> {
-    return this.invalidate(inMode(mode, keys === "everything" ? Invalidation.everything : Invalidation.pattern(keys)))
+    return this.invalidate(
+      Invalidation.withMode(keys === "everything" ? Invalidation.everything : Invalidation.pattern(keys), mode)
+    )
   }
 
   fence(over: Invalidation.Invalidation, length = long): Step<CacheService.Fence> {
@@ -1042,9 +1044,6 @@ const releaseLaw = <R>(waiting: Waiting<R>): Draft<R> =>
 
 const modes: ReadonlyArray<Verdict.Mode> = ["hard", "soft"]
 
-const inMode = (mode: Verdict.Mode, batch: Invalidation.Invalidation): Invalidation.Invalidation =>
-  mode === "soft" ? Invalidation.soft(batch) : batch
-
 /** One thing that covers the load of `a`, which has a known dependency and finds one. */
 interface Target {
   readonly name: string
@@ -1057,7 +1056,7 @@ const batchTarget = (name: string, over: Target["over"]): Target => ({
   name,
   alone: false,
   over,
-  invalidate: (s, mode) => s.invalidate(inMode(mode, over(s)))
+  invalidate: (s, mode) => s.invalidate(Invalidation.withMode(over(s), mode))
 })
 
 const targets: ReadonlyArray<Target> = [
@@ -1246,7 +1245,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
         const address = s.at(name, ...known)
         without.set(address, yield* s.put(address, { found }))
       }
-      yield* s.invalidate(inMode(mode, Invalidation.dependencies(x)))
+      yield* s.invalidate(Invalidation.withMode(Invalidation.dependencies(x), mode))
       for (const [address, draft] of having) {
         if (mode === "hard") yield* s.isDead(address)
         else yield* s.servesSoftly(address, draft)
@@ -1647,7 +1646,7 @@ const nestedLaws: ReadonlyArray<Draft<never>> = Object.entries(coverings).flatMa
         function*(s) {
           const nest = new Nest(s)
           for (let round = 0; round < rounds; round++) {
-            yield* nest.round(Effect.suspend(() => s.invalidate(inMode(mode, over(nest)))))
+            yield* nest.round(Effect.suspend(() => s.invalidate(Invalidation.withMode(over(nest), mode))))
           }
           yield* nest.isKept
         },
@@ -2172,8 +2171,8 @@ class Play {
 
   batch({ dependencies, keys }: Names): Invalidation.Invalidation {
     return Invalidation.combineAll([
-      ...keys.map(([i, mode]) => inMode(mode, Invalidation.keys(this.address(i).key))),
-      ...dependencies.map(([i, mode]) => inMode(mode, Invalidation.dependencies(this.tag(i))))
+      ...keys.map(([i, mode]) => Invalidation.withMode(Invalidation.keys(this.address(i).key), mode)),
+      ...dependencies.map(([i, mode]) => Invalidation.withMode(Invalidation.dependencies(this.tag(i)), mode))
     ])
   }
 

@@ -190,7 +190,13 @@ export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
 export const pattern = (of: Key.Pattern): Invalidation =>
   make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
 
-const inOneMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =>
+/**
+ * The same targets, all of them in one mode.
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const withMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =>
   make({
     keys: new Map([...self.keys.keys()].map((key) => [key, mode])),
     dependencies: new Map([...self.dependencies.keys()].map((name) => [name, mode])),
@@ -204,7 +210,7 @@ const inOneMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =>
  * @category mapping
  * @since 0.1.0
  */
-export const soft = (self: Invalidation): Invalidation => inOneMode(self, "soft")
+export const soft = (self: Invalidation): Invalidation => withMode(self, "soft")
 
 /**
  * The same targets, hard: what they cover is as bad as its policy says.
@@ -212,7 +218,7 @@ export const soft = (self: Invalidation): Invalidation => inOneMode(self, "soft"
  * @category mapping
  * @since 0.1.0
  */
-export const hard = (self: Invalidation): Invalidation => inOneMode(self, "hard")
+export const hard = (self: Invalidation): Invalidation => withMode(self, "hard")
 
 /**
  * The stronger of two modes.

@@ -256,7 +256,7 @@ export const make = (
     now
   }
   const tree = partOf(kind.policy, seen)
-  const parts = partsUntil === undefined ? "Fresh" : now < partsUntil ? "Stale" : "Dead"
+  const parts = Plan.judge(Plan.arm(Plan.forever, address.input, content, entry.stamp), now, () => 1, undefined, {})
   const judged = Verdict.meet(Verdict.meet(tree.verdict, parts), entry.softened ? "Stale" : "Fresh")
   const gone = removed === undefined
     ? undefined

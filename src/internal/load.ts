@@ -154,8 +154,8 @@ const contentOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isSuccess(exit) ? exit.value : Cause.squash(exit.cause)
 
 /**
- * When a load began and ended, by the store's clock, how many milliseconds it took, a draw, and for how many more what
- * it was given may be served, if any of that was stale.
+ * When a load began and ended, by the store's clock, how many milliseconds it took, a draw, and for how many
+ * since it began what it was given may be served, if any of that was stale.
  */
 export interface Facts {
   readonly partsFor?: number | undefined
@@ -200,7 +200,7 @@ export const prepare = (
     // Finite, so that it can be written as JSON.
     ...(facts.partsFor === undefined
       ? {}
-      : { partsUntil: Math.min(beganAt + facts.millis + facts.partsFor, Number.MAX_SAFE_INTEGER) })
+      : { partsUntil: Math.min(beganAt + facts.partsFor, Number.MAX_SAFE_INTEGER) })
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
@@ -273,14 +273,13 @@ const fly = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
       (exits) =>
         Effect.forEach(load.flights, (flight, i) => {
           const now = service.now(fiber)
-          const ended = elapsed(clock)
           const { partsUntil } = loading
           return land(service, flight, { exit: exits[i]!, partsUntil }, {
             now,
             began,
-            millis: ended - started,
+            millis: elapsed(clock) - started,
             jitter: fiber.getRef(Random.Random).nextDoubleUnsafe(),
-            partsFor: partsUntil === undefined ? undefined : partsUntil - ended
+            partsFor: partsUntil === undefined ? undefined : partsUntil - started
           }, counters)
         }, { discard: true, concurrency: "unbounded" })
     )

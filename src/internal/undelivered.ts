@@ -7,6 +7,7 @@ import type { Token } from "../CacheService.ts"
 import type { Dependency } from "../Dependency.ts"
 import type { Invalidation } from "../Invalidation.ts"
 import * as Key from "../Key.ts"
+import { targetsIn } from "./targets.ts"
 
 /** One that is kept. When it is called for again it is replaced: it is to happen after that. */
 export interface Kept {
@@ -52,9 +53,6 @@ class Index {
     return undefined
   }
 }
-
-const targetsOf = ({ dependencies, everything, keys, patterns }: Invalidation): number =>
-  keys.size + dependencies.size + patterns.size + (everything === undefined ? 0 : 1)
 
 // Two that are the same in another order are two.
 const idOf = ({ dependencies, everything, keys, patterns }: Invalidation): string =>
@@ -106,7 +104,7 @@ export class Undelivered {
     const old = this.kept.get(id)
     if (old !== undefined) this.remove(old)
     const { attempts, since, who: first } = old ?? { attempts: 0, since: now, who }
-    if (this.size > 0 && this.targets + targetsOf(invalidation) > this.most) return this.keepEverything()
+    if (this.size > 0 && this.targets + targetsIn(invalidation) > this.most) return this.keepEverything()
     return this.add({ id, invalidation, since, who: first, position: ++this.position, attempts: attempts + 1 })
   }
 
@@ -128,7 +126,7 @@ export class Undelivered {
 
   private add(kept: Kept): Kept {
     this.kept.set(kept.id, kept)
-    this.targets += targetsOf(kept.invalidation)
+    this.targets += targetsIn(kept.invalidation)
     this.made?.add(kept)
     return kept
   }
@@ -136,7 +134,7 @@ export class Undelivered {
   /** Gives up one that was acknowledged. */
   remove(kept: Kept): void {
     if (!this.kept.delete(kept.id)) return
-    this.targets -= targetsOf(kept.invalidation)
+    this.targets -= targetsIn(kept.invalidation)
     this.made = undefined
     if (this.kept.size === 0) this.granted.clear()
   }

@@ -35,15 +35,16 @@ import type {
   Lease,
   Outcome,
   Position,
+  StoreError,
   Token
 } from "../../CacheService.ts"
-import { StoreError } from "../../CacheService.ts"
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
 import type { Broadcast } from "../broadcast.ts"
 import { elapsed } from "../deadline.ts"
+import { targetsIn } from "../targets.ts"
 import * as Scripts from "./scripts.ts"
 import type { Script } from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
@@ -155,9 +156,6 @@ const chunkSize = 200
 // A fence over more targets is told as one over everything: what it is over is read by each load that begins under it.
 const mostFenced = 2000
 
-const targetsIn = ({ dependencies, keys, patterns }: Invalidation.Invalidation): number =>
-  keys.size + dependencies.size + patterns.size
-
 // An entry longer than this is parsed each time: remembering it would push out too many others.
 const longestRemembered = 65_536
 
@@ -200,9 +198,6 @@ interface Piece {
 
 const nowhere: Piece = { keys: [], names: [] }
 
-const inMode = (batch: Invalidation.Invalidation, mode: Mode): Invalidation.Invalidation =>
-  mode === "soft" ? Invalidation.soft(batch) : batch
-
 const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
   const some = (mode: Mode) =>
     Invalidation.combine(
@@ -211,10 +206,6 @@ const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
     )
   return Invalidation.combine(some("hard"), Invalidation.soft(some("soft")))
 }
-
-/** The error of a step after the first: what was asked has happened in part. */
-const begun = ({ cause, operation, reason }: StoreError): StoreError =>
-  new StoreError({ operation, reason, mayHaveHappened: true, cause })
 
 const together = <A, B>(
   all: ReadonlyArray<A>,
@@ -478,12 +469,23 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       })
     })
 
-  /** What a commit needs to know of an entry's dependencies, in the order of its stamp. */
-  const vectorOf = ({ vector }: Captured, draft: Draft) => {
-    const { dependencies } = draft.stamp
-    const expected = dependencies.map((name) => vector.get(name) ?? "")
-    return { dependencies, expected, found: dependencies.filter((name) => !vector.has(name)) }
-  }
+  /**
+   * What a load has to know of all that it depended on, in that order, when it ends; where that is not known, of what its
+   * key tells. The token of what only the value told is empty.
+   */
+  const vectorOf = ({ vector }: Captured, dependencies: ReadonlyArray<Dependency> = [...vector.keys()]) => ({
+    dependencies,
+    expected: dependencies.map((name) => vector.get(name) ?? ""),
+    found: dependencies.filter((name) => !vector.has(name))
+  })
+
+  const fencesOver = (
+    { fences }: Captured,
+    key: string,
+    dependencies: ReadonlyArray<Dependency> | undefined
+  ): ReadonlyArray<Token> =>
+    fences.filter(({ over }) => dependencies === undefined || Invalidation.covers(over, key, dependencies))
+      .map(({ id }) => id)
 
   const expiry = (draft: Draft): number => Math.min(draft.expiresAt, Number.MAX_SAFE_INTEGER)
 
@@ -493,7 +495,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     outcomes.has(outcome) ? Effect.succeed(outcome as Outcome) : Effect.fail(malformed("commit", outcome))
 
   const commitAtOnce = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> => {
-    const { dependencies, expected } = vectorOf(lease, draft)
+    const { dependencies, expected } = vectorOf(lease, draft.stamp.dependencies)
     return Effect.flatMap(
       run("commit", Scripts.commit, [
         names.entry(key),
@@ -541,7 +543,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
 
   const commitInSteps = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
-      const { dependencies, expected, found } = vectorOf(lease, draft)
+      const { dependencies, expected, found } = vectorOf(lease, draft.stamp.dependencies)
       const over = fencesOver(lease, key, draft.stamp.dependencies)
       const fresh = yield* capture("commit", found, newNonce())
       const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(dependencies[i]!)]! : token)
@@ -563,30 +565,18 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
       return (yield* stillTrue("commit", dependencies, tokens, over, Number(kept))) ? outcome : "invalidated"
     })
 
-  /** All that a load depended on; where that is not known, what its key tells. */
-  const expectedOf = ({ vector }: Captured, dependencies: ReadonlyArray<Dependency> = [...vector.keys()]) =>
-    dependencies.map((name) => [name, vector.get(name) ?? ""] as const)
-
-  const fencesOver = (
-    { fences }: Captured,
-    key: string,
-    dependencies: ReadonlyArray<Dependency> | undefined
-  ): ReadonlyArray<Token> =>
-    fences.filter(({ over }) => dependencies === undefined || Invalidation.covers(over, key, dependencies))
-      .map(({ id }) => id)
-
   const discardAtOnce = (
     key: string,
     lease: Captured,
     dependencies: ReadonlyArray<Dependency> | undefined
   ): Effect.Effect<Outcome, StoreError> => {
-    const expected = expectedOf(lease, dependencies)
+    const { dependencies: looked, expected } = vectorOf(lease, dependencies)
     return Effect.flatMap(
       run("discard", Scripts.discard, [
         names.lease(key),
         names.journal,
         names.fences,
-        ...expected.map(([name]) => names.marker(name))
+        ...looked.map((name) => names.marker(name))
       ], [
         names.released,
         lease.token,
@@ -594,8 +584,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         lease.sequence,
         flag(dependencies === undefined),
         ...list(fencesOver(lease, key, dependencies)),
-        ...list(expected.map(([, token]) => token)),
-        ...list(expected.map(([name]) => name))
+        ...list(expected),
+        ...list(looked)
       ]),
       ([, outcome]) => asOutcome(outcome)
     )
@@ -609,8 +599,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   ): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
       if (!(yield* giveUp("discard", key, lease.token))) return "lost"
-      const expected = expectedOf(lease, dependencies)
-      const known = expected.filter(([, token]) => token !== "")
+      const { dependencies: looked, found } = vectorOf(lease, dependencies)
+      const known = vectorOf(lease, looked.filter((name) => lease.vector.has(name)))
       const over = fencesOver(lease, key, dependencies)
       const [quiet, holds] = yield* Effect.all([
         dependencies === undefined
@@ -618,8 +608,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
             const located = locate(answer)
             return located !== undefined && positionOf(located) === lease.position
           })
-          : isQuiet("discard", lease, dependencies.filter((name) => !lease.vector.has(name))),
-        stillTrue("discard", known.map(([name]) => name), known.map(([, token]) => token), over, 0)
+          : isQuiet("discard", lease, found),
+        stillTrue("discard", known.dependencies, known.expected, over, 0)
       ], { concurrency: "unbounded" })
       return !quiet || !holds ? "invalidated" : over.length > 0 ? "fenced" : "unstored"
     })
@@ -818,7 +808,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         ),
         Effect.mapError(
           Effect.tap(changeInSteps("fence", piece, nonce), () => tellOthers("fence", asInvalidation(piece))),
-          begun
+          (error) => error.ofPart()
         )
       )
       : Effect.flatMap(
@@ -873,15 +863,15 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
           }
           for (const { mode, pattern } of patterns.values()) {
             count += yield* sweepKeys("fence", pattern, mode, renew)
-            yield* tellOthers("fence", inMode(Invalidation.pattern(pattern), mode))
+            yield* tellOthers("fence", Invalidation.withMode(Invalidation.pattern(pattern), mode))
           }
           if (everything !== undefined) {
             count += yield* sweepKeys("fence", "everything", everything, renew)
-            yield* tellOthers("fence", inMode(Invalidation.everything, everything))
+            yield* tellOthers("fence", Invalidation.withMode(Invalidation.everything, everything))
           }
           return count
         }),
-        begun
+        (error) => error.ofPart()
       )
       return dependencies.size > 0 ? undefined : opened + more
     })
