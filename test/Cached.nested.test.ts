@@ -45,24 +45,22 @@ const nest = ({ card: ofCard = Policy.tagged("t"), options, page: ofPage = Polic
   const made = { page: 0, site: 0 }
   const key = Key.string("id")
   const card = Cached.make("card", { key, value, lookup: () => origin.load, ...options }, ofCard)
-  const page = Cached.make("page", {
-    key,
-    value,
-    lookup: (id) =>
-      Effect.suspend(() => {
-        made.page++
-        return Effect.map(Cached.get(card, id), (text) => `<p>${text}</p>`)
-      })
-  }, ofPage)
-  const site = Cached.make("site", {
-    key,
-    value,
-    lookup: (id) =>
-      Effect.suspend(() => {
-        made.site++
-        return Effect.map(Cached.get(page, id), (text) => `<html>${text}</html>`)
-      })
-  }, ofPage)
+  const showing = (
+    name: "page" | "site",
+    part: Cached.Cached<string, string, Down, CacheService.CacheService>,
+    tag: string
+  ) =>
+    Cached.make(name, {
+      key,
+      value,
+      lookup: (id) =>
+        Effect.suspend(() => {
+          made[name]++
+          return Effect.map(Cached.get(part, id), (text) => `<${tag}>${text}</${tag}>`)
+        })
+    }, ofPage)
+  const page = showing("page", card, "p")
+  const site = showing("site", page, "html")
   return { card, made, origin, page, site }
 }
 

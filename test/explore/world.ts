@@ -243,6 +243,16 @@ export class World {
   }
 }
 
+/** Both processes have the same store, in this one. */
+const onOne = (store: CacheService.CacheStore, lose: Ground["lose"], leases: Ground["leases"]): Ground => ({
+  stores: [store, store],
+  gates: "operations",
+  definition: "k",
+  lose,
+  leases,
+  quiet: undefined
+})
+
 /** A store whose invalidations take several steps; between two of them stands a gate. */
 const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: World): Ground => {
   const between = world.machine.gate("step", { writes: ["store"] })
@@ -250,18 +260,12 @@ const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: 
   // Mistakes that are made here know no more than the port.
   const store = bug === undefined ? markers : bug(markers as unknown as MemoryCache.MemoryStore, world)
   const names = [...Invalidation.tags("T", "U", "own").dependencies.keys()]
-  return {
-    stores: [store, store],
-    gates: "operations",
-    definition: "k",
-    lose: (what) =>
-      Effect.sync(() => {
-        if (what === "fences") throw new Error("the fences are in the journal")
-        for (const key of world.keys()) markers.lose(what === "marker" ? "markers" : what, key, names)
-      }),
-    leases: () => markers.leased(),
-    quiet: undefined
-  }
+  const lose: Ground["lose"] = (what) =>
+    Effect.sync(() => {
+      if (what === "fences") throw new Error("the fences are in the journal")
+      for (const key of world.keys()) markers.lose(what === "marker" ? "markers" : what, key, names)
+    })
+  return onOne(store, lose, markers.leased)
 }
 
 /** The world in memory, where everything happens at once, unless invalidations take several steps. */
@@ -270,18 +274,12 @@ export const inMemory = (bug?: Bug, mistake?: Mistake) => (settings: Settings): 
     if (settings.steps === true) return inSteps(bug, mistake)(world)
     const memory = inNewScope(MemoryCache.makeStore({ capacity: 10 }))
     const store = bug === undefined ? memory : bug(memory, world)
-    return {
-      stores: [store, store],
-      gates: "operations",
-      definition: "k",
-      lose: (what) =>
-        Effect.sync(() => {
-          if (what === "marker" || what === "fences") throw new Error(`the store in memory has no ${what} to lose`)
-          memory.evict(what)
-        }),
-      leases: () => memory.sizes().leases,
-      quiet: undefined
-    }
+    const lose: Ground["lose"] = (what) =>
+      Effect.sync(() => {
+        if (what === "marker" || what === "fences") throw new Error(`the store in memory has no ${what} to lose`)
+        memory.evict(what)
+      })
+    return onOne(store, lose, () => memory.sizes().leases)
   })
 
 const view = (entry: CacheService.Entry): CacheService.Entry => ({
