@@ -6,7 +6,7 @@
  * the age, ticks of cron expressions, versions, dependencies with their
  * severities and one `beta`. No alternative at all is `never`; one without
  * conditions is `forever`. So `or` is union, `and` is the product, and both
- * lattices' laws hold by construction (`test/Policy.laws.test.ts` checks them).
+ * lattices' laws hold by construction (`test/Policy/laws.test.ts` checks them).
  *
  * Reading happens in two steps. `arm` meets the plan with one entry's stamp,
  * once, and yields absolute deadlines; `judge` compares them with the time of a

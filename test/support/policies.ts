@@ -12,7 +12,7 @@
  * form that a given policy reads.
  *
  * A failing property prints a seed and a path. To run only that case:
- * `FC_SEED=... FC_PATH=... npx vitest run test/Policy.laws.test.ts -t "its name"`.
+ * `FC_SEED=... FC_PATH=... npx vitest run test/Policy/laws.test.ts -t "its name"`.
  * `FC_RUNS=10` makes ten times as many runs.
  */
 import * as Cron from "effect/Cron"

@@ -5,17 +5,17 @@
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const longest = [
-  "Explorer.redis",
-  "histories",
+  "explore/explorer.redis",
+  "histories/histories.redis",
   "stampede/page",
-  "RedisCache.payloads",
-  "catalogue.redis",
+  "RedisCache/payloads.redis",
+  "examples/catalogue.redis",
   "stampede/simulation",
-  "Explorer",
-  "articles.oneField",
+  "explore/explorer",
+  "articles/oneField",
   "stampede/theory",
-  "RedisCache.contract",
-  "memory.heap",
+  "RedisCache/contract.redis",
+  "MemoryCache/heap",
   "strategies/early-refresh"
 ].map((name) => `/test/${name}.test.ts`)
 

@@ -1,0 +1,55 @@
+import { Order } from "effect"
+import { assert, describe, test } from "vitest"
+import * as Verdict from "../../src/Verdict.ts"
+
+const { all, join, meet } = Verdict
+
+const forAll = (property: (a: Verdict.Verdict, b: Verdict.Verdict, c: Verdict.Verdict) => void): void =>
+  all.forEach((a) => all.forEach((b) => all.forEach((c) => property(a, b, c))))
+
+describe("Verdicts are a bounded distributive lattice", () => {
+  test("meet and join are associative, commutative and idempotent", () =>
+    forAll((a, b, c) => {
+      for (const op of [meet<Verdict.Verdict, Verdict.Verdict>, join<Verdict.Verdict, Verdict.Verdict>]) {
+        assert.strictEqual(op(a, op(b, c)), op(op(a, b), c))
+        assert.strictEqual(op(a, b), op(b, a))
+        assert.strictEqual(op(a, a), a)
+      }
+    }))
+
+  test("each absorbs the other and distributes over it", () =>
+    forAll((a, b, c) => {
+      assert.strictEqual(meet(a, join(a, b)), a)
+      assert.strictEqual(join(a, meet(a, b)), a)
+      assert.strictEqual(meet(a, join(b, c)), join(meet(a, b), meet(a, c)))
+      assert.strictEqual(join(a, meet(b, c)), meet(join(a, b), join(a, c)))
+    }))
+
+  test("Fresh is the best and Dead the worst of all", () =>
+    forAll((a) => {
+      assert.strictEqual(meet(a, "Fresh"), a)
+      assert.strictEqual(meet(a, "Dead"), "Dead")
+      assert.strictEqual(join(a, "Dead"), a)
+      assert.strictEqual(join(a, "Fresh"), "Fresh")
+    }))
+})
+
+test("Fresh > Refresh > Stale > OnError > Dead, whichever way one asks", () => {
+  assert.deepStrictEqual(all, ["Fresh", "Refresh", "Stale", "OnError", "Dead"])
+  assert.deepStrictEqual(all.map(Verdict.rank), [4, 3, 2, 1, 0])
+  assert.deepStrictEqual([...all].sort(Verdict.Order), [...all].reverse())
+  forAll((a, b) => {
+    assert.strictEqual(Verdict.Order(a, b), Math.sign(Verdict.rank(a) - Verdict.rank(b)))
+    assert.strictEqual(meet(a, b), Order.min(Verdict.Order)(a, b))
+    assert.strictEqual(join(a, b), Order.max(Verdict.Order)(a, b))
+  })
+})
+
+test("an entry is served without waiting as long as it is not worse than Stale", () =>
+  assert.deepStrictEqual(all.filter(Verdict.isServable), ["Fresh", "Refresh", "Stale"]))
+
+test("a hard change is as bad as the severity says, a soft one never worse than Stale", () => {
+  const severities: ReadonlyArray<Verdict.Severity> = ["Stale", "OnError", "Dead"]
+  assert.deepStrictEqual(severities.map((severity) => Verdict.ofChange(severity, "hard")), severities)
+  assert.deepStrictEqual(severities.map((severity) => Verdict.ofChange(severity, "soft")), ["Stale", "Stale", "Stale"])
+})
