@@ -5,7 +5,7 @@ import { LongestFirst } from "./test/support/sequence.ts"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    // What the documentation's examples become; `test/docs/snippets.redis.test.ts` imports it.
+    // What the documentation's examples become; `test/docs/snippets.servers.test.ts` imports it.
     exclude: ["**/node_modules/**", "test/.snippets/**"],
     globalSetup: ["test/setup/redis.ts", "test/setup/postgres.ts", "test/setup/browser.ts"],
     // Much of a run is waiting for servers and processes: a core that is kept free for the rest is idle half of the time.

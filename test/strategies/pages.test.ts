@@ -17,7 +17,7 @@ const prose = (text: string): string => text.replace(/^```[^]*?^```$/gm, "").rep
 
 /** The names of the tests of a file, as far as they are written there. */
 const testsOf = (row: string): string =>
-  read(path.join(root, "test/strategies", `${row}.test.ts`)).replace(/\s+/g, " ").toLowerCase()
+  read(path.join(root, "test/strategies", `${row}.servers.test.ts`)).replace(/\s+/g, " ").toLowerCase()
 
 /** What a page puts in italics, as it does with the names of tests. */
 const italicsIn = (text: string): ReadonlyArray<string> =>
@@ -38,7 +38,7 @@ describe.each(rows)("%s", (row) => {
   const page = path.join(folder, `${row}.md`)
 
   it("has a page, a program of Django's, one of ours, and a test", () => {
-    const files = ["docs/strategies/%.md", "examples/articles/strategies/%.ts", "test/strategies/%.test.ts"]
+    const files = ["docs/strategies/%.md", "examples/articles/strategies/%.ts", "test/strategies/%.servers.test.ts"]
     const missing = files.map((file) => file.replace("%", row)).filter((file) => !fs.existsSync(path.join(root, file)))
     assert.deepStrictEqual(missing, [])
     assert.include(read(page), "<!-- from: examples/articles/django/")
@@ -47,7 +47,7 @@ describe.each(rows)("%s", (row) => {
 
   it("names tests that there are", () => {
     const text = prose(read(page))
-    assert.include(text, `test/strategies/${row}.test.ts`)
+    assert.include(text, `test/strategies/${row}.servers.test.ts`)
     const tests = testsOf(row)
     // Names of tests are phrases; a word or two is emphasis.
     const named = italicsIn(text).filter((name) => name.split(" ").length > 4)

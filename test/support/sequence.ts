@@ -5,18 +5,18 @@
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const longest = [
-  "explore/explorer.redis",
-  "histories/histories.redis",
-  "stampede/page",
-  "RedisCache/payloads.redis",
-  "examples/catalogue.redis",
+  "explore/explorer.servers",
+  "histories/histories.servers",
+  "stampede/page.servers",
+  "RedisCache/payloads.servers",
+  "examples/catalogue.servers",
   "stampede/simulation",
   "explore/explorer",
   "articles/oneField",
   "stampede/theory",
-  "RedisCache/contract.redis",
+  "RedisCache/contract.servers",
   "MemoryCache/heap",
-  "strategies/early-refresh"
+  "strategies/early-refresh.servers"
 ].map((name) => `/test/${name}.test.ts`)
 
 const rank = ({ moduleId }: TestSpecification): number => {
