@@ -1,38 +1,10 @@
 /**
- * The port: what a cache keeps promises with.
+ * The service that cached reads run on: a store, and what one process keeps
+ * beside it.
  *
- * A `CacheStore` is what a backend fulfils. It knows keys, dependencies, tokens
- * and opaque payloads, and no policy. `CacheService` is a store together with
- * what one process keeps beside it: the loads that are under way, counters, and
- * a stream of events. The interpreter (`Cached`) knows nothing else.
- *
- * **The protocol**
- *
- * What a load depends on is written down before it begins, as tokens that are
- * never used twice; an invalidation replaces the token; an entry is good while
- * every token it was loaded under is still there. No clock takes part.
- *
- * 1. `read` gives the entry and which of its dependencies changed since.
- * 2. `begin`, on a miss: captures the tokens of the dependencies known from the
- *    key, then the position of the journal, and takes the key's lease, or says
- *    who has it.
- * 3. `commit`, after the load: stores the entry only if the lease is still the
- *    key's, none of its dependencies (also those found in the value) was
- *    invalidated since `begin`, and no fence stood over them then.
- * 4. `invalidate`: for dependencies, notes them in the journal first and
- *    replaces the tokens second; for keys, removes entry and lease together.
- * 5. `fence` invalidates and refuses whatever is loaded until `lift`.
- * 6. An invalidation that a store cannot make in one step is a fence from its
- *    first step to its last. Between two steps a load could read one thing that
- *    is still old and be stored under the new token of another.
- *
- * Evicting or losing anything is always safe: it costs loads.
- *
- * **Gotchas**
- *
- * - A store that can answer at once returns an `Exit` (which is an Effect); the
- *   interpreter then answers a hit without a detour.
- * - Whoever writes a store runs `Contract.laws` against it.
+ * It delivers invalidations, and goes on until the store has acknowledged them;
+ * it counts, and it streams events. `CacheService.layer` makes it on whichever
+ * `CacheStore` is in the context.
  *
  * @since 0.1.0
  */
@@ -46,76 +18,26 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as CacheStore from "./CacheStore.ts"
 import type * as Dependency from "./Dependency.ts"
 import { backoff } from "./internal/backoff.ts"
 import * as Broadcast from "./internal/broadcast.ts"
-import { Circuit, type Ticket } from "./internal/circuit.ts"
 import * as Counters from "./internal/counters.ts"
-import { Deadline, elapsed } from "./internal/deadline.ts"
-import { finiteMillis, positiveMillis } from "./internal/duration.ts"
+import { elapsed } from "./internal/deadline.ts"
+import { positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
-import { targetsIn } from "./internal/targets.ts"
 import * as Kept from "./internal/undelivered.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
-import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
 
 // -----------------------------------------------------------------------------
 // errors
 // -----------------------------------------------------------------------------
-
-/**
- * Why an operation of the store failed.
- *
- * - `Timeout`: no answer within the time limit.
- * - `Unavailable`: the store could not be reached, or refused.
- * - `CircuitOpen`: the store failed several times in a row and is left alone
- *   for a while.
- * - `Malformed`: the store answered something that is no answer.
- *
- * @category errors
- * @since 0.1.0
- */
-export const Reason = Schema.Literals(["Timeout", "Unavailable", "CircuitOpen", "Malformed"])
-
-/**
- * Why an operation of the store failed.
- *
- * @category errors
- * @since 0.1.0
- */
-export type Reason = typeof Reason.Type
-
-/**
- * An operation of the store failed. `mayHaveHappened` says whether it may have
- * taken effect all the same.
- *
- * @category errors
- * @since 0.1.0
- */
-export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
-  operation: Schema.String,
-  reason: Reason,
-  mayHaveHappened: Schema.Boolean,
-  cause: Schema.optional(Schema.Defect())
-}) {
-  override get message(): string {
-    return `the store failed to ${this.operation}: ${this.reason}`
-  }
-
-  /** The same error of something larger, of which a part has happened. */
-  ofPart(): StoreError {
-    const { cause, operation, reason } = this
-    return new StoreError({ operation, reason, mayHaveHappened: true, cause })
-  }
-}
 
 /**
  * An invalidation that the store did not acknowledge. Repeating it is safe.
@@ -127,254 +49,15 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
  */
 export class InvalidationError extends Schema.TaggedError<InvalidationError>()("InvalidationError", {
   invalidation: Schema.String,
-  reason: Reason,
+  reason: CacheStore.Reason,
   mayHaveHappened: Schema.Boolean,
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
-    return `not invalidated: ${this.invalidation} (${this.reason}${this.mayHaveHappened ? "; may have happened" : ""})`
+    return `not invalidated: ${this.invalidation} (${this.reason._tag}${
+      this.mayHaveHappened ? "; may have happened" : ""
+    })`
   }
-}
-
-// -----------------------------------------------------------------------------
-// the port
-// -----------------------------------------------------------------------------
-
-/**
- * A name that is never used twice.
- *
- * @category models
- * @since 0.1.0
- */
-export type Token = string
-
-/**
- * Where an entry lives: its stored key, and the dependencies that its key tells.
- *
- * `known` may run a user's function and may throw what that throws.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Address {
-  readonly key: string
-  readonly known: ReadonlyArray<Dependency.Dependency>
-}
-
-/**
- * A stored entry, as a read sees it.
- *
- * - `token`: names this entry; another load of the key has another.
- * - `changed`: the dependencies whose token is no longer that of the vector.
- * - `softened`: whether the key was invalidated softly since.
- * - `memo`: a place for what the reader made of the payload. A store that gives
- *   the same object again keeps it; it never leaves the process.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Entry {
-  readonly token: Token
-  readonly payload: unknown
-  readonly stamp: Plan.Stamp
-  readonly changed: ReadonlyMap<Dependency.Dependency, Verdict.Mode> | undefined
-  readonly softened: boolean
-  memo: unknown
-}
-
-/**
- * What `begin` is asked.
- *
- * - `token`: the lease's name, chosen by the caller, so that a repeated `begin`
- *   is one, and one whose answer was lost can be abandoned.
- * - `seen`: the entry that was found wanting. If the key has another by now,
- *   that is the answer.
- * - `drop`: the entry that was seen is dead; remove it.
- * - `force`: take the lease whoever has it, and whatever is stored.
- * - `leaseFor`: milliseconds after which others may take the lease. Nothing but
- *   stampede protection depends on it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Begin {
-  readonly token: Token
-  readonly seen: Token | undefined
-  readonly drop: boolean
-  readonly force: boolean
-  readonly leaseFor: number
-}
-
-/**
- * The state of the journal, as an opaque text. Between two that are equal no
- * dependency was invalidated, and no fence was opened or taken away. Nothing
- * else can be told from it: it has no order.
- *
- * @category models
- * @since 0.1.0
- */
-export type Position = string
-
-/**
- * The right to fill one key. A store may hide more in it.
- *
- * - `fenced`: whether any fence stood when the load began. Unless it surely did
- *   not, what is loaded is shared only if `commit` says that it may be.
- * - `position`: that of the journal when the load began.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Lease {
-  readonly token: Token
-  readonly fenced?: boolean
-  readonly position?: Position
-}
-
-/**
- * The answer to `begin`: the lease, who has it, or an entry stored meanwhile.
- *
- * - `position`: that of the journal now. Who finds the one under which the load
- *   began knows that nothing can have voided it so far, and may be given also a
- *   result of which `discard` cannot tell.
- *
- * @category models
- * @since 0.1.0
- */
-export type Begun =
-  | { readonly _tag: "Leased"; readonly lease: Lease }
-  | { readonly _tag: "Busy"; readonly token: Token; readonly position?: Position }
-  | { readonly _tag: "Found"; readonly entry: Entry }
-
-/**
- * What is to be stored.
- *
- * - `found`: dependencies that were found in the value.
- * - `fatal`: dependencies of which a hard change leaves nothing to serve. A
- *   store may then remove the entry at once.
- * - `expiresAt`: when nothing of it can be served any more.
- * - `size`: its size in bytes, computed when asked.
- * - `memo`: see `Entry`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Draft {
-  readonly payload: unknown
-  readonly stamp: Plan.Stamp
-  readonly found: ReadonlyArray<Dependency.Dependency>
-  readonly fatal: ReadonlySet<Dependency.Dependency>
-  readonly expiresAt: number
-  readonly size: () => number
-  readonly memo: unknown
-}
-
-/**
- * What became of a load.
- *
- * - `stored`: it is there.
- * - `fenced`: not stored, since a fence stood over it when it began; while the
- *   fence stands it may be shared.
- * - `unstored`: not stored for reasons of the store (too large), and true.
- * - `invalidated`: refused, since something it depends on was invalidated.
- * - `lost`: refused, since the lease is no longer the key's.
- *
- * After the first three, those who waited may be given the value; after the
- * others they must look again.
- *
- * @category models
- * @since 0.1.0
- */
-export type Outcome = "stored" | "fenced" | "unstored" | "invalidated" | "lost"
-
-/**
- * A fence: for `length` milliseconds of the store's clock, counted from when it
- * is opened, nothing that the invalidation covers is stored. A store that needs
- * long to invalidate what it is over renews it meanwhile.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Fence {
-  readonly id: Token
-  readonly over: Invalidation.Invalidation
-  readonly length: number
-}
-
-/**
- * What a store knows of a key, for people.
- *
- * `entry` may be one that was removed lately; then `removed` says why. Times
- * are milliseconds of the store's clock, where the store can tell.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Inspection {
-  readonly entry: Pick<Entry, "payload" | "stamp" | "changed" | "softened"> | undefined
-  readonly changedAt: ReadonlyMap<Dependency.Dependency, number>
-  readonly removed: { readonly because: string; readonly at: number } | undefined
-  readonly leased: Token | undefined
-  readonly fenced: boolean
-}
-
-/**
- * What a backend fulfils. `Contract.laws` says what must hold of each operation.
- *
- * - `payload`: `"value"` if the store keeps the value itself, `"text"` if it
- *   keeps what the codec wrote.
- * - `trusted`: whether what it gives was surely written by this program, so that
- *   the checks of a schema may be left out when text is decoded.
- * - `readsInTime`: whether a read ends within a limit of the store's own, so that
- *   `guard` need not watch each.
- * - `now`: milliseconds of the store's clock as this process knows it, where it
- *   is another than the process's own. It should go on by the monotonic clock: a
- *   wall clock may be set at any time.
- * - `released`: completes when that lease is no longer the key's. It may
- *   complete too early, never much too late.
- * - `discard`: ends a load of which nothing is stored, and says whether its
- *   result may be shared, as `commit` does: `unstored` or `fenced` if so.
- *   `dependencies` are all of it, or nothing where they are not known: then
- *   whatever was invalidated since, and every fence that stood, counts.
- * - `atomic`: whether the store makes an invalidation in one step, which no other
- *   operation can see half done.
- * - `invalidate`: makes one of those; gives how many entries it removed or
- *   softened, where the store can tell. It is never asked for others, which go
- *   through `fence` and `lift`.
- * - `fence`: stands, from before the first step to `lift`, and invalidates what it
- *   is over, as hard or soft as that is; gives a count like `invalidate`.
- * - `lift`: takes a fence away; tells whether it stood all the time.
- * - `invalidations`: what was invalidated, here or elsewhere.
- *
- * Leases and fences end by the store's own clock, read when the operation
- * happens. A time that the caller sent along would be old by then: a load under
- * a fence could be committed, and shared, after the fence has ended.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CacheStore {
-  readonly name: string
-  readonly payload: "value" | "text"
-  readonly trusted?: boolean
-  readonly readsInTime?: boolean
-  readonly now?: (clock: Clock.Clock) => number
-  readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
-  readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
-  readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>
-  readonly discard: (
-    address: Address,
-    lease: Lease,
-    dependencies: ReadonlyArray<Dependency.Dependency> | undefined
-  ) => Effect.Effect<Outcome, StoreError>
-  readonly abandon: (address: Address, token: Token) => Effect.Effect<void, StoreError>
-  readonly released: (address: Address, token: Token) => Effect.Effect<void, StoreError>
-  readonly atomic: (batch: Invalidation.Invalidation) => boolean
-  readonly invalidate: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
-  readonly fence: (fence: Fence) => Effect.Effect<number | undefined, StoreError>
-  readonly lift: (fence: Fence) => Effect.Effect<boolean, StoreError>
-  readonly inspect: (address: Address) => Effect.Effect<Inspection, StoreError>
-  readonly invalidations: Stream.Stream<Invalidation.Invalidation>
 }
 
 // -----------------------------------------------------------------------------
@@ -411,11 +94,11 @@ export type CacheEvent =
     readonly key: string
     readonly millis: number
     readonly result: "success" | "failure" | "defect" | "interrupted"
-    readonly outcome: Outcome | "unsaved"
+    readonly outcome: CacheStore.Outcome | "unsaved"
   }
   | { readonly _tag: "Refresh"; readonly name: string; readonly key: string }
   | { readonly _tag: "Coalesced"; readonly name: string; readonly key: string }
-  | { readonly _tag: "Refused"; readonly name: string; readonly key: string; readonly outcome: Outcome }
+  | { readonly _tag: "Refused"; readonly name: string; readonly key: string; readonly outcome: CacheStore.Outcome }
   | { readonly _tag: "Unreadable"; readonly name: string; readonly key: string }
   | {
     readonly _tag: "Invalidated"
@@ -426,9 +109,9 @@ export type CacheEvent =
     readonly _tag: "Undelivered"
     readonly invalidation: Invalidation.Invalidation
     readonly attempts: number
-    readonly error: StoreError
+    readonly error: CacheStore.StoreError
   }
-  | { readonly _tag: "StoreFailed"; readonly error: StoreError }
+  | { readonly _tag: "StoreFailed"; readonly error: CacheStore.StoreError }
 
 // -----------------------------------------------------------------------------
 // the service
@@ -486,11 +169,11 @@ export interface Collecting {
  * @since 0.1.0
  */
 export interface CacheService {
-  readonly store: CacheStore
+  readonly store: CacheStore.CacheStore
   readonly collecting?: Collecting
   readonly now: (fiber: Fiber.Fiber<unknown, unknown>) => number
-  readonly token: () => Token
-  readonly flights: Map<Token, unknown>
+  readonly token: () => CacheStore.Token
+  readonly flights: Map<CacheStore.Token, unknown>
   readonly refreshing: Set<string>
   readonly counters: (name: string, fiber: Fiber.Fiber<unknown, unknown>) => Counters.Counters
   readonly allCounters: () => ReadonlyMap<string, Counters.Counters>
@@ -498,8 +181,8 @@ export interface CacheService {
   readonly publish: (event: CacheEvent) => void
   readonly events: Stream.Stream<CacheEvent>
   readonly scope: Scope.Scope
-  readonly deliver: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
-  readonly keep: (batch: Invalidation.Invalidation, error: StoreError) => Effect.Effect<void>
+  readonly deliver: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, CacheStore.StoreError>
+  readonly keep: (batch: Invalidation.Invalidation, error: CacheStore.StoreError) => Effect.Effect<void>
   readonly undelivered: () => ReadonlyArray<Undelivered>
 }
 
@@ -527,7 +210,7 @@ export const InvalidationLogLevel = Context.Reference<LogLevel.Severity | undefi
 )
 
 // Tokens must differ between processes that were given one seed, so `Random` is not asked.
-const makeTokens = (): () => Token => {
+const makeTokens = (): () => CacheStore.Token => {
   const process = randomId()
   let count = 0
   return () => `${process}-${++count}`
@@ -538,7 +221,7 @@ const slack = 1000
 
 // Time never goes back, and goes on by what the monotonic clock says has passed: a clock that is set back must make no
 // entry younger, also when nobody looked at it for as long as it was set back.
-const makeNow = (store: CacheStore): CacheService["now"] => {
+const makeNow = (store: CacheStore.CacheStore): CacheService["now"] => {
   const { now } = store
   if (now !== undefined) return (fiber) => now(fiber.getRef(Clock.Clock))
   let last = -Infinity
@@ -598,13 +281,13 @@ const mostTargets = 10_000
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(
-  store: CacheStore,
+  store: CacheStore.CacheStore,
   options: Options = {}
 ): Effect.fn.Return<CacheService, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const events = yield* Broadcast.make<CacheEvent>(eventBuffer)
   const counters = new Map<string, Counters.Counters>()
-  const flights = new Map<Token, unknown>()
+  const flights = new Map<CacheStore.Token, unknown>()
   const kept = new Kept.Undelivered(Invalidation.everything, mostTargets)
   const token = makeTokens()
   const whole = inOneStep(store, token)
@@ -642,7 +325,7 @@ export const make = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = <E, R>(
-  store: Effect.Effect<CacheStore, E, R>,
+  store: Effect.Effect<CacheStore.CacheStore, E, R>,
   options?: Options
 ): Layer.Layer<CacheService, E, Exclude<R, Scope.Scope>> =>
   Layer.effect(CacheService, Effect.flatMap(store, (made) => make(made, options)))
@@ -662,7 +345,7 @@ export const events: Stream.Stream<CacheEvent, never, CacheService> = Stream.unw
 // invalidating
 // -----------------------------------------------------------------------------
 
-const toInvalidationError = (batch: Invalidation.Invalidation, error: StoreError): InvalidationError =>
+const toInvalidationError = (batch: Invalidation.Invalidation, error: CacheStore.StoreError): InvalidationError =>
   new InvalidationError({
     invalidation: batch.toString(),
     reason: error.reason,
@@ -676,7 +359,7 @@ const toInvalidationError = (batch: Invalidation.Invalidation, error: StoreError
  * @category observing
  * @since 0.1.0
  */
-export const reportFailure = (service: CacheService, error: StoreError): void => {
+export const reportFailure = (service: CacheService, error: CacheStore.StoreError): void => {
   service.publish({ _tag: "StoreFailed", error })
 }
 
@@ -795,11 +478,11 @@ export const mutate = <A, E, R>(
     Effect.gen(function*() {
       const service = yield* CacheService
       const { store } = service
-      const fail = (error: StoreError) => {
+      const fail = (error: CacheStore.StoreError) => {
         reportFailure(service, error)
         return toInvalidationError(over, error)
       }
-      const fence: Fence = { id: service.token(), over: Invalidation.hard(over), length }
+      const fence: CacheStore.Fence = { id: service.token(), over: Invalidation.hard(over), length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet. An interruption may come when the fence has just been opened.
@@ -814,7 +497,7 @@ export const mutate = <A, E, R>(
           Effect.fail(
             new InvalidationError({
               invalidation: over.toString(),
-              reason: "Timeout",
+              reason: { _tag: "Timeout" },
               mayHaveHappened: true,
               cause: "the write outlasted its fence"
             })
@@ -824,7 +507,7 @@ export const mutate = <A, E, R>(
       if (Exit.isFailure(lifted)) {
         // The fence runs out by itself; but whether it stood all the time is not known.
         // What it is over was invalidated when it was opened, so it cannot be said that nothing happened.
-        const error = errorOf("lift", lifted.cause).ofPart()
+        const error = CacheStore.StoreError.fromCause("lift", lifted.cause).ofPart()
         const failure = fail(error)
         yield* service.keep(over, error)
         return yield* Exit.isFailure(exit) ? exit : failure
@@ -852,7 +535,7 @@ const mostRounds = 5
 
 /** A store that makes every invalidation as if in one step, and when it has taken away all fences that nobody needs. */
 interface Whole {
-  readonly store: CacheStore
+  readonly store: CacheStore.CacheStore
   readonly settled: Effect.Effect<void>
 }
 
@@ -860,21 +543,27 @@ interface Whole {
  * Several steps are a fence from the first to the last: a load that reads other cached values may begin between two of
  * them and be given what is still old, and would be stored under a token that is new already, for its whole lifetime.
  */
-const inOneStep = (store: CacheStore, token: () => Token): Whole => {
+const inOneStep = (store: CacheStore.CacheStore, token: () => CacheStore.Token): Whole => {
   const lifting = new Set<Fiber.Fiber<unknown, unknown>>()
 
   // A fence that failed or was interrupted may stand although nobody was told. It is taken away beside what comes next,
   // also while the layer is released: it belongs to no scope.
-  const takeAway = (fence: Fence): Effect.Effect<void> =>
+  const takeAway = (fence: CacheStore.Fence): Effect.Effect<void> =>
     Effect.map(Effect.forkDetach(Effect.ignore(store.lift(fence))), (fiber) => {
       lifting.add(fiber)
       fiber.addObserver(() => lifting.delete(fiber))
     })
 
-  const orTakeAway = <A>(fence: Fence, use: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+  const orTakeAway = <A>(
+    fence: CacheStore.Fence,
+    use: Effect.Effect<A, CacheStore.StoreError>
+  ): Effect.Effect<A, CacheStore.StoreError> =>
     Effect.onExit(use, (exit) => Exit.isSuccess(exit) ? Effect.void : takeAway(fence))
 
-  const fenced = (over: Invalidation.Invalidation, left = mostRounds): Effect.Effect<number | undefined, StoreError> =>
+  const fenced = (
+    over: Invalidation.Invalidation,
+    left = mostRounds
+  ): Effect.Effect<number | undefined, CacheStore.StoreError> =>
     Effect.suspend(() => {
       const fence = { id: token(), over, length: fenceOfSteps }
       const steps = Effect.flatMap(
@@ -887,17 +576,25 @@ const inOneStep = (store: CacheStore, token: () => Token): Whole => {
         // What began to load when it did not stand may have been stored.
         if (left > 1) return Effect.mapError(fenced(over, left - 1), (error) => error.ofPart())
         const cause = new Error("the fence around its steps was lost each time")
-        const reason = "Unavailable"
-        return Effect.fail(new StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
+        const reason = { _tag: "Unavailable" } as const
+        return Effect.fail(new CacheStore.StoreError({ operation: "invalidate", reason, mayHaveHappened: true, cause }))
       })
     })
 
   return {
-    store: {
-      ...store,
+    store: CacheStore.wrap(store, (store) => ({
+      read: store.read,
+      begin: store.begin,
+      commit: store.commit,
+      discard: store.discard,
+      abandon: store.abandon,
+      released: store.released,
+      inspect: store.inspect,
+      scan: store.scan,
       invalidate: (batch) => store.atomic(batch) ? store.invalidate(batch) : fenced(batch),
-      fence: (fence) => orTakeAway(fence, store.fence(fence))
-    },
+      fence: (fence) => orTakeAway(fence, store.fence(fence)),
+      lift: store.lift
+    })),
     settled: Effect.suspend(() => Effect.forEach(lifting, (fiber) => Fiber.await(fiber), { discard: true }))
   }
 }
@@ -906,55 +603,52 @@ const inOneStep = (store: CacheStore, token: () => Token): Whole => {
 // what was not delivered
 // -----------------------------------------------------------------------------
 
-/** Why an operation ended without an answer. */
-const errorOf = (operation: string, cause: Cause.Cause<StoreError>): StoreError => {
-  const error = Cause.findErrorOption(cause)
-  if (Option.isSome(error)) return error.value
-  const reason = Cause.hasDies(cause) ? "Malformed" : "Timeout"
-  return new StoreError({ operation, reason, mayHaveHappened: true, cause: Cause.squash(cause) })
-}
-
 /**
  * The store as this process may see it: what an undelivered invalidation covers is dead. Whoever asks while one is kept
  * is answered by it, also when it was delivered before the answer came.
  */
 const withoutUndelivered = (
-  store: CacheStore,
+  store: CacheStore.CacheStore,
   kept: Kept.Undelivered,
-  flights: ReadonlyMap<Token, unknown>
-): CacheStore => {
-  const abandon = (address: Address, token: Token) => {
+  flights: ReadonlyMap<CacheStore.Token, unknown>
+): CacheStore.CacheStore => {
+  const abandon = (address: CacheStore.Address, token: CacheStore.Token) => {
     kept.end(token)
     return store.abandon(address, token)
   }
-  const begin = (address: Address, request: Begin): Effect.Effect<Begun, StoreError> => {
+  const begin = (
+    address: CacheStore.Address,
+    request: CacheStore.Begin
+  ): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> => {
     const { index } = kept
     const begun = store.begin(address, request)
-    return index === undefined ? begun : Effect.flatMap(begun, (begun): Effect.Effect<Begun, StoreError> => {
-      if (begun._tag === "Leased") kept.grant(begun.lease.token)
-      else if (begun._tag === "Found") {
-        const { entry: { stamp, token } } = begun
-        if (index.covering(address.key, stamp.dependencies) !== undefined) {
-          return begin(address, { ...request, seen: token, drop: true })
+    return index === undefined ?
+      begun :
+      Effect.flatMap(begun, (begun): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> => {
+        if (begun._tag === "Leased") kept.grant(begun.lease.token)
+        else if (begun._tag === "Found") {
+          const { entry: { stamp, token } } = begun
+          if (index.covering(address.key, stamp.dependencies) !== undefined) {
+            return begin(address, { ...request, seen: token, drop: true })
+          }
+        } else if (flights.has(begun.token) && kept.voids(begun.token, address.key, address.known)) {
+          // A load of this process that may be older: nobody may join it. By force, of several who see it each would take
+          // the lease from the other.
+          return Effect.andThen(abandon(address, begun.token), begin(address, request))
+        } else if (kept.voids(begun.token, address.key, undefined)) {
+          // The store's journal does not know of it yet.
+          return Effect.succeed({ _tag: "Busy", token: begun.token })
         }
-      } else if (flights.has(begun.token) && kept.voids(begun.token, address.key, address.known)) {
-        // A load of this process that may be older: nobody may join it. By force, of several who see it each would take
-        // the lease from the other.
-        return Effect.andThen(abandon(address, begun.token), begin(address, request))
-      } else if (kept.voids(begun.token, address.key, undefined)) {
-        // The store's journal does not know of it yet.
-        return Effect.succeed({ _tag: "Busy", token: begun.token })
-      }
-      return Effect.succeed(begun)
-    })
+        return Effect.succeed(begun)
+      })
   }
   /** Ends a load, unless it is voided; `undefined` for dependencies that are not known. */
   const ending = (
-    address: Address,
-    lease: Lease,
+    address: CacheStore.Address,
+    lease: CacheStore.Lease,
     dependencies: ReadonlyArray<Dependency.Dependency> | undefined,
-    end: Effect.Effect<Outcome, StoreError>
-  ): Effect.Effect<Outcome, StoreError> => {
+    end: Effect.Effect<CacheStore.Outcome, CacheStore.StoreError>
+  ): Effect.Effect<CacheStore.Outcome, CacheStore.StoreError> => {
     const voided = () => kept.voids(lease.token, address.key, dependencies)
     if (voided()) return Effect.as(Effect.ignore(abandon(address, lease.token)), "invalidated")
     // Looked at again: somebody may have joined since.
@@ -986,9 +680,9 @@ const withoutUndelivered = (
     discard: (address, lease, dependencies) =>
       ending(address, lease, dependencies, store.discard(address, lease, dependencies)),
     abandon,
-    inspect: (address) =>
-      Effect.map(store.inspect(address), (found) => {
-        const covering = found.entry && kept.index?.covering(address.key, found.entry.stamp.dependencies)
+    inspect: (key, known) =>
+      Effect.map(store.inspect(key, known), (found) => {
+        const covering = found.entry && kept.index?.covering(key, found.entry.stamp.dependencies)
         return covering === undefined || found.removed !== undefined
           ? found
           : { ...found, removed: { because: "invalidated, not acknowledged by the store", at: covering.since } }
@@ -1024,17 +718,17 @@ const makeCourier = Effect.fnUntraced(function*(
   let delivering = false
   let warnedAt = -Infinity
 
-  const warn = (invalidation: Invalidation.Invalidation, reason: Reason): Effect.Effect<void> =>
+  const warn = (invalidation: Invalidation.Invalidation, reason: CacheStore.Reason): Effect.Effect<void> =>
     Effect.clockWith((clock) => {
       const now = elapsed(clock)
       if (now < warnedAt + warnEvery) return Effect.void
       warnedAt = now
       return Effect.logWarning("a cache invalidation was not delivered, and is tried again").pipe(
-        Effect.annotateLogs({ invalidation: invalidation.toString(), reason, undelivered: kept.size })
+        Effect.annotateLogs({ invalidation: invalidation.toString(), reason: reason._tag, undelivered: kept.size })
       )
     })
 
-  const tell = ({ attempts, invalidation, who }: Kept.Kept, error: StoreError): Effect.Effect<void> => {
+  const tell = ({ attempts, invalidation, who }: Kept.Kept, error: CacheStore.StoreError): Effect.Effect<void> => {
     publish({ _tag: "Undelivered", invalidation, attempts, error })
     return Effect.andThen(
       Metric.update(failedInvalidations, 1),
@@ -1052,7 +746,7 @@ const makeCourier = Effect.fnUntraced(function*(
       }
       return true
     }
-    const error = errorOf("invalidate", exit.cause)
+    const error = CacheStore.StoreError.fromCause("invalidate", exit.cause)
     one.attempts++
     publish({ _tag: "StoreFailed", error })
     yield* tell(one, error)
@@ -1083,7 +777,7 @@ const makeCourier = Effect.fnUntraced(function*(
     return Effect.asVoid(Effect.forkIn(Effect.updateContext(rounds, (_: Context.Context<never>) => context), scope))
   })
 
-  const keep = (batch: Invalidation.Invalidation, error: StoreError): Effect.Effect<void> =>
+  const keep = (batch: Invalidation.Invalidation, error: CacheStore.StoreError): Effect.Effect<void> =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const who = fiber.getRef(References.CurrentLogAnnotations)
@@ -1122,7 +816,7 @@ const makeCourier = Effect.fnUntraced(function*(
             if (before !== undefined && kept.has(before)) kept.remove(before)
             return Effect.void
           }
-          const error = errorOf("invalidate", exit.cause)
+          const error = CacheStore.StoreError.fromCause("invalidate", exit.cause)
           if (!Cause.hasInterrupts(exit.cause)) publish({ _tag: "StoreFailed", error })
           return keep(batch, error)
         })
@@ -1131,149 +825,3 @@ const makeCourier = Effect.fnUntraced(function*(
     undelivered: () => kept.all
   }
 })
-
-// -----------------------------------------------------------------------------
-// guarding a store
-// -----------------------------------------------------------------------------
-
-/**
- * Options of a guard.
- *
- * - `timeLimit`: the longest an operation may take (1 second unless given).
- * - `sweepLimit`: the longest that may take which walks all keys, or a long list:
- *   an invalidation of, or a fence over, patterns, everything, or more than 1000
- *   targets (1 minute).
- * - `failures`: so many in a row open the circuit (5).
- * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
- *   a failure that took no time a twentieth of it: asking again costs little, and
- *   a connection that is back after a moment is found soon.
- *
- * @category models
- * @since 0.1.0
- */
-export interface GuardOptions {
-  readonly timeLimit?: Duration.Input
-  readonly sweepLimit?: Duration.Input
-  readonly failures?: number
-  readonly openFor?: Duration.Input
-}
-
-// So many targets a store may send one after another.
-const longList = 1000
-
-const positiveCount = (name: string, value: number): number => {
-  if (Number.isSafeInteger(value) && value > 0) return value
-  throw InvalidInput.make(
-    "CacheService.guard",
-    "InvalidNumber",
-    `${name} must be a positive integer, and is ${value}`
-  )
-}
-
-// What a store throws is no answer. Interruption passes.
-const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
-  Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(errorOf(operation, exit.cause))
-
-const timedOut = (cause: Cause.Cause<StoreError>): boolean =>
-  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason === "Timeout")
-
-/**
- * Bounds every operation of a store in time, and leaves the store alone for a
- * while after it failed several times in a row. A store that dies has failed:
- * `Malformed`.
- *
- * Invalidations, fences and their lifting are always tried: they fail
- * truthfully or not at all. A lease that could not be given up does not count
- * as a failure: that follows one that was counted.
- *
- * Throws `InvalidInput` for a limit that is not positive and finite, and for a
- * number of failures that is no positive integer.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore => {
-  const short = new Deadline(finiteMillis("CacheService.guard", "timeLimit", options.timeLimit ?? "1 second"))
-  const long = new Deadline(finiteMillis("CacheService.guard", "sweepLimit", options.sweepLimit ?? "1 minute"))
-  const circuit = new Circuit(
-    positiveCount("failures", options.failures ?? 5),
-    finiteMillis("CacheService.guard", "openFor", options.openFor ?? "5 seconds")
-  )
-
-  const bounded = <A>(
-    operation: string,
-    effect: Effect.Effect<A, StoreError>,
-    deadline: Deadline,
-    ticket: Ticket,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ): Effect.Effect<A, StoreError> =>
-    deadline.run(effect, fiber, (exit) => {
-      const answer = exit === undefined
-        ? Exit.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
-        : sound(operation, exit)
-      if (Exit.isSuccess(answer)) circuit.succeeded()
-      else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
-      else if (operation !== "abandon" || ticket !== undefined) {
-        circuit.failed(ticket, now(fiber), timedOut(answer.cause))
-      }
-      return answer
-    })
-
-  const now = (fiber: Fiber.Fiber<unknown, unknown>) => elapsed(fiber.getRef(Clock.Clock))
-
-  const ask = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
-    try {
-      const effect = perform()
-      return Exit.isExit(effect) ? sound(operation, effect as Exit.Exit<A, StoreError>) : effect
-    } catch (thrown) {
-      return sound(operation, Exit.die(thrown))
-    }
-  }
-
-  const always = <A>(
-    operation: string,
-    perform: () => Effect.Effect<A, StoreError>,
-    deadline = short
-  ): Effect.Effect<A, StoreError> =>
-    Effect.withFiber((fiber) => bounded(operation, ask(operation, perform), deadline, undefined, fiber))
-
-  const guarded = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>) => {
-    const effect = ask(operation, perform)
-    return Exit.isExit(effect) ? effect : Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
-      if (circuit.isClosed) return bounded(operation, effect, short, undefined, fiber)
-      const ticket = circuit.tryNow(now(fiber))
-      return ticket === undefined
-        ? Effect.fail(new StoreError({ operation, reason: "CircuitOpen", mayHaveHappened: false }))
-        : bounded(operation, effect, short, ticket, fiber)
-    })
-  }
-
-  // Without a fiber and a deadline of its own, which cost more than the rest of a hit.
-  const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    circuit.isClosed
-      ? Effect.onExit(effect, (exit) => {
-        if (Exit.isSuccess(exit)) circuit.succeeded()
-        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
-          ? Effect.void
-          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber), timedOut(exit.cause))))
-      })
-      : guarded(operation, () => effect)
-
-  const walks = (batch: Invalidation.Invalidation) =>
-    batch.patterns.size > 0 || batch.everything !== undefined || targetsIn(batch) > longList
-
-  return {
-    ...store,
-    read: store.readsInTime === true
-      ? (address) => inTime("read", store.read(address))
-      : (address) => guarded("read", () => store.read(address)),
-    begin: (address, request) => guarded("begin", () => store.begin(address, request)),
-    commit: (address, lease, draft) => guarded("commit", () => store.commit(address, lease, draft)),
-    discard: (address, lease, dependencies) => guarded("discard", () => store.discard(address, lease, dependencies)),
-    abandon: (address, token) => guarded("abandon", () => store.abandon(address, token)),
-    inspect: (address) => guarded("inspect", () => store.inspect(address)),
-    invalidate: (batch) => always("invalidate", () => store.invalidate(batch), walks(batch) ? long : short),
-    fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
-    lift: (fence) => always("lift", () => store.lift(fence))
-  }
-}

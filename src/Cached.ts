@@ -73,6 +73,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import * as Catalogues from "./internal/catalogue.ts"
 import * as Counters from "./internal/counters.ts"
 import { elapsed } from "./internal/deadline.ts"
@@ -370,7 +371,7 @@ export const make = <
   | EM
   | EF
   | ([H] extends [never] ? never : LoadTimeout)
-  | (S extends "fail" ? CacheService.StoreError : never),
+  | (S extends "fail" ? CacheStore.StoreError : never),
   R | PR | RM | RF
 > => new Definition(name, options as unknown as AnyOptions, policy as Policy.Any) as never
 
@@ -544,7 +545,7 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** An entry that was looked at. */
 interface Sight {
-  readonly entry: CacheService.Entry
+  readonly entry: CacheStore.Entry
   readonly view: Internal.View
   readonly verdict: Verdict.Verdict
   /** The verdict at another time, with the same draw. */
@@ -623,7 +624,7 @@ class Read {
   }
 
   /** Judges an entry; undefined if it cannot be made sense of. */
-  look(entry: CacheService.Entry, versions: Loads.Versions): Sight | undefined {
+  look(entry: CacheStore.Entry, versions: Loads.Versions): Sight | undefined {
     const view = Internal.open(this.address, entry, this.service.store, this.counters)
     if (view === undefined) {
       this.counters.unreadable++
@@ -721,13 +722,13 @@ class Read {
   }
 
   /** What a read does when the store failed. */
-  withoutStore(error: CacheService.StoreError, old: Sight | undefined): AnyEffect {
+  withoutStore(error: CacheStore.StoreError, old: Sight | undefined): AnyEffect {
     Loads.reportStoreFailure(this.service, this.counters, error)
     return this.definition.failsWithStore ? this.conclude(failed(error), old) : this.loadAlone(old)
   }
 }
 
-const failed = (error: CacheService.StoreError): Loading.Made<unknown, unknown> => ({
+const failed = (error: CacheStore.StoreError): Loading.Made<unknown, unknown> => ({
   exit: Exit.fail(error),
   partsUntil: undefined
 })
@@ -760,7 +761,7 @@ const lookupBatch = (definition: Definition): Loads.Lookup => (addresses) =>
 interface Attempt {
   readonly seen: Sight | undefined
   readonly old: Sight | undefined
-  readonly seenToken: CacheService.Token | undefined
+  readonly seenToken: CacheStore.Token | undefined
   readonly drop: boolean
   readonly force: boolean
   /** Waits for a load of this process that is under way. */
@@ -775,7 +776,7 @@ interface Attempt {
 /** For a caller who found this and waits. */
 const forCaller = (
   read: Read,
-  entry: CacheService.Entry | undefined,
+  entry: CacheStore.Entry | undefined,
   sight: Sight | undefined,
   versions: Loads.Versions
 ): Attempt => {
@@ -811,20 +812,20 @@ type Filled =
   | { readonly _tag: "Landed"; readonly made: Loading.Made<unknown, unknown>; readonly final: boolean }
   | { readonly _tag: "Late" }
   | { readonly _tag: "Circle" }
-  | { readonly _tag: "Found"; readonly entry: CacheService.Entry }
-  | { readonly _tag: "Busy"; readonly token: CacheService.Token }
-  | { readonly _tag: "Failed"; readonly error: CacheService.StoreError }
+  | { readonly _tag: "Found"; readonly entry: CacheStore.Entry }
+  | { readonly _tag: "Busy"; readonly token: CacheStore.Token }
+  | { readonly _tag: "Failed"; readonly error: CacheStore.StoreError }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-type BegunOrFailed = CacheService.Begun | { readonly _tag: "Failed"; readonly error: CacheService.StoreError }
+type BegunOrFailed = CacheStore.Begun | { readonly _tag: "Failed"; readonly error: CacheStore.StoreError }
 
 /** Asks the store for the lease. Whatever interrupts this gives up what the store may have granted. */
 const beginSafely = (
   read: Read,
-  request: Omit<CacheService.Begin, "token" | "leaseFor">,
+  request: Omit<CacheStore.Begin, "token" | "leaseFor">,
   restore: Restore,
-  token: CacheService.Token = read.service.token()
+  token: CacheStore.Token = read.service.token()
 ): AnyEffect<BegunOrFailed> => {
   const { address, definition, service } = read
   try {
@@ -891,7 +892,7 @@ const attend = (
     return { _tag: "Landed", made: landed, final: joined === "own" || joinable }
   })
 
-const flightFor = (read: Read, attempt: Attempt, lease: CacheService.Lease): Loads.Flight => {
+const flightFor = (read: Read, attempt: Attempt, lease: CacheStore.Lease): Loads.Flight => {
   const { held, seen, versions } = attempt
   if (seen !== undefined && Verdict.isServable(seen.verdict)) {
     if (!held) read.miss(seen.verdict)
@@ -922,7 +923,7 @@ const joinOther = (
 const joinStarted = (
   read: Read,
   attempt: Attempt,
-  begun: Extract<CacheService.Begun, { readonly _tag: "Busy" }>,
+  begun: Extract<CacheStore.Begun, { readonly _tag: "Busy" }>,
   restore: Restore
 ): AnyEffect<Filled> => {
   const flight = Loads.flightOf(read.service, begun.token)
@@ -985,7 +986,7 @@ const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions)
  * Waits until another process is done with the key, or for a while: also when the store cannot tell, since asking again
  * at once would not end. A store may tell in the middle of storing, so what it is at is let end first.
  */
-const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyEffect<void> => {
+const awaitOther = (read: Read, token: CacheStore.Token, atMost: number): AnyEffect<void> => {
   const released = Effect.catch(read.service.store.released(read.address, token), () => Effect.never)
   return Effect.timeoutOrElse(Effect.andThen(released, Effect.yieldNow), {
     duration: Math.max(1, Math.min(pollEvery, atMost)),
@@ -993,7 +994,7 @@ const awaitOther = (read: Read, token: CacheService.Token, atMost: number): AnyE
   })
 }
 
-type ReadAnswer = Result.Result<CacheService.Entry | undefined, CacheService.StoreError>
+type ReadAnswer = Result.Result<CacheStore.Entry | undefined, CacheStore.StoreError>
 
 /** `first` is the store's answer to the first read, where it was asked already and no version had to be read before. */
 const resolve = Effect.fnUntraced(function*(
@@ -1077,7 +1078,7 @@ const freshUnsafe = (
   definition: Definition,
   service: CacheService.CacheService,
   address: Internal.KeyAddress,
-  entry: CacheService.Entry | undefined,
+  entry: CacheStore.Entry | undefined,
   fiber: AnyFiber
 ): AnyEffect | undefined => {
   if (entry === undefined) return undefined
@@ -1112,7 +1113,7 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
     })
   }
   if (Exit.isFailure(answer)) return resolve(definition, service, address, undefined) as AnyEffect
-  const entry = answer.value as CacheService.Entry | undefined
+  const entry = answer.value as CacheStore.Entry | undefined
   return freshUnsafe(definition, service, address, entry, fiber) ??
     resolve(definition, service, address, Result.succeed(entry)) as AnyEffect
 }
@@ -1273,7 +1274,7 @@ const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): An
 /** One key of several of which the store told nothing. */
 interface Untold {
   readonly read: Read
-  readonly error: CacheService.StoreError
+  readonly error: CacheStore.StoreError
 }
 
 /** Loads several values by one lookup and stores none of them. */
@@ -1518,12 +1519,12 @@ export const set: {
           const removal = Invalidation.keys(address.key)
           const versions = yield* restore(currentVersions(definition, key))
           const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
-          const failed = (mayHaveHappened: boolean, reason: CacheService.Reason, cause: unknown) =>
+          const failed = (mayHaveHappened: boolean, reason: CacheStore.Reason, cause: unknown) =>
             new CacheService.InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
           if (begun._tag !== "Leased") {
             const error = begun._tag === "Failed" ? begun.error : undefined
             if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
-            return yield* failed(false, error?.reason ?? "Malformed", error)
+            return yield* failed(false, error?.reason ?? { _tag: "Malformed" }, error)
           }
           const started = read.elapsed()
           const began = read.now()
@@ -1532,7 +1533,7 @@ export const set: {
           const now = read.now()
           const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
           const stored = Exit.isSuccess(exit) && partsUntil === undefined && (yield* Effect.suspend(() => {
-            const flight = { address, versions, usually: 0 }
+            const flight = { address, lease: begun.lease, versions, usually: 0 }
             const draft = Loads.prepare(
               service,
               flight,
@@ -1754,16 +1755,16 @@ export const explain: {
     key: K
   ): <V, E, R>(
     self: Cached<K, V, E, R>
-  ) => Effect.Effect<Explanation, E | CacheService.StoreError, R | CacheService.CacheService>
+  ) => Effect.Effect<Explanation, E | CacheStore.StoreError, R | CacheService.CacheService>
   <K, V, E, R>(
     self: Cached<K, V, E, R>,
     key: K
-  ): Effect.Effect<Explanation, E | CacheService.StoreError, R | CacheService.CacheService>
+  ): Effect.Effect<Explanation, E | CacheStore.StoreError, R | CacheService.CacheService>
 } = dual(2, (self: Any, key: unknown): AnyEffect =>
   withRead(self, key, (read) =>
     Effect.gen(function*() {
       const versions = yield* currentVersions(read.definition, key)
-      const inspection = yield* read.service.store.inspect(read.address)
+      const inspection = yield* read.service.store.inspect(read.address.key, read.address.known)
       const now = read.now()
       return Explain.make(read.address, inspection, versions, now, read.service.store, read.counters)
     })))

@@ -45,6 +45,7 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import * as Change from "./Change.ts"
 import * as Bypass from "./internal/bypass.ts"
 import * as Invalidation from "./Invalidation.ts"
@@ -368,7 +369,7 @@ class Collector implements Bypass.Ending {
   /** What is to be done when all was told. */
   readonly after: Array<Effect.Effect<void>> = []
   readonly changes: Array<Change.Change> = []
-  readonly fences: Array<CacheService.Fence> = []
+  readonly fences: Array<CacheStore.Fence> = []
   private readonly around: Collector | undefined
   private batches: Array<Invalidation.Invalidation> = []
   private ended = false
@@ -407,7 +408,7 @@ class Collector implements Bypass.Ending {
     return Invalidation.keys(key)
   }
 
-  addFence(fence: CacheService.Fence): void {
+  addFence(fence: CacheStore.Fence): void {
     this.current?.fences.push(fence)
   }
 
@@ -497,7 +498,7 @@ export const collect = <A, E, R>(
   })
 
 // A fence that cannot be taken away runs out by itself.
-const lift = (service: CacheService.CacheService, fences: ReadonlyArray<CacheService.Fence>): Effect.Effect<void> =>
+const lift = (service: CacheService.CacheService, fences: ReadonlyArray<CacheStore.Fence>): Effect.Effect<void> =>
   Effect.forEach(fences, (fence) => Effect.ignore(service.store.lift(fence)), { discard: true })
 
 /**

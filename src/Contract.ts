@@ -50,6 +50,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import * as Dependency from "./Dependency.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
@@ -185,7 +186,7 @@ class Broken extends Data.TaggedError("Broken")<{
   readonly operations?: ReadonlyArray<string>
 }> {}
 
-type Step<A, R = never> = Effect.Effect<A, Broken | CacheService.StoreError, R>
+type Step<A, R = never> = Effect.Effect<A, Broken | CacheStore.StoreError, R>
 
 const broken = (message: string): Step<never> => Effect.fail(new Broken({ message }))
 
@@ -204,23 +205,23 @@ const show = (value: unknown): string => {
   }
 }
 
-const showMarks = (entry: CacheService.Entry): string =>
+const showMarks = (entry: CacheStore.Entry): string =>
   [...(entry.changed ?? [])].map(([name, mode]) => ` ${mode} ${Dependency.format(name)}`).join(",") +
   (entry.softened ? " softened" : "")
 
-const showEntry = (entry: CacheService.Entry | undefined): string =>
+const showEntry = (entry: CacheStore.Entry | undefined): string =>
   entry === undefined ? "nothing" : `${show(entry.payload)}${showMarks(entry)}`
 
-const isMarked = (entry: CacheService.Entry): boolean => entry.softened || (entry.changed?.size ?? 0) > 0
+const isMarked = (entry: CacheStore.Entry): boolean => entry.softened || (entry.changed?.size ?? 0) > 0
 
-const isHard = (entry: CacheService.Entry): boolean => [...(entry.changed ?? [])].some(([, mode]) => mode === "hard")
+const isHard = (entry: CacheStore.Entry): boolean => [...(entry.changed ?? [])].some(([, mode]) => mode === "hard")
 
-const isRefused = (outcome: CacheService.Outcome): boolean => outcome === "invalidated" || outcome === "lost"
+const isRefused = (outcome: CacheStore.Outcome): boolean => outcome === "invalidated" || outcome === "lost"
 
 /** A load that has its lease. */
 interface Loading {
-  readonly address: CacheService.Address
-  readonly lease: CacheService.Lease
+  readonly address: CacheStore.Address
+  readonly lease: CacheStore.Lease
 }
 
 /** What a load ended with, where it is not the usual. */
@@ -232,7 +233,7 @@ interface Loaded {
   readonly expiresAt?: number
 }
 
-type Asked = Partial<CacheService.Begin>
+type Asked = Partial<CacheStore.Begin>
 
 // Long enough that no law sees its end by mistake, however slow the store.
 const long = 3_600_000
@@ -242,11 +243,11 @@ const part = Key.string("part")
 /** Where one run of a law takes place: the store, and names that no other run uses. */
 class Scene {
   readonly service: CacheService.CacheService
-  readonly store: CacheService.CacheStore
+  readonly store: CacheStore.CacheStore
   readonly space: string
   private loads = 0
   private readonly keys = new Set<string>()
-  private readonly fences = new Set<CacheService.Fence>()
+  private readonly fences = new Set<CacheStore.Fence>()
 
   constructor(service: CacheService.CacheService, space: string) {
     this.service = service
@@ -273,19 +274,19 @@ class Scene {
     return Dependency.tag(`${this.space} ${name}`)
   }
 
-  at(key: string | ReadonlyArray<string>, ...known: ReadonlyArray<Dependency.Dependency>): CacheService.Address {
+  at(key: string | ReadonlyArray<string>, ...known: ReadonlyArray<Dependency.Dependency>): CacheStore.Address {
     return { key: this.key(typeof key === "string" ? [key] : key), known }
   }
 
   readonly now: Effect.Effect<number> = Effect.withFiber((fiber) => Effect.succeed(this.service.now(fiber)))
 
-  begin(address: CacheService.Address, asked: Asked = {}): Step<CacheService.Begun> {
+  begin(address: CacheStore.Address, asked: Asked = {}): Step<CacheStore.Begun> {
     const usual = { seen: undefined, drop: false, force: false, leaseFor: long }
     return Effect.suspend(() => this.store.begin(address, { token: this.service.token(), ...usual, ...asked }))
   }
 
   /** Begins a load that must be granted. */
-  load(address: CacheService.Address, asked?: Asked): Step<Loading> {
+  load(address: CacheStore.Address, asked?: Asked): Step<Loading> {
     return Effect.flatMap(this.begin(address, asked), (begun) =>
       begun._tag === "Leased"
         ? Effect.succeed({ address, lease: begun.lease })
@@ -296,10 +297,11 @@ class Scene {
     return this.store.payload === "text" ? JSON.stringify(content) : content
   }
 
-  draft(address: CacheService.Address, now: number, loaded: Loaded): CacheService.Draft {
+  draft({ address, lease }: Loading, now: number, loaded: Loaded): CacheStore.Draft {
     const found = (loaded.found ?? []).filter((name) => !address.known.includes(name))
     const payload = "payload" in loaded ? loaded.payload : this.payload({ load: ++this.loads })
     return {
+      token: lease.token,
       payload,
       stamp: {
         storedAt: now,
@@ -320,25 +322,25 @@ class Scene {
     }
   }
 
-  commitDraft({ address, lease }: Loading, draft: CacheService.Draft): Step<CacheService.Outcome> {
+  commitDraft({ address, lease }: Loading, draft: CacheStore.Draft): Step<CacheStore.Outcome> {
     return Effect.suspend(() => this.store.commit(address, lease, draft))
   }
 
-  commit(loading: Loading, loaded: Loaded = {}): Step<CacheService.Outcome> {
-    return Effect.flatMap(this.now, (now) => this.commitDraft(loading, this.draft(loading.address, now, loaded)))
+  commit(loading: Loading, loaded: Loaded = {}): Step<CacheStore.Outcome> {
+    return Effect.flatMap(this.now, (now) => this.commitDraft(loading, this.draft(loading, now, loaded)))
   }
 
   discard(
     { address, lease }: Loading,
     dependencies: ReadonlyArray<Dependency.Dependency> | undefined
-  ): Step<CacheService.Outcome> {
+  ): Step<CacheStore.Outcome> {
     return Effect.suspend(() => this.store.discard(address, lease, dependencies))
   }
 
   /** A load that ends now, and must be stored. */
-  finish(loading: Loading, loaded: Loaded = {}): Step<CacheService.Draft> {
+  finish(loading: Loading, loaded: Loaded = {}): Step<CacheStore.Draft> {
     return Effect.gen({ self: this }, function*() {
-      const draft = this.draft(loading.address, yield* this.now, loaded)
+      const draft = this.draft(loading, yield* this.now, loaded)
       const outcome = yield* this.commitDraft(loading, draft)
       yield* this.outcome(outcome, "stored")
       return draft
@@ -346,11 +348,11 @@ class Scene {
   }
 
   /** A whole load, whatever is stored. */
-  put(address: CacheService.Address, loaded: Loaded = {}): Step<CacheService.Draft> {
+  put(address: CacheStore.Address, loaded: Loaded = {}): Step<CacheStore.Draft> {
     return Effect.flatMap(this.load(address, { force: true }), (loading) => this.finish(loading, loaded))
   }
 
-  read(address: CacheService.Address): Step<CacheService.Entry | undefined> {
+  read(address: CacheStore.Address): Step<CacheStore.Entry | undefined> {
     return Effect.suspend(() => this.store.read(address))
   }
 
@@ -364,7 +366,7 @@ class Scene {
     )
   }
 
-  fence(over: Invalidation.Invalidation, length = long): Step<CacheService.Fence> {
+  fence(over: Invalidation.Invalidation, length = long): Step<CacheStore.Fence> {
     return Effect.suspend(() => {
       const fence = { id: this.service.token(), over, length }
       this.fences.add(fence)
@@ -372,7 +374,7 @@ class Scene {
     })
   }
 
-  lift(fence: CacheService.Fence): Step<boolean> {
+  lift(fence: CacheStore.Fence): Step<boolean> {
     return Effect.suspend(() => this.store.lift(fence))
   }
 
@@ -384,15 +386,15 @@ class Scene {
 
   // ----- what must be so
 
-  outcome(actual: CacheService.Outcome, expected: CacheService.Outcome): Step<void> {
+  outcome(actual: CacheStore.Outcome, expected: CacheStore.Outcome): Step<void> {
     return expect(actual === expected, () => `commit should have answered "${expected}", and answered "${actual}"`)
   }
 
-  refused(actual: CacheService.Outcome): Step<void> {
+  refused(actual: CacheStore.Outcome): Step<void> {
     return expect(isRefused(actual), () => `commit should have refused, and answered "${actual}"`)
   }
 
-  holds(address: CacheService.Address, draft: CacheService.Draft): Step<CacheService.Entry> {
+  holds(address: CacheStore.Address, draft: CacheStore.Draft): Step<CacheStore.Entry> {
     return Effect.flatMap(this.read(address), (entry) => {
       if (entry === undefined) return broken(`${abbreviate(address.key)} should have an entry, and has none`)
       if (!same(entry.payload, draft.payload)) {
@@ -408,7 +410,7 @@ class Scene {
   }
 
   /** The entry is there, and nothing has happened to it. */
-  serves(address: CacheService.Address, draft: CacheService.Draft): Step<CacheService.Entry> {
+  serves(address: CacheStore.Address, draft: CacheStore.Draft): Step<CacheStore.Entry> {
     return Effect.tap(
       this.holds(address, draft),
       (entry) => expect(!isMarked(entry), () => `${abbreviate(address.key)} should be good, and is ${showEntry(entry)}`)
@@ -416,7 +418,7 @@ class Scene {
   }
 
   /** The entry is there, softly invalidated. */
-  servesSoftly(address: CacheService.Address, draft: CacheService.Draft): Step<void> {
+  servesSoftly(address: CacheStore.Address, draft: CacheStore.Draft): Step<void> {
     return Effect.flatMap(
       this.holds(address, draft),
       (entry) =>
@@ -427,7 +429,7 @@ class Scene {
     )
   }
 
-  isMissing(address: CacheService.Address): Step<void> {
+  isMissing(address: CacheStore.Address): Step<void> {
     return Effect.flatMap(
       this.read(address),
       (entry) => expect(entry === undefined, () => `${address.key} should have no entry, and has ${showEntry(entry)}`)
@@ -435,7 +437,7 @@ class Scene {
   }
 
   /** Gone, or marked as invalidated by a hard one. */
-  isDead(address: CacheService.Address): Step<void> {
+  isDead(address: CacheStore.Address): Step<void> {
     return Effect.flatMap(this.read(address), (entry) =>
       expect(
         entry === undefined || isHard(entry),
@@ -443,7 +445,7 @@ class Scene {
       ))
   }
 
-  isNotFresh(address: CacheService.Address): Step<void> {
+  isNotFresh(address: CacheStore.Address): Step<void> {
     return Effect.flatMap(this.read(address), (entry) =>
       expect(
         entry === undefined || isMarked(entry),
@@ -451,7 +453,7 @@ class Scene {
       ))
   }
 
-  isBusy(address: CacheService.Address, holder: Loading, asked?: Asked): Step<void> {
+  isBusy(address: CacheStore.Address, holder: Loading, asked?: Asked): Step<void> {
     return Effect.flatMap(this.begin(address, asked), (begun) =>
       expect(
         begun._tag === "Busy" && begun.token === holder.lease.token,
@@ -460,7 +462,7 @@ class Scene {
   }
 }
 
-type Body<R> = (scene: Scene) => Generator<Effect.Effect<unknown, Broken | CacheService.StoreError, R>, void, never>
+type Body<R> = (scene: Scene) => Generator<Effect.Effect<unknown, Broken | CacheStore.StoreError, R>, void, never>
 
 /** A law before it has keys. */
 interface Draft<R> {
@@ -477,7 +479,7 @@ const law = <R = never>(guarantee: Guarantee, name: string, body: Body<R>, alone
   run: (scene) => Effect.ensuring(Effect.gen(() => body(scene)), scene.leave)
 })
 
-const toViolation = (law: Draft<never>, error: Broken | CacheService.StoreError): ContractViolation => {
+const toViolation = (law: Draft<never>, error: Broken | CacheStore.StoreError): ContractViolation => {
   const { message, operations = [], seed } = error._tag === "Broken" ? error : { message: error.message }
   const replay = seed === undefined ? "" : `\nWith seed ${seed}, after\n${operations.join("\n")}`
   return new ContractViolation({
@@ -636,7 +638,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
   }),
 
   law("port", "no two keys are one, whatever characters they hold", function*(s) {
-    const drafts: Array<readonly [CacheService.Address, CacheService.Draft]> = []
+    const drafts: Array<readonly [CacheStore.Address, CacheStore.Draft]> = []
     for (const parts of awkward) {
       const address = s.at(parts)
       yield* s.isMissing(address)
@@ -650,7 +652,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
   }),
 
   law("G1", "no two dependencies are one, whatever characters they hold", function*(s) {
-    const all: Array<readonly [CacheService.Address, Dependency.Dependency, CacheService.Draft]> = []
+    const all: Array<readonly [CacheStore.Address, Dependency.Dependency, CacheStore.Draft]> = []
     for (const [i, parts] of awkward.entries()) {
       const address = s.at(String(i))
       const dependency = s.tag(parts.join("/"))
@@ -693,7 +695,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
 
   law("port", "inspecting tells what is there, and changes nothing", function*(s) {
     const address = s.at("a", s.tag("known"))
-    const inspect = Effect.suspend(() => s.store.inspect(address))
+    const inspect = Effect.suspend(() => s.store.inspect(address.key, address.known))
     const before = yield* inspect
     yield* expect(
       before.entry === undefined && before.leased === undefined && !before.fenced,
@@ -932,7 +934,7 @@ const leaseLaws: ReadonlyArray<Draft<never>> = [
   law("G3", "the position is another once something was invalidated, or a fence opened or lifted", function*(s) {
     const address = s.at("a")
     const over = Invalidation.dependencies(s.tag("any"))
-    const fences: Array<CacheService.Fence> = []
+    const fences: Array<CacheStore.Fence> = []
     const ways: ReadonlyArray<Step<unknown>> = [
       s.invalidate(over),
       s.invalidate(Invalidation.soft(over)),
@@ -1077,7 +1079,7 @@ const targets: ReadonlyArray<Target> = [
   }
 ]
 
-const covered = (s: Scene): CacheService.Address => s.at(["a", "b"], s.tag("known"))
+const covered = (s: Scene): CacheStore.Address => s.at(["a", "b"], s.tag("known"))
 
 const finding = (s: Scene): Loaded => ({ found: [s.tag("found")] })
 
@@ -1233,8 +1235,8 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
   law("G1", "invalidating a dependency marks or removes the entries that have it, and no others", function*(s) {
     const [x, y, z] = [s.tag("x"), s.tag("y"), s.tag("z")]
     for (const mode of modes) {
-      const without = new Map<CacheService.Address, CacheService.Draft>()
-      const having: Array<readonly [CacheService.Address, CacheService.Draft]> = []
+      const without = new Map<CacheStore.Address, CacheStore.Draft>()
+      const having: Array<readonly [CacheStore.Address, CacheStore.Draft]> = []
       for (
         const [name, known, found] of [["1", [x], []], ["2", [], [x]], ["3", [y], [x, z]], ["4", [x, y], [z]]] as const
       ) {
@@ -1281,7 +1283,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
 
   law("G1", "a batch of keys and dependencies in several modes is applied as a whole", function*(s) {
     const [x, y] = [s.tag("x"), s.tag("y")]
-    const drafts = new Map<string, CacheService.Draft>()
+    const drafts = new Map<string, CacheStore.Draft>()
     for (const name of ["hard key", "soft key", "neither"]) drafts.set(name, yield* s.put(s.at(name)))
     drafts.set("hard", yield* s.put(s.at("hard", x)))
     drafts.set("soft", yield* s.put(s.at("soft"), { found: [y] }))
@@ -1343,7 +1345,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     ]]
     const other = { key: s.key(["drama", "1"], "s"), known: [] }
     for (const mode of modes) {
-      const drafts = new Map<CacheService.Address, CacheService.Draft>()
+      const drafts = new Map<CacheStore.Address, CacheStore.Draft>()
       for (const parts of [...inside, ...outside]) drafts.set(s.at(parts), yield* s.put(s.at(parts)))
       drafts.set(other, yield* s.put(other))
       const loads: Array<readonly [boolean, Loading]> = []
@@ -1363,7 +1365,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
 
   law("G1", "no character in a key widens a pattern", function*(s) {
     const fixed = awkward.flatMap((parts) => parts.length === 1 ? parts : [])
-    const drafts = new Map<string, CacheService.Draft>()
+    const drafts = new Map<string, CacheStore.Draft>()
     for (const one of fixed) drafts.set(one, yield* s.put(s.at([one, "x"])))
     for (const one of fixed) {
       yield* s.sweep(s.pattern(one, undefined))
@@ -1376,7 +1378,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
   law("port", "everything sweeps everything", function*(s) {
     const other = { key: s.key(["a"], "s"), known: [] }
     for (const mode of modes) {
-      const drafts: Array<readonly [CacheService.Address, CacheService.Draft]> = []
+      const drafts: Array<readonly [CacheStore.Address, CacheStore.Draft]> = []
       for (const address of [s.at("a"), s.at(["a", "b"]), other]) drafts.push([address, yield* s.put(address)])
       const loading = yield* s.load(s.at("loading"), { force: true })
       yield* s.sweep("everything", mode)
@@ -1418,7 +1420,9 @@ const toldLaw = <R>(waiting: Waiting<R>): Draft<R> =>
     ]
     for (const [name, way, isIt] of ways) {
       const heard = yield* Deferred.make<void>()
-      const listen = Stream.runForEach(s.store.invalidations, (one) => {
+      const listen = Stream.runForEach(s.store.announcements, (announcement) => {
+        if (announcement._tag === "Gap") return Effect.void
+        const one = announcement.invalidation
         told.push(one)
         return isIt(one) ? Deferred.succeed(heard, undefined) : Effect.void
       })
@@ -1516,7 +1520,7 @@ const fenceLaws: ReadonlyArray<Draft<never>> = [
 /** Values that are made of one another: a card of the origin, a page of the card, and a site of the page. */
 class Nest {
   readonly scene: Scene
-  readonly addresses: ReadonlyArray<CacheService.Address>
+  readonly addresses: ReadonlyArray<CacheStore.Address>
   /** What the origin holds. */
   version = 0
 
@@ -1533,7 +1537,7 @@ class Nest {
     return this.scene.tag(`found ${i}`)
   }
 
-  private shown(entry: CacheService.Entry): number {
+  private shown(entry: CacheStore.Entry): number {
     const content = this.scene.store.payload === "text" ? JSON.parse(entry.payload as string) as unknown : entry.payload
     return (content as { readonly version: number }).version
   }
@@ -1762,7 +1766,7 @@ const losses = <R>(lose: Lose<R>): ReadonlyArray<readonly [Losable, NonNullable<
 /** Laws that hold whatever is lost, and at whatever point. */
 const lossLaws = <R>(lose: Lose<R>): ReadonlyArray<Draft<R>> =>
   losses(lose).flatMap(([what, way]) => {
-    const lost = (s: Scene, address: CacheService.Address) => way(address.key, [...address.known, s.tag("found")])
+    const lost = (s: Scene, address: CacheStore.Address) => way(address.key, [...address.known, s.tag("found")])
     // The journal belongs to all loads.
     const alone = what === "journal" || what === "markers"
     return [
@@ -2022,12 +2026,12 @@ interface Flight {
   payload: unknown
   stamp: Plan.Stamp | undefined
   /** The token of its entry, once it was seen. */
-  entry: CacheService.Token | undefined
+  entry: CacheStore.Token | undefined
 }
 
 interface OpenFence {
   readonly id: number
-  readonly fence: CacheService.Fence
+  readonly fence: CacheStore.Fence
   readonly until: number
 }
 
@@ -2147,7 +2151,7 @@ class Play {
   readonly log: Array<string> = []
   private readonly flights = new Map<number, Flight>()
   /** What each process saw last of each key. */
-  private readonly seen = new Map<string, { readonly flight: Flight; readonly token: CacheService.Token }>()
+  private readonly seen = new Map<string, { readonly flight: Flight; readonly token: CacheStore.Token }>()
   /** Under which something was stored, so that they must own up to having been lost. */
   private readonly pierced = new Set<OpenFence>()
 
@@ -2157,7 +2161,7 @@ class Play {
     this.lenient = !exact
   }
 
-  address(key: number): CacheService.Address {
+  address(key: number): CacheStore.Address {
     return this.scene.at(keyParts[key]!, ...knownOf[key]!.map((i) => this.tag(i)))
   }
 
@@ -2234,7 +2238,7 @@ class Play {
   // ----- entries
 
   /** Compares an entry that the store gave with the one that is known. */
-  private compare(key: number, by: number, actual: CacheService.Entry, known: Known | undefined): Step<void> {
+  private compare(key: number, by: number, actual: CacheStore.Entry, known: Known | undefined): Step<void> {
     if (known === undefined || !same(known.flight.payload, actual.payload)) {
       const refused = this.leftover(key, actual)
       if (refused === undefined) {
@@ -2271,12 +2275,12 @@ class Play {
     return Effect.void
   }
 
-  private isOthers(flight: Flight, token: CacheService.Token): boolean {
+  private isOthers(flight: Flight, token: CacheStore.Token): boolean {
     return [...this.flights.values()].some((other) => other !== flight && other.entry === token)
   }
 
   /** Where steps come apart, a load that is refused may have stored an entry that is dead from the start. */
-  private leftover(key: number, actual: CacheService.Entry): Known | undefined {
+  private leftover(key: number, actual: CacheStore.Entry): Known | undefined {
     const flight = [...this.flights.values()].find((one) => one.key === key && same(one.payload, actual.payload))
     if (flight === undefined || !isMarked(actual)) return undefined
     const since = this.model.facts.slice(flight.since)
@@ -2331,8 +2335,8 @@ class Play {
   }
 
   private granted(
-    begun: Exclude<CacheService.Begun, { _tag: "Found" }>,
-    address: CacheService.Address,
+    begun: Exclude<CacheStore.Begun, { _tag: "Found" }>,
+    address: CacheStore.Address,
     { force, id, key, leaseFor }: Extract<Operation, { _tag: "Begin" }>,
     now: number
   ): Step<void> {
@@ -2392,7 +2396,7 @@ class Play {
   ): Step<void> {
     const flight = this.flights.get(operation.load)
     if (flight === undefined) return Effect.void
-    const draft = this.scene.draft(flight.loading.address, now, {
+    const draft = this.scene.draft(flight.loading, now, {
       found: operation.found.map((i) => this.tag(i)),
       fatal: operation.fatal.map((i) => this.tag(i)),
       ...(operation.late ? { expiresAt: now - 1000 } : {})
@@ -2429,14 +2433,14 @@ class Play {
     dependencies: ReadonlyArray<Dependency.Dependency> | undefined,
     expiresAt: number,
     now: number
-  ): ReadonlyArray<CacheService.Outcome> {
+  ): ReadonlyArray<CacheStore.Outcome> {
     const { model } = this
     const touched = model.touchedSince(flight.since, dependencies)
     const over = this.fencesOver(flight, dependencies)
     const seen = over.filter((open) => !model.mayBeUnseen(open, flight.since))
     const stand = (fences: ReadonlyArray<OpenFence>) => fences.every((open) => model.stands(open, now))
     if (model.holder(flight.key) !== flight) return touched || !stand(over) ? ["lost", "invalidated"] : ["lost"]
-    const more: Array<CacheService.Outcome> = this.lenient
+    const more: Array<CacheStore.Outcome> = this.lenient
       ? ["lost", "invalidated"]
       // Nobody has taken the lease, and the store may have let it go.
       : now >= flight.until

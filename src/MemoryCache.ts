@@ -40,12 +40,12 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { LRUCache } from "lru-cache"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
-import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
 
 /**
@@ -92,20 +92,21 @@ export interface Sizes {
  * @category models
  * @since 0.1.0
  */
-export interface MemoryStore extends CacheService.CacheStore {
+export interface MemoryStore extends CacheStore.CacheStore {
   readonly sizes: () => Sizes
   readonly keys: () => ReadonlyArray<string>
-  readonly peek: (key: string) => CacheService.Entry | undefined
+  readonly peek: (key: string) => CacheStore.Entry | undefined
   readonly corrupt: (key: string, payload: unknown) => boolean
-  readonly held: () => ReadonlyArray<CacheService.Token>
+  readonly held: () => ReadonlyArray<CacheStore.Token>
   readonly evict: (what: "entry" | "lease" | "journal", key?: string) => void
 }
 
-class Stored implements CacheService.Entry {
+class Stored implements CacheStore.Entry {
   readonly key: string
-  readonly token: CacheService.Token
+  readonly token: CacheStore.Token
   payload: unknown
-  readonly stamp: Plan.Stamp
+  readonly stamp: CacheStore.Stamp
+  readonly expiresAt: number
   readonly fatal: ReadonlySet<Dependency>
   changed: Map<Dependency, Verdict.Mode> | undefined = undefined
   changedAt: Map<Dependency, number> | undefined = undefined
@@ -114,15 +115,16 @@ class Stored implements CacheService.Entry {
   /** In which interval between two insertions it was last used. */
   used = -1
   /** What a read answers: made once, so that a hit makes nothing. */
-  readonly answer: Exit.Exit<CacheService.Entry>
+  readonly answer: Exit.Exit<CacheStore.Entry>
 
-  constructor(key: string, token: CacheService.Token, draft: CacheService.Draft, memo: unknown) {
+  constructor(key: string, draft: CacheStore.Draft) {
     this.key = key
-    this.token = token
+    this.token = draft.token
+    this.expiresAt = draft.expiresAt
     this.payload = draft.payload
     this.stamp = draft.stamp
     this.fatal = draft.fatal
-    this.memo = memo
+    this.memo = draft.memo
     this.answer = Exit.succeed(this)
   }
 
@@ -182,12 +184,12 @@ class Journal {
   }
 }
 
-interface StandingFence extends CacheService.Fence {
+interface StandingFence extends CacheStore.Fence {
   readonly until: number
 }
 
-class HeldLease implements CacheService.Lease {
-  readonly token: CacheService.Token
+class HeldLease implements CacheStore.Lease {
+  readonly token: CacheStore.Token
   readonly known: ReadonlyArray<Dependency>
   /** How far the journal had come when the load began. */
   readonly since: number
@@ -198,7 +200,7 @@ class HeldLease implements CacheService.Lease {
   readonly waiting = new Set<() => void>()
 
   constructor(
-    token: CacheService.Token,
+    token: CacheStore.Token,
     known: ReadonlyArray<Dependency>,
     since: number,
     fences: ReadonlyArray<StandingFence>,
@@ -213,12 +215,12 @@ class HeldLease implements CacheService.Lease {
   }
 
   /** Asked for only by those who wait. */
-  get position(): CacheService.Position {
+  get position(): CacheStore.Position {
     return positionOf(this.since, this.fences)
   }
 }
 
-const positionOf = (since: number, fences: ReadonlyArray<StandingFence>): CacheService.Position =>
+const positionOf = (since: number, fences: ReadonlyArray<StandingFence>): CacheStore.Position =>
   fences.length === 0 ? String(since) : [since, ...fences.map(({ id }) => id)].join(" ")
 
 /** What is remembered of a removed entry, for `explain`: facts, never the value. */
@@ -263,7 +265,7 @@ export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, S
   const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
   const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, mostEntries)
   return Effect.map(
-    Broadcast.make<Invalidation.Invalidation>(announcementBuffer),
+    Broadcast.make<CacheStore.Announcement>(announcementBuffer, { _tag: "Gap" }),
     (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, announcements)
   )
 }
@@ -272,11 +274,11 @@ const makeStoreWith = (
   capacity: number,
   maxBytes: number | undefined,
   journalLimit: number,
-  announcements: Broadcast.Broadcast<Invalidation.Invalidation>
+  announcements: Broadcast.Broadcast<CacheStore.Announcement>
 ): MemoryStore => {
   const index = new Map<Dependency, Set<Stored>>()
   const leases = new Map<string, HeldLease>()
-  const fences = new Map<CacheService.Token, StandingFence>()
+  const fences = new Map<CacheStore.Token, StandingFence>()
   const journal = new Journal(journalLimit)
   const graves = new LRUCache<string, Grave>({ max: Math.min(capacity, rememberedGraves) })
 
@@ -300,7 +302,7 @@ const makeStoreWith = (
   const byKey = new Map<string, Stored>()
   let interval = 0
 
-  const find = (key: string): Exit.Exit<CacheService.Entry | undefined> => {
+  const find = (key: string): Exit.Exit<CacheStore.Entry | undefined> => {
     const entry = byKey.get(key)
     if (entry === undefined) return nothing
     if (entry.used !== interval) {
@@ -340,7 +342,7 @@ const makeStoreWith = (
     for (const wake of lease.waiting) wake()
   }
 
-  const standing = (id: CacheService.Token, now: number): boolean => now < (fences.get(id)?.until ?? -Infinity)
+  const standing = (id: CacheStore.Token, now: number): boolean => now < (fences.get(id)?.until ?? -Infinity)
 
   const standingFences = (now: number): ReadonlyArray<StandingFence> => {
     for (const fence of fences.values()) if (now >= fence.until) fences.delete(fence.id)
@@ -391,12 +393,16 @@ const makeStoreWith = (
       ...[...patterns.values()].map(({ mode, pattern }) => sweepKeys((key) => Key.matches(pattern, key), mode, now)),
       ...(everything === undefined ? [] : [sweepKeys(() => true, everything, now)])
     ]
-    announcements.publish(batch)
+    announcements.publish({
+      _tag: "Invalidated",
+      invalidation: batch,
+      position: positionOf(journal.position, standingFences(now))
+    })
     // An entry that several of them cover counts once.
     return affected.length === 1 ? affected[0]!.length : new Set(affected.flat()).size
   }
 
-  const begin = (address: CacheService.Address, request: CacheService.Begin, now: number): CacheService.Begun => {
+  const begin = (address: CacheStore.Address, request: CacheStore.Begin, now: number): CacheStore.Begun => {
     const entry = entries.peek(address.key)
     if (entry !== undefined && !request.force && entry.token !== request.seen) return { _tag: "Found", entry }
     if (entry !== undefined && request.drop) remove(entry, "found dead", now)
@@ -426,7 +432,7 @@ const makeStoreWith = (
   /** Ends a load: `quiet` if it may be stored. Of unknown dependencies everything that happened counts. */
   const end = (
     key: string,
-    lease: CacheService.Lease,
+    lease: CacheStore.Lease,
     dependencies: ReadonlyArray<Dependency> | undefined,
     now: number
   ): "quiet" | "fenced" | "invalidated" | "lost" => {
@@ -444,21 +450,21 @@ const makeStoreWith = (
   }
 
   const discard = (
-    { key }: CacheService.Address,
-    lease: CacheService.Lease,
+    { key }: CacheStore.Address,
+    lease: CacheStore.Lease,
     dependencies: ReadonlyArray<Dependency> | undefined,
     now: number
-  ): CacheService.Outcome => {
+  ): CacheStore.Outcome => {
     const ended = end(key, lease, dependencies, now)
     return ended === "quiet" ? "unstored" : ended
   }
 
   const commit = (
-    address: CacheService.Address,
-    lease: CacheService.Lease,
-    draft: CacheService.Draft,
+    address: CacheStore.Address,
+    lease: CacheStore.Lease,
+    draft: CacheStore.Draft,
     now: number
-  ): CacheService.Outcome => {
+  ): CacheStore.Outcome => {
     const ended = end(address.key, lease, draft.stamp.dependencies, now)
     if (ended !== "quiet") return ended
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
@@ -468,7 +474,7 @@ const makeStoreWith = (
       if (older !== undefined) remove(older, "replaced by a value that is not stored", now)
       return "unstored"
     }
-    const entry = new Stored(address.key, lease.token, draft, draft.memo)
+    const entry = new Stored(address.key, draft)
     entries.set(address.key, entry, size === undefined ? {} : { size })
     byKey.set(address.key, entry)
     interval++
@@ -477,17 +483,31 @@ const makeStoreWith = (
     return "stored"
   }
 
-  const inspect = (address: CacheService.Address, now: number): CacheService.Inspection => {
-    const live = entries.peek(address.key)
-    const grave = live === undefined ? graves.get(address.key) : undefined
+  // The cursor is the last key that was given: keys stand in the order in which they were last used, which changes.
+  const scan = ({ cursor, limit, pattern }: CacheStore.Scan): CacheStore.Page => {
+    const wanted = pattern === undefined
+      ? [...byKey.keys()]
+      : [...byKey.keys()].filter((key) => Key.matches(pattern, key))
+    const rest = cursor === undefined ? wanted : wanted.filter((key) => key > cursor)
+    const keys = rest.sort().slice(0, limit)
+    return { keys, cursor: keys.length < rest.length ? keys.at(-1) : undefined }
+  }
+
+  const inspect = (
+    key: string,
+    known: ReadonlyArray<Dependency>,
+    now: number
+  ): CacheStore.Inspection => {
+    const live = entries.peek(key)
+    const grave = live === undefined ? graves.get(key) : undefined
     const entry = live ?? grave?.entry
     return {
       entry,
       changedAt: entry?.changedAt ?? new Map(),
       removed: grave && { because: grave.because, at: grave.at },
-      leased: leases.get(address.key)?.token,
+      leased: leases.get(key)?.token,
       fenced: standingFences(now).some((fence) =>
-        Invalidation.covers(fence.over, address.key, entry?.stamp.dependencies ?? address.known)
+        Invalidation.covers(fence.over, key, entry?.stamp.dependencies ?? known)
       )
     }
   }
@@ -525,8 +545,9 @@ const makeStoreWith = (
         fences.delete(id)
         return stood
       }),
-    inspect: (address) => timed((now) => inspect(address, now)),
-    invalidations: announcements.stream,
+    inspect: (key, known = []) => timed((now) => inspect(key, known, now)),
+    scan: (request) => Effect.sync(() => scan(request)),
+    announcements: announcements.stream,
     sizes: () => ({
       entries: entries.size,
       bytes: entries.calculatedSize,

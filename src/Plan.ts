@@ -17,49 +17,11 @@
 import * as Cron from "effect/Cron"
 import type * as Effect from "effect/Effect"
 import type { Dependency } from "./Dependency.ts"
+import type { Stamp, Version } from "./internal/stamp.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Verdict from "./Verdict.ts"
 
-/**
- * A version as it is stored and compared.
- *
- * @category models
- * @since 0.1.0
- */
-export type Version = string | number
-
-/**
- * The facts recorded when a load ends. Entries hold facts, never verdicts, so a
- * new deploy with a changed policy judges old entries by the new policy.
- *
- * - `storedAt`: milliseconds of the store's clock.
- * - `beganAt`: when the load began, in milliseconds of the store's clock. What a
- *   load saw may be as old as that, so ticks are counted from here.
- * - `duration`: milliseconds the load took; the larger of the last one and a
- *   decaying average, since one fast load makes a poor estimate.
- * - `jitter`: one draw in [0, 1) for all jitter of the entry's lifetime.
- * - `versions`: by slot, as observed **before** the load began.
- * - `dependencies`: what the vector holds tokens of.
- * - `shape`: fingerprint of the value's schema, for stores that keep text.
- * - `failure`: whether a typed failure is stored in the value's place.
- * - `partsUntil`: there if the load was given something stale by a cached read:
- *   until when that may be served, in milliseconds of the store's clock. What was
- *   made of it is stale from the start, and dead from then on.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Stamp {
-  readonly storedAt: number
-  readonly beganAt: number
-  readonly duration: number
-  readonly jitter: number
-  readonly versions: Readonly<Record<string, Version>>
-  readonly dependencies: ReadonlyArray<Dependency>
-  readonly shape: string
-  readonly failure: boolean
-  readonly partsUntil?: number
-}
+export type { Stamp, Version } from "./internal/stamp.ts"
 
 /**
  * What a read sees besides the stamp.

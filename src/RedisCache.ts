@@ -57,6 +57,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
 import * as Connect from "./internal/redis/connect.ts"
@@ -132,7 +133,7 @@ export interface ClusterOptions {
  *   cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the
  *   default), or `replicas` (1) must have it within the time limit.
- * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheService.guard`.
+ * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheStore.guard`.
  * - `retry`: how an invalidation is tried again within the time limit.
  * - `redeliver`: when one that could not be delivered is tried again, see
  *   `CacheService.Options`.
@@ -159,7 +160,7 @@ export interface Options {
   readonly sweepLimit?: Duration.Input
   readonly failures?: number
   readonly openFor?: Duration.Input
-  readonly retry?: Schedule.Schedule<unknown, CacheService.StoreError>
+  readonly retry?: Schedule.Schedule<unknown, CacheStore.StoreError>
   readonly redeliver?: Schedule.Schedule<unknown>
   readonly maxLifetime?: Duration.Input
   readonly journal?: number
@@ -289,16 +290,16 @@ const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5
 
 // Repeating is safe. Whatever the last attempt met, an earlier one may have happened. A lease that is given up belongs
 // to them: left behind, it would keep others waiting.
-const retrying = (store: CacheService.CacheStore, retry: NonNullable<Options["retry"]>): CacheService.CacheStore => {
-  const again = <A>(effect: Effect.Effect<A, CacheService.StoreError>) =>
+const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retry"]>): CacheStore.CacheStore => {
+  const again = <A>(effect: Effect.Effect<A, CacheStore.StoreError>) =>
     Effect.suspend(() => {
       let mayHaveHappened = false
       const attempt = Effect.mapError(effect, (error) => {
         mayHaveHappened ||= error.mayHaveHappened
         const { cause, operation, reason } = error
-        return new CacheService.StoreError({ operation, reason, mayHaveHappened, cause })
+        return new CacheStore.StoreError({ operation, reason, mayHaveHappened, cause })
       })
-      return Effect.retry(attempt, { schedule: retry, while: ({ reason }) => reason === "Unavailable" })
+      return Effect.retry(attempt, { schedule: retry, while: ({ reason }) => reason._tag === "Unavailable" })
     })
   return {
     ...store,
@@ -331,7 +332,7 @@ const prepare = (options: Options) => {
 
 type Prepared = ReturnType<typeof prepare>
 
-const within = <A>(effect: Effect.Effect<A, CacheService.StoreError>, patience: number) =>
+const within = <A>(effect: Effect.Effect<A, CacheStore.StoreError>, patience: number) =>
   Effect.timeoutOrElse(effect, {
     duration: patience,
     orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
@@ -366,7 +367,7 @@ const lookAround = (
 const makePrepared = Effect.fnUntraced(function*(
   prepared: Prepared,
   limit: number | undefined
-): Effect.fn.Return<CacheService.CacheStore, never, Scope.Scope> {
+): Effect.fn.Return<CacheStore.CacheStore, never, Scope.Scope> {
   const { acknowledgement, patience, retry, settings, target } = prepared
   const client = yield* Connect.open(target, patience)
   const writer = acknowledgement === undefined ? client : yield* Connect.beside(client, patience)
@@ -388,7 +389,7 @@ const makePrepared = Effect.fnUntraced(function*(
  * @category constructors
  * @since 0.1.0
  */
-export const makeStore = (options: Options): Effect.Effect<CacheService.CacheStore, never, Scope.Scope> =>
+export const makeStore = (options: Options): Effect.Effect<CacheStore.CacheStore, never, Scope.Scope> =>
   makePrepared(prepare(options), undefined)
 
 /**
@@ -403,7 +404,7 @@ export const makeStore = (options: Options): Effect.Effect<CacheService.CacheSto
 export const layer = (options: Options): Layer.Layer<CacheService.CacheService> => {
   const prepared = prepare(options)
   return CacheService.layer(
-    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheService.guard(store, prepared.limits)),
+    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheStore.guard(store, prepared.limits)),
     options.redeliver === undefined ? {} : { retry: options.redeliver }
   )
 }

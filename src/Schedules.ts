@@ -69,6 +69,7 @@ import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
 import { lastTick } from "./internal/cron.ts"
 import type * as Invalidation from "./Invalidation.ts"
@@ -100,12 +101,12 @@ const again = backoff("100 millis", "5 seconds")
 /** The lease and the marker of one tick. */
 class Tick {
   readonly at: number
-  readonly token: CacheService.Token
-  readonly address: CacheService.Address
+  readonly token: CacheStore.Token
+  readonly address: CacheStore.Address
   readonly life: number
   private readonly service: CacheService.CacheService
   /** A marker that was found and is of an earlier tick. */
-  private seen: CacheService.Token | undefined = undefined
+  private seen: CacheStore.Token | undefined = undefined
   private warned = false
 
   constructor(service: CacheService.CacheService, { cron, name }: Invalidation.Scheduled, at: number) {
@@ -117,14 +118,14 @@ class Tick {
     this.life = Math.max(hour, Plan.nextTick(cron, Plan.nextTick(cron, at)) - at)
   }
 
-  begin(force = false): Effect.Effect<CacheService.Begun, CacheService.StoreError> {
+  begin(force = false): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> {
     return Effect.suspend(() =>
       this.service.store.begin(this.address, { token: this.token, seen: this.seen, drop: false, force, leaseFor })
     )
   }
 
   /** Whether this tick was run. A marker that says otherwise is one that was found wanting. */
-  isRun({ payload, stamp, token }: CacheService.Entry): Effect.Effect<boolean> {
+  isRun({ payload, stamp, token }: CacheStore.Entry): Effect.Effect<boolean> {
     return Effect.withFiber((fiber) => {
       // A process whose clock is ahead leaves a marker, too. So the marker's age counts, which every process knows: it
       // cannot be much older than the tick.
@@ -137,7 +138,7 @@ class Tick {
   }
 
   /** Until the lease is over, or perhaps. */
-  released(token: CacheService.Token, atMost: number): Effect.Effect<void> {
+  released(token: CacheStore.Token, atMost: number): Effect.Effect<void> {
     return Effect.timeoutOrElse(Effect.ignore(this.service.store.released(this.address, token)), {
       duration: atMost,
       orElse: () => Effect.void
@@ -148,11 +149,12 @@ class Tick {
     Effect.ignore(this.service.store.abandon(this.address, this.token))
   )
 
-  commit(lease: CacheService.Lease): Effect.Effect<CacheService.Outcome, CacheService.StoreError> {
+  commit(lease: CacheStore.Lease): Effect.Effect<CacheStore.Outcome, CacheStore.StoreError> {
     return Effect.withFiber((fiber) => {
       const storedAt = this.service.now(fiber)
       const payload = String(this.at)
       return this.service.store.commit(this.address, lease, {
+        token: lease.token,
         payload,
         stamp: {
           storedAt,
@@ -174,20 +176,25 @@ class Tick {
   }
 
   /** Tries until the store answers. */
-  patiently<A>(effect: Effect.Effect<A, CacheService.StoreError>): Effect.Effect<A> {
+  patiently<A>(effect: Effect.Effect<A, CacheStore.StoreError>): Effect.Effect<A> {
     const sound = Effect.catchDefect(effect, (cause) =>
       Effect.fail(
-        new CacheService.StoreError({ operation: "schedule", reason: "Malformed", mayHaveHappened: true, cause })
+        new CacheStore.StoreError({
+          operation: "schedule",
+          reason: { _tag: "Malformed" },
+          mayHaveHappened: true,
+          cause
+        })
       ))
     return Effect.orDie(Effect.retry(Effect.tapError(sound, (error) => this.failed(error)), again))
   }
 
-  private failed(error: CacheService.StoreError): Effect.Effect<void> {
+  private failed(error: CacheStore.StoreError): Effect.Effect<void> {
     CacheService.reportFailure(this.service, error)
     if (this.warned) return Effect.void
     this.warned = true
     return Effect.logWarning("a scheduled invalidation waits for the store").pipe(
-      Effect.annotateLogs({ reason: error.reason })
+      Effect.annotateLogs({ reason: error.reason._tag })
     )
   }
 }
@@ -196,7 +203,7 @@ class Tick {
 const takeLease = Effect.fnUntraced(function*(
   tick: Tick,
   everything: boolean
-): Effect.fn.Return<CacheService.Lease | undefined> {
+): Effect.fn.Return<CacheStore.Lease | undefined> {
   let gathered = !everything
   for (;;) {
     const begun = yield* tick.patiently(tick.begin())
@@ -240,7 +247,7 @@ const apply = Effect.fnUntraced(function*(
 })
 
 /** Leaves the marker. An invalidation that has removed the lease is not repeated for that. */
-const mark = (tick: Tick, lease: CacheService.Lease): Effect.Effect<void, CacheService.StoreError> =>
+const mark = (tick: Tick, lease: CacheStore.Lease): Effect.Effect<void, CacheStore.StoreError> =>
   Effect.gen(function*() {
     const outcome = yield* tick.commit(lease)
     if (outcome !== "lost" && outcome !== "invalidated") return

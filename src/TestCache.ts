@@ -42,6 +42,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as CacheService from "./CacheService.ts"
+import * as CacheStore from "./CacheStore.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as MemoryCache from "./MemoryCache.ts"
 import type * as Plan from "./Plan.ts"
@@ -63,6 +64,7 @@ export type OperationName =
   | "fence"
   | "lift"
   | "inspect"
+  | "scan"
 
 /**
  * An operation that was asked of the store. `key` is the stored key, for
@@ -100,8 +102,8 @@ export interface StoredEntry {
  */
 export type Around = <A>(
   operation: Operation,
-  perform: Effect.Effect<A, CacheService.StoreError>
-) => Effect.Effect<A, CacheService.StoreError>
+  perform: Effect.Effect<A, CacheStore.StoreError>
+) => Effect.Effect<A, CacheStore.StoreError>
 
 /**
  * The instruments of a test cache.
@@ -148,10 +150,11 @@ const label = (value: unknown): string =>
     : String(value)
 
 // A remote store's answer does not change while it travels, nor afterwards.
-const copied = (entry: CacheService.Entry): CacheService.Entry => ({
+const copied = (entry: CacheStore.Entry): CacheStore.Entry => ({
   token: entry.token,
   payload: entry.payload,
   stamp: entry.stamp,
+  expiresAt: entry.expiresAt,
   changed: entry.changed && new Map(entry.changed),
   softened: entry.softened,
   memo: undefined
@@ -166,7 +169,7 @@ const copied = (entry: CacheService.Entry): CacheService.Entry => ({
 export const instrument = (
   store: MemoryCache.MemoryStore,
   payload: "value" | "text" = "text"
-): { readonly instruments: TestCache; readonly store: CacheService.CacheStore } => {
+): { readonly instruments: TestCache; readonly store: CacheStore.CacheStore } => {
   let recorded: Array<Recorded> = []
   let disturbances: Array<Disturbance> = []
 
@@ -174,8 +177,8 @@ export const instrument = (
     name: OperationName,
     key: string | undefined,
     detail: string | undefined,
-    perform: Effect.Effect<A, CacheService.StoreError>
-  ): Effect.Effect<A, CacheService.StoreError> =>
+    perform: Effect.Effect<A, CacheStore.StoreError>
+  ): Effect.Effect<A, CacheStore.StoreError> =>
     Effect.suspend(() => {
       const operation: Recorded = { name, key, detail, result: undefined }
       recorded.push(operation)
@@ -189,7 +192,7 @@ export const instrument = (
         ),
         Effect.tapError((error) =>
           Effect.sync(() => {
-            operation.result = error.reason
+            operation.result = error.reason._tag
           })
         )
       )
@@ -238,8 +241,9 @@ export const instrument = (
       invalidate: (batch) => around("invalidate", undefined, targets(batch), store.invalidate(batch)),
       fence: (fence) => around("fence", undefined, targets(fence.over), store.fence(fence)),
       lift: (fence) => around("lift", undefined, targets(fence.over), store.lift(fence)),
-      inspect: (address) => around("inspect", address.key, undefined, store.inspect(address)),
-      invalidations: store.invalidations
+      inspect: (key, known) => around("inspect", key, undefined, store.inspect(key, known)),
+      scan: (scan) => around("scan", undefined, undefined, store.scan(scan)),
+      announcements: store.announcements
     }
   }
 }
@@ -250,7 +254,7 @@ export const instrument = (
  * - `capacity`: the most entries (10 000).
  * - `payload`: whether values are kept as text (the default) or as they are.
  * - `seed`: of the randomness that programs under this layer use.
- * - `timeLimit`, `failures`, `openFor`: see `CacheService.guard`.
+ * - `timeLimit`, `failures`, `openFor`: see `CacheStore.guard`.
  *
  * @category models
  * @since 0.1.0
@@ -277,7 +281,7 @@ export const layer = (
   return Layer.effectContext(Effect.gen(function*() {
     const memory = yield* MemoryCache.makeStore({ capacity })
     const { instruments, store } = instrument(memory, payload)
-    const service = yield* CacheService.make(CacheService.guard(store, limits))
+    const service = yield* CacheService.make(CacheStore.guard(store, limits))
     const random = yield* Random.withSeed(
       Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Random.Random))),
       seed
@@ -336,7 +340,11 @@ export const fail = (name: OperationName, times = Infinity): Effect.Effect<void,
     name,
     (operation) =>
       Effect.fail(
-        new CacheService.StoreError({ operation: operation.name, reason: "Unavailable", mayHaveHappened: false })
+        new CacheStore.StoreError({
+          operation: operation.name,
+          reason: { _tag: "Unavailable" },
+          mayHaveHappened: false
+        })
       ),
     times
   )

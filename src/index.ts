@@ -1,5 +1,6 @@
 export * as Cached from "./Cached.ts"
 export * as CacheService from "./CacheService.ts"
+export * as CacheStore from "./CacheStore.ts"
 export * as Change from "./Change.ts"
 export * as Changes from "./Changes.ts"
 export * as Contract from "./Contract.ts"

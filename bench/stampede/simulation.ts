@@ -9,7 +9,7 @@
 import { Clock, Context, Effect, Exit, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import { type CacheService, MemoryCache } from "../../src/index.ts"
+import { CacheStore, MemoryCache } from "../../src/index.ts"
 import { type Arrival, changes, duration, fails, requests, stream } from "./draw.ts"
 import { failed, Log, unanswered } from "./log.ts"
 import type { Scenario } from "./scenario.ts"
@@ -47,7 +47,7 @@ const queued = (tasks: Array<() => void>): Scheduler.Scheduler => ({
 })
 
 /** The store as a process reaches it: counted, and asked what became of each load. */
-const watched = (store: CacheService.CacheStore, log: Log): CacheService.CacheStore => ({
+const watched = (store: CacheStore.CacheStore, log: Log): CacheStore.CacheStore => ({
   ...store,
   read: (address) => {
     log.count("read")

@@ -6,7 +6,7 @@
 import { Clock, Context, Effect, Random, Schema, type Scope } from "effect"
 import type { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import { getCachedWithEarlyRefresh } from "../../examples/articles/django/early-refresh.ts"
-import { Cached, CacheService, Invalidation, Key, Policy } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Invalidation, Key, Policy } from "../../src/index.ts"
 import type { Scenario } from "./scenario.ts"
 import { unshared } from "./unshared.ts"
 
@@ -18,7 +18,7 @@ export interface Place {
   /** Asks the origin; gives the number of the load, which is the value. */
   readonly load: (key: number) => Effect.Effect<number, OriginDown>
   /** The store of all processes, as this one reaches it. */
-  readonly store: CacheService.CacheStore
+  readonly store: CacheStore.CacheStore
   /** A cache of all processes that can get, set and delete, and promises nothing. */
   readonly plain: DjangoCache
 }

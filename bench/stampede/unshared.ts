@@ -6,15 +6,15 @@
  * meanwhile. That is the flaw which it is here to show.
  */
 import { Effect } from "effect"
-import type { CacheService } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
 
-export const unshared = (store: CacheService.CacheStore): CacheService.CacheStore => {
-  const held = new Map<string, CacheService.Token>()
+export const unshared = (store: CacheStore.CacheStore): CacheStore.CacheStore => {
+  const held = new Map<string, CacheStore.Token>()
   const begin = (
-    { key }: CacheService.Address,
-    { force, seen, token }: CacheService.Begin,
-    entry: CacheService.Entry | undefined
-  ): CacheService.Begun => {
+    { key }: CacheStore.Address,
+    { force, seen, token }: CacheStore.Begin,
+    entry: CacheStore.Entry | undefined
+  ): CacheStore.Begun => {
     if (entry !== undefined && !force && entry.token !== seen) return { _tag: "Found", entry }
     const other = held.get(key)
     if (other !== undefined && !force) return { _tag: "Busy", token: other }

@@ -7,7 +7,7 @@
  */
 import { DateTime, Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import { Cached, type CacheService, Key, Policy } from "../../src/index.ts"
+import { Cached, type CacheService, type CacheStore, Key, Policy } from "../../src/index.ts"
 import {
   ArticlePage,
   Articles,
@@ -342,7 +342,7 @@ export interface Question {
   readonly fresh: Asked<unknown>
   readonly explain: Effect.Effect<
     Cached.Explanation,
-    CacheService.StoreError | NotFound | SqlError.SqlError,
+    CacheStore.StoreError | NotFound | SqlError.SqlError,
     SqlClient.SqlClient | CacheService.CacheService
   >
 }

@@ -5,7 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { CacheService, CacheStore, Collecting, Fence, Token } from "../CacheService.ts"
+import type { CacheService, Collecting } from "../CacheService.ts"
+import type { CacheStore, Fence, Token } from "../CacheStore.ts"
 import type { Invalidation } from "../Invalidation.ts"
 
 /** What the transaction has to do when it has ended, however it ended. */
@@ -46,7 +47,8 @@ const emptyStore = (store: CacheStore, deliver: CacheService["deliver"], ending:
     released: () => Exit.void,
     atomic: () => true,
     invalidate: deliver,
-    inspect: (address) => store.inspect(address),
+    inspect: store.inspect,
+    scan: store.scan,
     // It stands from now on, for others: a process that dies after its commit has told them already.
     fence: (fence) =>
       Effect.map(store.fence(fence), (count) => {
@@ -57,7 +59,7 @@ const emptyStore = (store: CacheStore, deliver: CacheService["deliver"], ending:
         return count
       }),
     lift: (fence) => Effect.suspend(() => ending.open && standing.has(fence.id) ? lifted : store.lift(fence)),
-    invalidations: store.invalidations
+    announcements: store.announcements
   }
 }
 

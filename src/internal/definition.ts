@@ -5,7 +5,7 @@
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
-import type { Address, CacheStore, Entry } from "../CacheService.ts"
+import type { Address, CacheStore, Entry } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
 import * as Key from "../Key.ts"
 import * as Plan from "../Plan.ts"
@@ -177,7 +177,7 @@ export const kindOf = (definition: Definition, failure: boolean): Kind | undefin
  */
 export const open = (
   address: KeyAddress,
-  entry: Entry,
+  entry: Pick<Entry, "payload" | "stamp" | "memo">,
   store: CacheStore,
   counters: Counters
 ): View | undefined => {

@@ -4,7 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Cron from "effect/Cron"
 import * as Exit from "effect/Exit"
-import type { CacheStore, Inspection } from "../CacheService.ts"
+import type { CacheStore, Inspection } from "../CacheStore.ts"
 import * as Dependency from "../Dependency.ts"
 import * as Key from "../Key.ts"
 import * as Plan from "../Plan.ts"
@@ -238,7 +238,7 @@ export const make = (
   if (kind === undefined) return none("a stored failure that is not cached any more")
   let content: unknown
   if (removed === undefined) {
-    const view = open(address, { ...entry, token: "", memo: undefined }, store, counters)
+    const view = open(address, { ...entry, memo: undefined }, store, counters)
     if (view === undefined) return none("what is stored cannot be read")
     content = Exit.isSuccess(view.exit) ? view.exit.value : Cause.squash(view.exit.cause)
   }

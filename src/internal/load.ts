@@ -13,7 +13,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import type { CacheService, Draft, Lease, Outcome, StoreError, Token } from "../CacheService.ts"
+import type { CacheService } from "../CacheService.ts"
+import type { Draft, Lease, Outcome, StoreError, Token } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
 import * as Plan from "../Plan.ts"
 import type { Counters } from "./counters.ts"
@@ -174,7 +175,7 @@ export const unwritable: unique symbol = Symbol("unwritable")
  */
 export const prepare = (
   service: CacheService,
-  flight: Pick<Flight, "address" | "versions" | "usually">,
+  flight: Pick<Flight, "address" | "lease" | "versions" | "usually">,
   exit: Exit.Exit<unknown, unknown>,
   failure: boolean,
   facts: Facts,
@@ -204,6 +205,7 @@ export const prepare = (
   }
   const armed = Plan.arm(plan, input, content, stamp)
   return {
+    token: flight.lease.token,
     payload: text === undefined ? content : Exit.isSuccess(text) ? text.value : unwritable,
     stamp,
     found,

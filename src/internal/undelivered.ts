@@ -3,7 +3,7 @@
  * failed, and what they cover. Bounded: of too many targets one invalidation of
  * everything is made.
  */
-import type { Token } from "../CacheService.ts"
+import type { Token } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
 import type { Invalidation } from "../Invalidation.ts"
 import * as Key from "../Key.ts"

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
@@ -1628,8 +1629,8 @@ describe("when the store fails", () => {
       for (const operation of ["read", "begin"] as const) {
         yield* TestCache.fail(operation)
         const error = yield* errorOf(Cached.get(cached, "a"))
-        assert.instanceOf(error, CacheService.StoreError)
-        assert.deepInclude(error, { operation, reason: "Unavailable" })
+        assert.instanceOf(error, CacheStore.StoreError)
+        assert.deepInclude(error, { operation, reason: { _tag: "Unavailable" } })
         yield* TestCache.restore
       }
       assert.strictEqual(origin.loads, 0)
@@ -1654,7 +1655,7 @@ describe("when the store fails", () => {
       yield* TestCache.fail("begin")
       assert.strictEqual(yield* Cached.get(cached, "a"), 1)
       yield* TestClock.adjust("5 seconds")
-      assert.instanceOf(yield* errorOf(Cached.get(cached, "a")), CacheService.StoreError)
+      assert.instanceOf(yield* errorOf(Cached.get(cached, "a")), CacheStore.StoreError)
       assert.strictEqual(origin.loads, 1)
     })
   )

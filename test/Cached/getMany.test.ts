@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
-import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -716,7 +716,7 @@ describe("when the store fails", () => {
       yield* TestCache.fail("begin")
       const results = yield* Cached.getMany(cached, [1, 2, 3], { mode: "result" })
       assert.deepStrictEqual(results.slice(0, 2), [Result.succeed("row 1"), Result.succeed("row 2")])
-      assert.isTrue(Result.isFailure(results[2]!) && results[2].failure instanceof CacheService.StoreError)
+      assert.isTrue(Result.isFailure(results[2]!) && results[2].failure instanceof CacheStore.StoreError)
       assert.strictEqual(rows.batches.length, 1)
     })
   )

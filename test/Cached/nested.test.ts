@@ -8,6 +8,7 @@ import type { Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -459,7 +460,7 @@ describe("what a load is told of", () => {
 
   it.effect("is told across services, each by its own clock and under its own names", () =>
     Effect.gen(function*() {
-      const ahead = Effect.map(MemoryCache.makeStore({ capacity: 10 }), (store): CacheService.CacheStore => ({
+      const ahead = Effect.map(MemoryCache.makeStore({ capacity: 10 }), (store): CacheStore.CacheStore => ({
         ...store,
         now: (clock) => clock.currentTimeMillisUnsafe() + 86_400_000
       }))

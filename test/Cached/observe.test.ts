@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
@@ -401,7 +402,7 @@ describe("explain", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("inspect")
       const error = yield* errorOf(Cached.explain(numbers(new Origin(1), Policy.forever), "a"))
-      assert.instanceOf(error, CacheService.StoreError)
+      assert.instanceOf(error, CacheStore.StoreError)
     })
   )
 
@@ -699,7 +700,7 @@ describe("events", () => {
       case "Undelivered":
         return `Undelivered ${event.invalidation} ${event.attempts}`
       case "StoreFailed":
-        return `StoreFailed ${event.error.operation} ${event.error.reason}`
+        return `StoreFailed ${event.error.operation} ${event.error.reason._tag}`
       default:
         return `${event.key} ${event._tag}`
     }

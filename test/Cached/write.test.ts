@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -40,9 +41,9 @@ const writing = (origin: Origin<number>, value: number, takes: number): Effect.E
     Effect.sync(() => origin.value = value)
   )
 
-const isInvalidationError = (error: unknown, mayHaveHappened: boolean, reason: CacheService.Reason): void => {
+const isInvalidationError = (error: unknown, mayHaveHappened: boolean, reason: CacheStore.Reason["_tag"]): void => {
   assert.instanceOf(error, CacheService.InvalidationError)
-  assert.deepInclude(error, { mayHaveHappened, reason })
+  assert.deepInclude(error, { mayHaveHappened, reason: { _tag: reason } })
 }
 
 describe("getOption", () => {

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Change from "../../src/Change.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
@@ -314,11 +315,11 @@ describe("a transaction", () => {
       assert.strictEqual(loaded, "Heat")
       yield* Cached.explain(table.title, 7)
       const { store } = yield* CacheService.CacheService
-      const { fenced } = yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })
+      const { fenced } = yield* store.inspect(Cached.keyOf(table.title, 7))
       assert.isTrue(fenced)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(writer)
-      const after = yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })
+      const after = yield* store.inspect(Cached.keyOf(table.title, 7))
       assert.isFalse(after.fenced)
       assert.strictEqual(yield* Cached.get(table.title, 7), "Aliens")
     })
@@ -344,7 +345,7 @@ describe("a transaction", () => {
         lookup: (id) => Effect.sync(() => table.committed(id))
       }, Policy.conditional(Films, ["title"]))
       assert.strictEqual(yield* Cached.get(old, 7), "Alien")
-      assert.isDefined((yield* store.inspect({ key: Cached.keyOf(old, 7), known: [] })).entry)
+      assert.isDefined((yield* store.inspect(Cached.keyOf(old, 7))).entry)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(writer)
       assert.strictEqual(yield* Cached.get(table.title, 7), "Aliens")
@@ -376,7 +377,7 @@ describe("a transaction", () => {
       const write = Effect.andThen(Effect.void.pipe(Cached.mutate(Cached.keys(table.title, 7))), new Refused())
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       const { store } = yield* CacheService.CacheService
-      assert.isFalse((yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })).fenced)
+      assert.isFalse((yield* store.inspect(Cached.keyOf(table.title, 7))).fenced)
     })
   )
 
@@ -486,7 +487,7 @@ describe("a transaction", () => {
           yield* Fiber.join(fiber)
           assert.strictEqual(yield* Cached.get(read, 7), title)
           const { store } = yield* CacheService.CacheService
-          assert.isFalse((yield* store.inspect({ key: Cached.keyOf(read, 7), known: [] })).fenced)
+          assert.isFalse((yield* store.inspect(Cached.keyOf(read, 7))).fenced)
         }
       })
     )
@@ -499,13 +500,15 @@ describe("a transaction", () => {
       yield* TestCache.disturb("fence", (_operation, perform) =>
         Effect.andThen(
           perform,
-          Effect.fail(new CacheService.StoreError({ operation: "fence", reason: "Timeout", mayHaveHappened: true }))
+          Effect.fail(
+            new CacheStore.StoreError({ operation: "fence", reason: { _tag: "Timeout" }, mayHaveHappened: true })
+          )
         ))
       const write = Cached.mutate(table.write(7, "Aliens"), Cached.keys(table.title, 7))
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       yield* settle
       const { store } = yield* CacheService.CacheService
-      assert.isFalse((yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })).fenced)
+      assert.isFalse((yield* store.inspect(Cached.keyOf(table.title, 7))).fenced)
     })
   )
 
@@ -596,7 +599,7 @@ describe("what is collected", () => {
     Effect.gen(function*() {
       const { title } = makeTable()
       const { store } = yield* CacheService.CacheService
-      const isFenced = Effect.map(store.inspect({ key: Cached.keyOf(title, 7), known: [] }), ({ fenced }) => fenced)
+      const isFenced = Effect.map(store.inspect(Cached.keyOf(title, 7)), ({ fenced }) => fenced)
       const [during] = yield* Changes.collect(Effect.tap(Cached.mutate(isFenced, Cached.keys(title, 7)), settle))
       assert.deepStrictEqual([during, yield* isFenced], [true, false])
       yield* Effect.exit(

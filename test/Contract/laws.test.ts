@@ -6,6 +6,7 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Contract from "../../src/Contract.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
@@ -14,7 +15,7 @@ import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { makeMarkerStore, type MarkerStore, type Mistake } from "../support/markerStore.ts"
 
-type Store = CacheService.CacheStore
+type Store = CacheStore.CacheStore
 
 const advance = (millis: number) => TestClock.adjust(millis)
 
@@ -153,21 +154,21 @@ const anyRequest = { seen: undefined, drop: false, force: true, leaseFor: 60_000
 /** Stores what was refused. */
 const storeAnyway = (
   store: Store,
-  address: CacheService.Address,
-  lease: CacheService.Lease,
-  draft: CacheService.Draft
+  address: CacheStore.Address,
+  lease: CacheStore.Lease,
+  draft: CacheStore.Draft
 ) =>
   Effect.flatMap(
     store.begin(address, { ...anyRequest, token: `${lease.token}!` }),
-    (begun) => store.commit(address, (begun as { readonly lease: CacheService.Lease }).lease, draft)
+    (begun) => store.commit(address, (begun as { readonly lease: CacheStore.Lease }).lease, draft)
   )
 
 const onOutcome = (
-  wanted: CacheService.Outcome,
+  wanted: CacheStore.Outcome,
   instead: (
     store: Store,
     ...args: Parameters<Store["commit"]>
-  ) => Effect.Effect<CacheService.Outcome, CacheService.StoreError>
+  ) => Effect.Effect<CacheStore.Outcome, CacheStore.StoreError>
 ) =>
 (store: MemoryCache.MemoryStore): Partial<Store> => ({
   commit: (address, lease, draft) =>
@@ -177,14 +178,15 @@ const onOutcome = (
     )
 })
 
-const onDiscarded =
-  (instead: (outcome: CacheService.Outcome) => CacheService.Outcome) =>
-  (store: MemoryCache.MemoryStore): Partial<Store> => ({
-    discard: (address, lease, dependencies) => Effect.map(store.discard(address, lease, dependencies), instead)
-  })
+const onDiscarded = (instead: (outcome: CacheStore.Outcome) => CacheStore.Outcome) =>
+(
+  store: MemoryCache.MemoryStore
+): Partial<Store> => ({
+  discard: (address, lease, dependencies) => Effect.map(store.discard(address, lease, dependencies), instead)
+})
 
 const onPosition =
-  (rewrite: (position: CacheService.Position) => CacheService.Position) =>
+  (rewrite: (position: CacheStore.Position) => CacheStore.Position) =>
   (store: MemoryCache.MemoryStore): Partial<Store> => ({
     begin: (address, request) =>
       Effect.map(store.begin(address, request), (begun) =>
@@ -196,7 +198,7 @@ const onPosition =
   })
 
 const onKeys = (rewrite: (key: string) => string) => (store: MemoryCache.MemoryStore): Partial<Store> => {
-  const at = ({ key, known }: CacheService.Address) => ({ key: rewrite(key), known })
+  const at = ({ key, known }: CacheStore.Address) => ({ key: rewrite(key), known })
   return {
     read: (address) => store.read(at(address)),
     begin: (address, request) => store.begin(at(address), request),
@@ -204,7 +206,7 @@ const onKeys = (rewrite: (key: string) => string) => (store: MemoryCache.MemoryS
     discard: (address, lease, dependencies) => store.discard(at(address), lease, dependencies),
     abandon: (address, token) => store.abandon(at(address), token),
     released: (address, token) => store.released(at(address), token),
-    inspect: (address) => store.inspect(at(address)),
+    inspect: (key, known) => store.inspect(at({ key, known: [] }).key, known),
     invalidate: (batch) =>
       store.invalidate(changing(batch, {
         keys: (key, mode) => inMode(mode, Invalidation.keys(rewrite(key)))
@@ -217,7 +219,7 @@ const onPayload = (rewrite: (payload: unknown) => unknown) => (store: MemoryCach
 })
 
 const onStamp =
-  (rewrite: (stamp: CacheService.Draft["stamp"]) => CacheService.Draft["stamp"]) =>
+  (rewrite: (stamp: CacheStore.Draft["stamp"]) => CacheStore.Draft["stamp"]) =>
   (store: MemoryCache.MemoryStore): Partial<Store> => ({
     commit: (address, lease, draft) => store.commit(address, lease, { ...draft, stamp: rewrite(draft.stamp) })
   })
@@ -345,7 +347,7 @@ wrong("lift always says that the fence stood", (store) => ({ lift: (fence) => Ef
 wrong("lift never says that the fence stood", (store) => ({ lift: (fence) => Effect.as(store.lift(fence), false) }))
 wrong("lift leaves the fence", () => ({ lift: () => Effect.succeed(true) }))
 wrong("lifting one fence lifts all", (store) => {
-  const all = new Set<CacheService.Fence>()
+  const all = new Set<CacheStore.Fence>()
   return {
     fence: (fence) => {
       all.add(fence)
@@ -643,19 +645,26 @@ wrong("an invalidation can be undone by another", (store) => {
 wrong("a count is of dependencies", (store) => ({
   invalidate: (batch) => Effect.as(store.invalidate(batch), batch.dependencies.size + batch.keys.size)
 }))
-wrong("nobody is told of invalidations", () => ({ invalidations: Stream.never }))
+wrong("nobody is told of invalidations", () => ({ announcements: Stream.never }))
 wrong(
   "nobody is told of fences",
   (store) => ({
-    invalidations: Stream.filter(
-      store.invalidations,
-      ({ dependencies }) => ![...dependencies.keys()].some((name) => Dependency.format(name).endsWith(" z"))
+    announcements: Stream.filter(
+      store.announcements,
+      (one) =>
+        one._tag === "Gap" ||
+        ![...one.invalidation.dependencies.keys()].some((name) => Dependency.format(name).endsWith(" z"))
     )
   })
 )
 wrong(
   "who is told is not told how it was meant",
-  (store) => ({ invalidations: Stream.map(store.invalidations, Invalidation.hard) })
+  (store) => ({
+    announcements: Stream.map(
+      store.announcements,
+      (one) => one._tag === "Gap" ? one : { ...one, invalidation: Invalidation.hard(one.invalidation) }
+    )
+  })
 )
 wrong("all entries of a key have one token", (store) => ({
   read: (address) => Effect.map(store.read(address), (entry) => entry && { ...entry, token: address.key })
@@ -671,10 +680,10 @@ wrong("stamps lose what they do not know", onStamp((stamp) => ({ ...stamp, versi
 wrong("stamps are rounded", onStamp((stamp) => ({ ...stamp, duration: Math.round(stamp.duration) })))
 wrong("stamps are sorted", onStamp((stamp) => ({ ...stamp, dependencies: [...stamp.dependencies].sort() })))
 wrong("inspecting takes a lease", (store) => ({
-  inspect: (address) =>
+  inspect: (key, known = []) =>
     Effect.flatMap(
-      store.begin(address, { ...anyRequest, force: false, token: "inspector" }),
-      () => store.inspect(address)
+      store.begin({ key, known }, { ...anyRequest, force: false, token: "inspector" }),
+      () => store.inspect(key, known)
     )
 }))
 wrong("inspecting tells of no lease", (store) => ({

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import type * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -32,7 +32,7 @@ let loads = 0
 
 /** One load, with as little around it as can be. */
 const load = (store: MemoryCache.MemoryStore, key: string, found: ReadonlyArray<Dependency.Dependency>): void => {
-  const address: CacheService.Address = { key, known: [] }
+  const address: CacheStore.Address = { key, known: [] }
   const token = `load ${++loads}`
   run(store.begin(address, { token, seen: undefined, drop: false, force: true, leaseFor: 60_000 }))
   const { stamp, ...rest } = draft(address)

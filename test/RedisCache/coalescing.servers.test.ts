@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
@@ -69,7 +70,7 @@ const counting = (all: ReadonlyArray<Process>) => {
       ...process.service,
       store: {
         ...process.service.store,
-        begin: (address: CacheService.Address, request: CacheService.Begin) => {
+        begin: (address: CacheStore.Address, request: CacheStore.Begin) => {
           state.begins++
           return process.service.store.begin(address, request)
         }

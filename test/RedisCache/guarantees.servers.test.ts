@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
@@ -126,8 +127,8 @@ const readingUnder = (
   over: Invalidation.Invalidation,
   length = 250
 ): Effect.Effect<
-  { readonly early: Fiber.Fiber<number>; readonly fence: CacheService.Fence },
-  CacheService.StoreError
+  { readonly early: Fiber.Fiber<number>; readonly fence: CacheStore.Fence },
+  CacheStore.StoreError
 > =>
   Effect.gen(function*() {
     const { store, token } = w.there.service
@@ -135,7 +136,7 @@ const readingUnder = (
     yield* store.fence(fence)
     const early = yield* reading(w, w.here)
     const all = [known(w.cached.name), found(w.cached.name)].map(Dependency.tag)
-    const { fenced } = yield* store.inspect({ key: Cached.keyOf(w.cached, "a"), known: all })
+    const { fenced } = yield* store.inspect(Cached.keyOf(w.cached, "a"), all)
     if (fenced) return { early, fence }
     yield* w.origin.release
     yield* Fiber.join(early)

@@ -7,6 +7,7 @@ import { Effect, Exit, Fiber, Option, Schema } from "effect"
 import { Redis } from "ioredis"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Connect from "../../src/internal/redis/connect.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
@@ -139,7 +140,7 @@ it.live(
     Effect.gen(function*() {
       const layer = CacheService.layer(Effect.map(
         RedisCache.makeStore({ url: nodeUrl(), prefix: freshPrefix() }),
-        (store): CacheService.CacheStore => ({ ...store, lift: () => Effect.never })
+        (store): CacheStore.CacheStore => ({ ...store, lift: () => Effect.never })
       ))
       const { run } = yield* start(layer)
       const exit = yield* Effect.exit(run(Effect.timeout(Cached.apply(many(300)), "200 millis")))

@@ -3,6 +3,7 @@ import { Clock, Cron, Deferred, Effect, Equal, Exit, Fiber, Hash, Layer, Schema,
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
@@ -31,7 +32,7 @@ interface Process {
   readonly applied: Array<string>
 }
 
-const processOn = (store: CacheService.CacheStore, applied: Array<string> = []) =>
+const processOn = (store: CacheStore.CacheStore, applied: Array<string> = []) =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const made = yield* CacheService.make(store)
@@ -90,7 +91,7 @@ const withClock = Effect.gen(function*() {
   set(-10 * 3_600_000)
   const inner = yield* memory
   const there = <A, E>(effect: Effect.Effect<A, E>) => Effect.provideService(effect, Clock.Clock, wall)
-  const store: CacheService.CacheStore = {
+  const store: CacheStore.CacheStore = {
     ...inner,
     now: () => wall.currentTimeMillisUnsafe(),
     begin: (address, request) => there(inner.begin(address, request)),
@@ -417,7 +418,7 @@ describe("processes that share a store", () => {
   // Removes leases first, as a walk over the keys does, and takes a while for the rest.
   const atLength = <A, E>(walk: Effect.Effect<A, E>) =>
     Effect.andThen(walk, Effect.andThen(Effect.sleep("40 seconds"), walk))
-  const walking: Record<string, (store: CacheService.CacheStore) => Partial<CacheService.CacheStore>> = {
+  const walking: Record<string, (store: CacheStore.CacheStore) => Partial<CacheStore.CacheStore>> = {
     "in one step": (store) => ({ invalidate: (batch) => atLength(store.invalidate(batch)) }),
     "behind a fence": (store) => ({
       atomic: () => false,
@@ -429,7 +430,7 @@ describe("processes that share a store", () => {
     it.effect(`a long invalidation of everything is applied once (${how})`, () =>
       Effect.gen(function*() {
         const memory_ = yield* memory
-        const store: CacheService.CacheStore = { ...memory_, ...walks(memory_) }
+        const store: CacheStore.CacheStore = { ...memory_, ...walks(memory_) }
         const applied: Array<string> = []
         for (let i = 0; i < 4; i++) {
           yield* run(

@@ -14,6 +14,7 @@ import * as fs from "node:fs"
 import * as Database from "../../examples/articles/Database.ts"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Change from "../../src/Change.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
@@ -175,7 +176,11 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
           told.length === 0
             ? perform
             : Effect.fail(
-              new CacheService.StoreError({ operation: "invalidate", reason: "Unavailable", mayHaveHappened: false })
+              new CacheStore.StoreError({
+                operation: "invalidate",
+                reason: { _tag: "Unavailable" },
+                mayHaveHappened: false
+              })
             )
       )
       assert.instanceOf(yield* errorOf(relay), CacheService.InvalidationError)

@@ -4,7 +4,7 @@
  */
 import { Context, Deferred, Effect, Fiber, type Scope, Semaphore } from "effect"
 import { SqlClient } from "effect/sql"
-import { Cached, CacheService, Changes, Invalidation, Outbox } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Changes, Invalidation, Outbox } from "../../src/index.ts"
 import { type Dice, dice } from "../histories/workload.ts"
 import {
   type Answer,
@@ -35,7 +35,7 @@ export const pause = (at: Dice): Effect.Effect<void> =>
   ).pipe(Effect.when(Effect.sync(() => at.happens(0.5))), Effect.asVoid)
 
 /** A store that takes a while for whatever others may come between. */
-const slowly = (store: CacheService.CacheStore, at: Dice): CacheService.CacheStore => {
+const slowly = (store: CacheStore.CacheStore, at: Dice): CacheStore.CacheStore => {
   const after = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(pause(at), effect)
   return {
     ...store,
@@ -45,7 +45,7 @@ const slowly = (store: CacheService.CacheStore, at: Dice): CacheService.CacheSto
   }
 }
 
-type Store = CacheService.CacheStore
+type Store = CacheStore.CacheStore
 
 /** As many processes as stores; what each asks of its store takes a while. `spoil` makes a mistake, which is to be found. */
 export const start = (

@@ -6,15 +6,15 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Database from "../../examples/articles/Database.ts"
-import { type CacheService, MemoryCache } from "../../src/index.ts"
+import { CacheStore, MemoryCache } from "../../src/index.ts"
+import type { Dice } from "../histories/workload.ts"
+import { freshDatabase } from "../support/sharedPostgres.ts"
 import { withOutbox } from "./asking.ts"
 import { Ledger } from "./ledger.ts"
 import { type AtOnce, atOnce, type InTurn, inTurn, pause, start } from "./play.ts"
 import { printOutcome, printReport } from "./print.ts"
-import type { Dice } from "../histories/workload.ts"
-import { freshDatabase } from "../support/sharedPostgres.ts"
 
-type Spoil = (store: CacheService.CacheStore, at: Dice) => CacheService.CacheStore
+type Spoil = (store: CacheStore.CacheStore, at: Dice) => CacheStore.CacheStore
 
 const processes = (seed: number, spoil?: Spoil) => start([MemoryCache.makeStore({ capacity: 10_000 })], seed, spoil)
 

@@ -7,10 +7,10 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Database from "../../examples/articles/Database.ts"
 import { RedisCache } from "../../src/index.ts"
+import { clusterNodes, freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 import { withOutbox } from "./asking.ts"
 import { atOnce, inTurn, start } from "./play.ts"
 import { printOutcome, printReport } from "./print.ts"
-import { clusterNodes, freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 
 const ways = {
   "one node": (prefix: string) => RedisCache.makeStore({ url: nodeUrl(), prefix }),

@@ -5,23 +5,23 @@
  * Each wraps the good store, so nothing of this is in the product.
  */
 import { Effect } from "effect"
-import { type CacheService, Invalidation } from "../../src/index.ts"
+import { CacheStore, Invalidation } from "../../src/index.ts"
 import type { MemoryCache } from "../../src/index.ts"
 import * as Loading from "../../src/internal/loading.ts"
 import { all } from "./cases.ts"
 import type { Case, Wrong } from "./search.ts"
 import type { Bug, World } from "./world.ts"
 
-type Store = CacheService.CacheStore
+type Store = CacheStore.CacheStore
 
-const stepInto = <A>(effect: Effect.Effect<A, CacheService.StoreError>): A => Effect.runSync(effect)
+const stepInto = <A>(effect: Effect.Effect<A, CacheStore.StoreError>): A => Effect.runSync(effect)
 
 /** Takes the key's lease anew, so that nothing that happened before counts. */
 const leaseAgain = (
   store: MemoryCache.MemoryStore,
-  address: CacheService.Address,
+  address: CacheStore.Address,
   token: string
-): CacheService.Lease => {
+): CacheStore.Lease => {
   store.evict("lease", address.key)
   const begun = stepInto(
     store.begin(address, { token, seen: undefined, drop: false, force: true, leaseFor: 1e9 })
@@ -39,13 +39,13 @@ const commitOf = (
   f: (
     store: MemoryCache.MemoryStore,
     ...args: Parameters<Store["commit"]>
-  ) => CacheService.Outcome
+  ) => CacheStore.Outcome
 ): Bug => overriding((store) => ({ commit: (...args) => Effect.sync(() => f(store, ...args)) }))
 
 const outcomeAs = (
   store: Store,
   args: Parameters<Store["commit"]>,
-  f: (o: CacheService.Outcome) => CacheService.Outcome
+  f: (o: CacheStore.Outcome) => CacheStore.Outcome
 ) => f(stepInto(store.commit(...args)))
 
 /** A cache as most are: get, set, del. */
@@ -107,7 +107,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "capture before the load",
     seenIn: "key: reader, mutate",
     bug: commitOf((store, address, lease, draft) => {
-      const held = stepInto(store.inspect(address)).leased
+      const held = stepInto(store.inspect(address.key)).leased
       if (held !== lease.token) return outcomeAs(store, [address, lease, draft], (o) => o)
       return stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
     })
@@ -129,7 +129,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "what is found late must have been quiet",
     seenIn: "tag from the value: reader, mutate",
     bug: commitOf((store, address, lease, draft) => {
-      const held = stepInto(store.inspect(address)).leased
+      const held = stepInto(store.inspect(address.key)).leased
       return draft.found.length > 0 && held === lease.token
         ? stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
         : stepInto(store.commit(address, lease, draft))
@@ -152,7 +152,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       return {
         commit: (address, lease, draft) =>
           Effect.sync(() => {
-            const held = stepInto(store.inspect(address)).leased
+            const held = stepInto(store.inspect(address.key)).leased
             return lost.has(lease.token) && held === lease.token
               ? stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
               : stepInto(store.commit(address, lease, draft))
@@ -201,7 +201,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "G7: fences overlap",
     seenIn: "key: mutate crashes beside a quick one",
     bug: overriding((store) => {
-      const open: Array<CacheService.Fence> = []
+      const open: Array<CacheStore.Fence> = []
       return {
         fence: (fence) => {
           open.push(fence)
@@ -285,7 +285,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "a fill of any tier obeys the same check",
     seenIn: "pattern: two readers, writer",
     bug: overriding((store, world) => {
-      const copies = new Map<string, CacheService.Entry>()
+      const copies = new Map<string, CacheStore.Entry>()
       return {
         read: (address) =>
           Effect.suspend(() => {
@@ -316,7 +316,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       abandon: (address) => Effect.sync(() => store.evict("lease", address.key)),
       commit: (address, lease, draft) =>
         Effect.sync(() => {
-          const held = stepInto(store.inspect(address)).leased
+          const held = stepInto(store.inspect(address.key)).leased
           if (held === undefined || held === lease.token) return stepInto(store.commit(address, lease, draft))
           return stepInto(store.commit(address, { token: held }, draft))
         })

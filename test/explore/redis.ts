@@ -13,7 +13,7 @@ import { Effect, Scope } from "effect"
 import type { Redis } from "ioredis"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
-import { type CacheService, Invalidation } from "../../src/index.ts"
+import { CacheStore, Invalidation } from "../../src/index.ts"
 import * as Broadcast from "../../src/internal/broadcast.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import type { Script } from "../../src/internal/redis/scripts.ts"
@@ -176,7 +176,7 @@ const gated = (
     readonly onWait: () => void
   }
 ): Transport => {
-  const send = <A>(operation: string, command: () => Promise<A>): Effect.Effect<A, CacheService.StoreError> =>
+  const send = <A>(operation: string, command: () => Promise<A>): Effect.Effect<A, CacheStore.StoreError> =>
     Effect.tryPromise({ try: () => traffic.follow(command), catch: (error) => toStoreError(operation, error) })
 
   const evaluate = async (script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | number>) => {
@@ -317,10 +317,10 @@ export const makeLab = async (): Promise<Lab> => {
 
   // A store takes longer to make than a world to run. What it remembers it remembers by key, and each world has its own.
   let transports: ReadonlyArray<Transport> = []
-  const makeStore = (process: string, split: boolean, current: () => Transport): CacheService.CacheStore =>
+  const makeStore = (process: string, split: boolean, current: () => Transport): CacheStore.CacheStore =>
     Store.make(switchboard(split, current), { prefix, journal: 100, longest: 1e9, remember: 1e6 }, {
       onReleased,
-      invalidations: inNewScope(Broadcast.make<Invalidation.Invalidation>(1)),
+      announcements: inNewScope(Broadcast.make<CacheStore.Announcement>(1, { _tag: "Gap" })),
       origin: process
     })
   const makeStores = (split: boolean): Ground["stores"] => [

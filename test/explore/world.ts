@@ -7,7 +7,7 @@
  * answers travel while the store goes on.
  */
 import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
-import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
 
@@ -64,7 +64,7 @@ export type Losable = "entry" | "lease" | "journal" | "marker" | "fences"
 /** The store, or the stores, of a world, and what is done to them from outside. */
 export interface Ground {
   /** What each process reaches the store by. Two processes in one memory share theirs. */
-  readonly stores: readonly [CacheService.CacheStore, CacheService.CacheStore]
+  readonly stores: readonly [CacheStore.CacheStore, CacheStore.CacheStore]
   /** Whether the gates stand before the operations of a store, or further down, where it sends its commands. */
   readonly gates: "operations" | "commands"
   /** How the world's definition is called, so that a store can tell one world's keys from another's. */
@@ -77,7 +77,7 @@ export interface Ground {
 }
 
 /** Turns the good store into one with a deliberate mistake. One store for both processes. */
-export type Bug = (store: MemoryCache.MemoryStore, world: World) => CacheService.CacheStore
+export type Bug = (store: MemoryCache.MemoryStore, world: World) => CacheStore.CacheStore
 
 export interface Process {
   readonly name: string
@@ -143,7 +143,7 @@ export class World {
       : inner
   }
 
-  private gated(store: CacheService.CacheStore, process: string): CacheService.CacheStore {
+  private gated(store: CacheStore.CacheStore, process: string): CacheStore.CacheStore {
     const { machine } = this
     const writes: Access = { writes: ["store"] }
     const gate = (name: string, access: Access = writes) => machine.gate(name, access)
@@ -244,7 +244,7 @@ export class World {
 }
 
 /** Both processes have the same store, in this one. */
-const onOne = (store: CacheService.CacheStore, lose: Ground["lose"], leases: Ground["leases"]): Ground => ({
+const onOne = (store: CacheStore.CacheStore, lose: Ground["lose"], leases: Ground["leases"]): Ground => ({
   stores: [store, store],
   gates: "operations",
   definition: "k",
@@ -282,10 +282,11 @@ export const inMemory = (bug?: Bug, mistake?: Mistake) => (settings: Settings): 
     return onOne(store, lose, () => memory.sizes().leases)
   })
 
-const view = (entry: CacheService.Entry): CacheService.Entry => ({
+const view = (entry: CacheStore.Entry): CacheStore.Entry => ({
   token: entry.token,
   payload: entry.payload,
   stamp: entry.stamp,
+  expiresAt: entry.expiresAt,
   changed: entry.changed && new Map(entry.changed),
   softened: entry.softened,
   memo: undefined
@@ -457,7 +458,7 @@ export const crasher = (process: number): Actress =>
     Effect.suspend(() => {
       const { service } = world.processes[process]!
       const length = world.settings.fence ?? 10
-      const fence: CacheService.Fence = { id: service.token(), over: world.target(), length }
+      const fence: CacheStore.Fence = { id: service.token(), over: world.target(), length }
       return service.store.fence(fence).pipe(
         Effect.andThen(world.write()),
         Effect.map((v) => {

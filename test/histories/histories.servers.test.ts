@@ -5,11 +5,11 @@
  * A run that is broken is replayed by `node test/histories/main.ts --seed N ...`.
  */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { type Cluster, type Server, startCluster, startServer } from "../support/redis.ts"
 import { print, type Verdict } from "./check.ts"
 import type { CacheKind } from "./messages.ts"
 import { Crew, faultKinds, type Options, type Outcome, runHistory, withStorms } from "./run.ts"
 import { type Absence, death, failover, hitsSince, readsBetween } from "./scenarios.ts"
-import { type Cluster, type Server, startCluster, startServer } from "../support/redis.ts"
 
 const crew = new Crew()
 let node: Server

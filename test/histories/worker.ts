@@ -4,7 +4,7 @@
  */
 import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Option, Schema } from "effect"
 import * as fs from "node:fs"
-import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { Cached, CacheService, type CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { type Fact, now, type Read } from "./history.ts"
 import type { Job, Storm, StormResult, ToParent, ToWorker } from "./messages.ts"
@@ -148,12 +148,12 @@ class Recorder {
     if (event._tag === "StaleServed" && notes) notes.how = "stale"
     if (event._tag === "Coalesced" && notes) notes.joined++
     if (event._tag === "StoreFailed") {
-      const { operation, reason } = event.error
+      const { operation, reason: { _tag: reason } } = event.error
       this.write({ t: "store-failed", p: this.p, read, operation, reason, at: now() })
     }
   }
 
-  private saw(entry: CacheService.Entry | undefined, key: string): void {
+  private saw(entry: CacheStore.Entry | undefined, key: string): void {
     if (entry === undefined) return
     let load = this.loadOfToken.get(entry.token)
     if (load === undefined) this.loadOfToken.set(entry.token, load = loadOf(entry.payload))

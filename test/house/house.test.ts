@@ -23,7 +23,7 @@ import { complaint, usesOf } from "../support/stability.ts"
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["InvalidInput", "Verdict", "Dependency", "Key", "Plan"],
   ["Policy", "Invalidation", "Entity", "Change"],
-  ["CacheService", "Changes", "Repository", "Outbox", "Schedules"],
+  ["CacheStore", "CacheService", "Changes", "Repository", "Outbox", "Schedules"],
   ["MemoryCache", "RedisCache", "TestCache", "Contract", "SqlOutbox"],
   ["Cached"]
 ]

@@ -8,7 +8,7 @@ import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { fill, small } from "../../examples/articles/content.ts"
 import * as Database from "../../examples/articles/Database.ts"
-import { CacheService, Invalidation, MemoryCache, type Outbox, RedisCache } from "../../src/index.ts"
+import { CacheService, CacheStore, Invalidation, MemoryCache, type Outbox, RedisCache } from "../../src/index.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"
@@ -78,7 +78,7 @@ export const fresh = Effect.provide(MemoryCache.layer({ capacity: 1000 }), { loc
 
 /** The same process, but something stands before each value that it stores. */
 export const beforeStoring = ({ service }: Process, before: Effect.Effect<unknown>): Process => {
-  const store: CacheService.CacheStore = {
+  const store: CacheStore.CacheStore = {
     ...service.store,
     commit: (...args) => Effect.andThen(before, service.store.commit(...args))
   }

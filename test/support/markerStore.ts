@@ -12,6 +12,7 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import type {
   Address,
+  Announcement,
   Begin,
   Begun,
   CacheStore,
@@ -21,7 +22,7 @@ import type {
   Lease,
   Outcome,
   Token
-} from "../../src/CacheService.ts"
+} from "../../src/CacheStore.ts"
 import type { Dependency } from "../../src/Dependency.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
@@ -65,6 +66,7 @@ interface Stored {
   readonly token: Token
   readonly payload: unknown
   readonly stamp: Stamp
+  readonly expiresAt: number
   readonly vector: ReadonlyMap<Dependency, Marker>
   softened: boolean
 }
@@ -116,7 +118,7 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   readonly mistake?: Mistake | undefined
 }) {
   const { journal: limit = 1000, mistake, split = false } = options
-  const hub = yield* PubSub.unbounded<Invalidation.Invalidation>()
+  const hub = yield* PubSub.unbounded<Announcement>()
   const entries = new Map<string, Stored>()
   const leases = new Map<string, Held>()
   const markers = new Map<Dependency, Marker>()
@@ -223,8 +225,16 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
 
   const view = (entry: Stored): Entry => {
     const changed = changes(entry.vector)
-    const { payload, softened, stamp, token } = entry
-    return { token, payload, stamp, changed: changed.size === 0 ? undefined : changed, softened, memo: undefined }
+    const { expiresAt, payload, softened, stamp, token } = entry
+    return {
+      token,
+      payload,
+      stamp,
+      expiresAt,
+      changed: changed.size === 0 ? undefined : changed,
+      softened,
+      memo: undefined
+    }
   }
 
   const standing = (now: number): ReadonlyArray<StandingFence> =>
@@ -312,7 +322,8 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         entries.delete(key)
         return "unstored"
       }
-      entries.set(key, { token: lease.token, payload: draft.payload, stamp: draft.stamp, vector, softened: false })
+      const { expiresAt, payload, stamp, token } = draft
+      entries.set(key, { token, payload, stamp, expiresAt, vector, softened: false })
       return "stored"
     }
     const done = outcome()
@@ -356,7 +367,11 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     return yield* change(over, mistake !== "a fence leaves loads that are under way")
   })
 
-  const tell = (batch: Invalidation.Invalidation) => PubSub.publish(hub, batch)
+  const tell = (invalidation: Invalidation.Invalidation) =>
+    Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => PubSub.publish(hub, { _tag: "Invalidated", invalidation, position: positionNow(now) })
+    )
 
   const store: MarkerStore = {
     name: "markers",
@@ -389,7 +404,7 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         return stood || mistake === "a fence that was lost is lifted without a word" ||
           mistake === "several steps are no fence"
       }),
-    inspect: ({ key, known }) =>
+    inspect: (key, known = []) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(key)
         return {
@@ -400,7 +415,15 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
           fenced: standing(now).some(({ over }) => Invalidation.covers(over, key, entry?.stamp.dependencies ?? known))
         }
       }),
-    invalidations: Stream.fromPubSub(hub),
+    scan: ({ cursor = "", limit, pattern }) =>
+      Effect.sync(() => {
+        const rest = [...entries.keys()].filter((key) =>
+          key > cursor && (pattern === undefined || Key.matches(pattern, key))
+        ).sort()
+        const keys = rest.slice(0, limit)
+        return { keys, cursor: keys.length < rest.length ? keys.at(-1) : undefined }
+      }),
+    announcements: Stream.fromPubSub(hub),
     leased: () => leases.size,
     lose: (what, key, names) => {
       if (what === "entry") entries.delete(key)

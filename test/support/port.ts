@@ -1,16 +1,16 @@
 /** The port in few words, for tests that speak to a store directly. */
 import * as Effect from "effect/Effect"
-import type * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
 
-export const at = (key: string, ...known: ReadonlyArray<string>): CacheService.Address => ({
+export const at = (key: string, ...known: ReadonlyArray<string>): CacheStore.Address => ({
   key,
   known: known.map(Dependency.tag)
 })
 
 let asked = 0
 
-export const asks = (request: Partial<CacheService.Begin> = {}): CacheService.Begin => ({
+export const asks = (request: Partial<CacheStore.Begin> = {}): CacheStore.Begin => ({
   token: `token ${++asked}`,
   seen: undefined,
   drop: false,
@@ -28,9 +28,10 @@ export interface Given {
   readonly size?: number
 }
 
-export const draft = (address: CacheService.Address, given: Given = {}): CacheService.Draft => {
+export const draft = (address: CacheStore.Address, given: Given = {}): CacheStore.Draft => {
   const { expiresAt = Infinity, fatal = [], found = [], payload = address.key, size = 1 } = given
   return {
+    token: `entry ${++asked}`,
     payload,
     stamp: {
       storedAt: 0,
@@ -52,10 +53,10 @@ export const draft = (address: CacheService.Address, given: Given = {}): CacheSe
 
 /** Begins a load that must be granted. */
 export const begin = (
-  store: CacheService.CacheStore,
-  address: CacheService.Address,
-  request: Partial<CacheService.Begin> = {}
-): Effect.Effect<CacheService.Lease> =>
+  store: CacheStore.CacheStore,
+  address: CacheStore.Address,
+  request: Partial<CacheStore.Begin> = {}
+): Effect.Effect<CacheStore.Lease> =>
   Effect.flatMap(
     Effect.orDie(store.begin(address, asks({ force: true, ...request }))),
     (begun) =>
@@ -64,8 +65,11 @@ export const begin = (
 
 /** A whole load; gives what became of it. */
 export const load = (
-  store: CacheService.CacheStore,
-  address: CacheService.Address,
+  store: CacheStore.CacheStore,
+  address: CacheStore.Address,
   given: Given = {}
-): Effect.Effect<CacheService.Outcome> =>
-  Effect.flatMap(begin(store, address), (lease) => Effect.orDie(store.commit(address, lease, draft(address, given))))
+): Effect.Effect<CacheStore.Outcome> =>
+  Effect.flatMap(
+    begin(store, address),
+    (lease) => Effect.orDie(store.commit(address, lease, { ...draft(address, given), token: lease.token }))
+  )

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import { Cluster, Redis } from "ioredis"
 import { Cluster as Cluster5, Redis as Redis5 } from "ioredis-5"
 import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Connect from "../../src/internal/redis/connect.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
@@ -69,7 +70,7 @@ const apart: Way["layer"] = ({ prefix = "cache" }) =>
     const transport = Transport.make(client, { writer: client, acknowledgement: undefined, hashes })
     const notices = yield* Connect.listen(client, prefix, crypto.randomUUID(), 1000)
     const settings = { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split: true }
-    return CacheService.guard(Store.make(transport, settings, notices), patient)
+    return CacheStore.guard(Store.make(transport, settings, notices), patient)
   }))
 
 export const oneNode: Way = {

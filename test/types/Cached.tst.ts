@@ -2,6 +2,7 @@ import { Context, Data, Effect, type Option, pipe, type Result, Schema } from "e
 import { describe, expect, test } from "tstyche"
 import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Entity from "../../src/Entity.ts"
 import type * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
@@ -133,7 +134,7 @@ describe("Errors are added only by what makes them", () => {
 
   test("storeFailure adds StoreError when it is fail, and only then", () => {
     const strict = Cached.make("film", { ...options, storeFailure: "fail" }, Policy.forever)
-    expect(strict).type.toBe<Cached.Cached<number, Film, FilmNotFound | CacheService.StoreError, Repository>>()
+    expect(strict).type.toBe<Cached.Cached<number, Film, FilmNotFound | CacheStore.StoreError, Repository>>()
     const open = Cached.make("film", { ...options, storeFailure: "load" }, Policy.forever)
     expect(open).type.toBe<Cached.Cached<number, Film, FilmNotFound, Repository>>()
   })
@@ -188,7 +189,7 @@ describe("Errors are added only by what makes them", () => {
     expect(Cached.get(everything, 1)).type.toBe<
       Effect.Effect<
         Film,
-        FilmNotFound | Down | Cached.LoadTimeout | CacheService.StoreError,
+        FilmNotFound | Down | Cached.LoadTimeout | CacheStore.StoreError,
         Service | Repository | Settings
       >
     >()
@@ -292,7 +293,7 @@ describe("Operations", () => {
     >()
     expect(pipe(film, Cached.refresh(7))).type.toBe<Effect.Effect<Film, FilmNotFound, Service | Repository>>()
     expect(pipe(film, Cached.explain(7))).type.toBe<
-      Effect.Effect<Cached.Explanation, FilmNotFound | CacheService.StoreError, Service | Repository>
+      Effect.Effect<Cached.Explanation, FilmNotFound | CacheStore.StoreError, Service | Repository>
     >()
   })
 

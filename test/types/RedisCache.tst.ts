@@ -3,6 +3,7 @@ import { Cluster, Redis } from "ioredis"
 import type { Cluster as Cluster5, Redis as Redis5 } from "ioredis-5"
 import { describe, expect, test } from "tstyche"
 import type * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 
 declare const redis: Redis
@@ -14,7 +15,7 @@ describe("RedisCache.layer", () => {
   test("is a layer of the service that needs nothing and cannot fail", () => {
     expect(RedisCache.layer({ url: "redis://127.0.0.1" })).type.toBe<Layer.Layer<CacheService.CacheService>>()
     expect(RedisCache.makeStore({ url: "redis://127.0.0.1" })).type.toBe<
-      Effect.Effect<CacheService.CacheStore, never, Scope.Scope>
+      Effect.Effect<CacheStore.CacheStore, never, Scope.Scope>
     >()
   })
 

@@ -5,7 +5,7 @@
 import { Context, Effect, Exit, Scope } from "effect"
 import { Redis } from "ioredis"
 import { DjangoCache, type Timeout } from "../../../examples/articles/django/DjangoCache.ts"
-import { CacheService, RedisCache } from "../../../src/index.ts"
+import { CacheStore, RedisCache } from "../../../src/index.ts"
 import type { Scenario } from "../scenario.ts"
 import { Here, OriginDown, type Place, strategies, type Strategy } from "../strategies.ts"
 import { libraries } from "./libraries.ts"
@@ -80,7 +80,7 @@ class RedisDjango extends DjangoCache {
 }
 
 /** Tells what was not stored, as the store knows it. */
-const watched = (store: CacheService.CacheStore, refused: Connection["refused"]): CacheService.CacheStore => ({
+const watched = (store: CacheStore.CacheStore, refused: Connection["refused"]): CacheStore.CacheStore => ({
   ...store,
   commit: (address, lease, draft) =>
     Effect.tap(store.commit(address, lease, draft), (outcome) =>
@@ -103,7 +103,7 @@ const ofStrategy = ({ about, id, keeps, make, policy, title }: Strategy): Conten
     const context = await Effect.runPromise(Effect.provideService(
       Effect.gen(function*() {
         // As the layer makes it, which gives away no store.
-        const store = CacheService.guard(yield* RedisCache.makeStore({ url, prefix: `${prefix}ours` }), { timeLimit })
+        const store = CacheStore.guard(yield* RedisCache.makeStore({ url, prefix: `${prefix}ours` }), { timeLimit })
         const place: Place = {
           load: (key) =>
             Effect.tryPromise({

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { StoreError } from "../../CacheService.ts"
+import type { StoreError } from "../../CacheStore.ts"
 import type { Transport, Value } from "./transport.ts"
 
 /** One read of a batch: where its keys stand among those of all. */

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { StoreError, Token } from "../../CacheService.ts"
+import type { Announcement, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Broadcast from "../broadcast.ts"
 import type { Notices } from "./store.ts"
@@ -161,7 +161,7 @@ export const listen = (
 ): Effect.Effect<Notices, never, Scope.Scope> =>
   Effect.gen(function*() {
     const names = new Wire.Names(prefix)
-    const invalidations = yield* Broadcast.make<Invalidation.Invalidation>(buffered)
+    const announcements = yield* Broadcast.make<Announcement>(buffered, { _tag: "Gap" })
     const waiting = new Map<Token, Set<() => void>>()
     const subscriber = yield* owned(() => duplicateOf(client, listening))
 
@@ -173,7 +173,7 @@ export const listen = (
       const end = message.indexOf(" ")
       if (channel !== names.invalidated || end < 0 || message.slice(0, end) === origin) return
       const batch = Invalidation.decode(message.slice(end + 1))
-      if (Option.isSome(batch)) invalidations.publish(batch.value)
+      if (Option.isSome(batch)) announcements.publish({ _tag: "Invalidated", invalidation: batch.value, position: "" })
     }
     subscriber.on("message", hear)
     // Each time there is a connection: the first may come long after the start. What was told in between is not told
@@ -197,7 +197,7 @@ export const listen = (
     return {
       origin,
       refused,
-      invalidations,
+      announcements,
       onReleased: (token, one) => {
         let all = waiting.get(token)
         if (all === undefined) waiting.set(token, all = new Set())

@@ -2,7 +2,7 @@
  * One look at a server when a layer starts: what will hurt, and what to do.
  */
 import * as Effect from "effect/Effect"
-import type { StoreError } from "../../CacheService.ts"
+import type { StoreError } from "../../CacheStore.ts"
 import * as Scripts from "./scripts.ts"
 import { type Client, toStoreError, type Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"

@@ -226,10 +226,10 @@ end
 
 const storing = `
 -- Gives how long it will be kept; nil when its time is over.
-local function put(entry, token, tokens, facts, payload, expires, longest)
+local function put(entry, name, tokens, facts, payload, expires, longest)
   local left = math.min(math.floor(tonumber(expires) - ms), tonumber(longest))
   if left <= 0 then redis.call('DEL', entry); return nil end
-  local text = table.concat({ 'A', token, '\\n', table.concat(tokens, ','), '\\n', facts, '\\n', payload })
+  local text = table.concat({ 'A', name, '\\n', table.concat(tokens, ','), '\\n', facts, '\\n', payload })
   redis.call('SET', entry, text, 'PX', string.format('%.0f', left))
   return left
 end
@@ -306,7 +306,7 @@ export const commit = script(
   storing,
   `${asking}
 local channel, token, nonce, margin, longest = arg(), arg(), arg(), number(), arg()
-local epoch, sequence, expires, facts, payload = arg(), arg(), arg(), arg(), arg()
+local epoch, sequence, expires, name, facts, payload = arg(), arg(), arg(), arg(), arg(), arg()
 local over, expected, names = list(), list(), list()
 if held(KEYS[2]) ~= token then return { now, 'lost' } end
 release(KEYS[2], channel)
@@ -319,7 +319,7 @@ if not quiet(KEYS[3], epoch, sequence, found) then return { now, 'invalidated' }
 if not allStand(KEYS[4], over) then return { now, 'invalidated' } end
 if #over > 0 then return { now, 'fenced' } end
 for i = 1, #names do tokens[i] = expected[i] == '' and capture(KEYS[4 + i], nonce, margin) or expected[i] end
-local left = put(KEYS[1], token, tokens, facts, payload, expires, longest)
+local left = put(KEYS[1], name, tokens, facts, payload, expires, longest)
 if not left then return { now, 'unstored' } end
 for i = 1, #names do lasts(KEYS[4 + i], left + margin) end
 return { now, 'stored' }
@@ -432,12 +432,12 @@ export const storeEntry = script(
   "store",
   storing,
   `${asking}
-local channel, token, keep, longest, expires, facts, payload = arg(), arg(), arg() == '1', arg(), arg(), arg(), arg()
+local channel, token, keep, longest, expires, name, facts, payload = arg(), arg(), arg() == '1', arg(), arg(), arg(), arg(), arg()
 local tokens = list()
 if held(KEYS[2]) ~= token then return { now, 'lost', 0 } end
 release(KEYS[2], channel)
 if not keep then return { now, 'fenced', 0 } end
-local left = put(KEYS[1], token, tokens, facts, payload, expires, longest)
+local left = put(KEYS[1], name, tokens, facts, payload, expires, longest)
 if not left then return { now, 'unstored', 0 } end
 return { now, 'stored', string.format('%.0f', left) }
 `

@@ -25,19 +25,19 @@ import * as Option from "effect/Option"
 import { LRUCache } from "lru-cache"
 import type {
   Address,
+  Announcement,
   Begin,
   Begun,
   CacheStore,
   Draft,
   Entry,
   Fence,
-  Inspection,
   Lease,
   Outcome,
   Position,
   StoreError,
   Token
-} from "../../CacheService.ts"
+} from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
@@ -72,7 +72,7 @@ export interface Settings {
 export interface Notices {
   /** Calls when a lease that was waited for is over; gives the end of listening. */
   readonly onReleased: (token: Token, wake: () => void) => () => void
-  readonly invalidations: Broadcast<Invalidation.Invalidation>
+  readonly announcements: Broadcast<Announcement>
   /** Why it cannot be heard, where the server said so. */
   readonly refused?: string | undefined
   /** What this process publishes begins with it, so that it does not hear itself. */
@@ -132,6 +132,9 @@ class Seen implements Entry {
   }
   get stamp(): Entry["stamp"] {
     return this.from.written.stamp
+  }
+  get expiresAt(): number {
+    return this.from.written.expiresAt
   }
   get softened(): boolean {
     return this.from.written.softened
@@ -512,7 +515,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         lease.epoch,
         lease.sequence,
         expiry(draft),
-        Wire.writeFacts(draft.stamp),
+        draft.token,
+        Wire.writeFacts(draft.stamp, draft.expiresAt),
         draft.payload as string,
         ...list(fencesOver(lease, key, draft.stamp.dependencies)),
         ...list(expected),
@@ -556,7 +560,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         flag(over.length === 0),
         longest,
         expiry(draft),
-        Wire.writeFacts(draft.stamp),
+        draft.token,
+        Wire.writeFacts(draft.stamp, draft.expiresAt),
         draft.payload as string,
         ...list(tokens)
       ])
@@ -650,7 +655,11 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const told = <A, E>(
     batch: Invalidation.Invalidation,
     effect: Effect.Effect<A, E>
-  ): Effect.Effect<A, E> => Effect.tap(effect, () => Effect.sync(() => notices.invalidations.publish(batch)))
+  ): Effect.Effect<A, E> =>
+    Effect.tap(
+      effect,
+      () => Effect.sync(() => notices.announcements.publish({ _tag: "Invalidated", invalidation: batch, position: "" }))
+    )
 
   const placesOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> =>
     keys.flatMap((key) => [names.entry(key), names.lease(key)])
@@ -880,11 +889,11 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // looking
   // ---------------------------------------------------------------------------
 
-  const inspect = (address: Address): Effect.Effect<Inspection, StoreError> =>
+  const inspect: CacheStore["inspect"] = (key, known = []) =>
     Effect.gen(function*() {
-      const [text, lease] = yield* transport.get("inspect", [names.entry(address.key), names.lease(address.key)])
+      const [text, lease] = yield* transport.get("inspect", [names.entry(key), names.lease(key)])
       const written = typeof text === "string" ? Wire.readEntry(text) : undefined
-      const dependencies = written?.stamp.dependencies ?? knownOf(address)
+      const dependencies = written?.stamp.dependencies ?? known
       const markers = dependencies.length === 0
         ? []
         : yield* transport.get("inspect", dependencies.map((name) => names.marker(name)))
@@ -900,8 +909,22 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         })),
         removed: undefined,
         leased: typeof lease === "string" ? /^[01]([^\n]*)\n/.exec(lease)?.[1] : undefined,
-        fenced: over.some((text) => Invalidation.covers(covered(text), address.key, dependencies))
+        fenced: over.some((text) => Invalidation.covers(covered(text), key, dependencies))
       }
+    })
+
+  const scan: CacheStore["scan"] = ({ pattern }) =>
+    Effect.suspend(() => {
+      const keys: Array<string> = []
+      const collect = (found: ReadonlyArray<string>) =>
+        Effect.sync(() => {
+          for (const name of found) {
+            const key = names.keyOf(name)
+            if (key !== undefined && (pattern === undefined || Key.matches(pattern, key))) keys.push(key)
+          }
+        })
+      const walking = transport.walk("scan", names.globs(pattern ?? "everything")[1], collect)
+      return Effect.map(walking, () => ({ keys, cursor: undefined }))
     })
 
   const released = ({ key }: Address, token: Token): Effect.Effect<void, StoreError> =>
@@ -949,6 +972,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         ([, stood]) => stood === 1
       ),
     inspect,
-    invalidations: notices.invalidations.stream
+    scan,
+    announcements: notices.announcements.stream
   }
 }

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { StoreError } from "../../CacheService.ts"
+import { StoreError } from "../../CacheStore.ts"
 import { Deadline } from "../deadline.ts"
 import { toHex } from "../randomId.ts"
 import { together } from "./batch.ts"
@@ -102,7 +102,7 @@ export const toStoreError = (operation: string, error: unknown): StoreError => {
   const cause = bare(error)
   return new StoreError({
     operation,
-    reason: "Unavailable",
+    reason: { _tag: "Unavailable" },
     mayHaveHappened: !refusals.test(cause.message) && !unsent.test(cause.message),
     cause
   })
@@ -111,7 +111,7 @@ export const toStoreError = (operation: string, error: unknown): StoreError => {
 export const malformed = (operation: string, answer: unknown): StoreError =>
   new StoreError({
     operation,
-    reason: "Malformed",
+    reason: { _tag: "Malformed" },
     mayHaveHappened: true,
     cause: new Error(`an answer of type ${Array.isArray(answer) ? "array" : typeof answer}`)
   })
@@ -198,7 +198,7 @@ const within = (send: Transport["get"], limit: number | undefined): Transport["g
       deadline.run(
         send(operation, keys),
         fiber,
-        (exit) => exit ?? Exit.fail(new StoreError({ operation, reason: "Timeout", mayHaveHappened: true }))
+        (exit) => exit ?? Exit.fail(new StoreError({ operation, reason: { _tag: "Timeout" }, mayHaveHappened: true }))
       )
     )
 }
@@ -277,7 +277,7 @@ export const make = (
       : Effect.fail(
         new StoreError({
           operation,
-          reason: "Unavailable",
+          reason: { _tag: "Unavailable" },
           mayHaveHappened: true,
           cause: new Error(`${String(count)} of ${replicas} replicas acknowledged`)
         })
@@ -318,7 +318,7 @@ export const make = (
     // So that it may be another time.
     for (const one of new Set([client, writer])) refresh(one)
     return Effect.fail(
-      new StoreError({ operation, reason: "Unavailable", mayHaveHappened: true, cause: new Error(why) })
+      new StoreError({ operation, reason: { _tag: "Unavailable" }, mayHaveHappened: true, cause: new Error(why) })
     )
   }
 

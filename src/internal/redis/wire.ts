@@ -2,7 +2,7 @@
  * What is written to Redis, and how it is read again. Nothing that is read is
  * trusted: it has the shape that was written, or it is unreadable.
  */
-import type { Entry } from "../../CacheService.ts"
+import type { Entry } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 import type * as Key from "../../Key.ts"
 import type * as Plan from "../../Plan.ts"
@@ -101,6 +101,7 @@ export interface Written {
   readonly token: string
   readonly softened: boolean
   readonly stamp: Plan.Stamp
+  readonly expiresAt: number
   /** The tokens of the stamp's dependencies, in their order. */
   readonly vector: ReadonlyArray<string>
   readonly payload: unknown
@@ -122,12 +123,13 @@ const unreadable = (token: string): Written => ({
     shape: "unreadable",
     failure: false
   },
+  expiresAt: 0,
   vector: none,
   payload: undefined
 })
 
-/** The facts of a load in one line. */
-export const writeFacts = (stamp: Plan.Stamp): string =>
+/** The facts of an entry in one line. */
+export const writeFacts = (stamp: Plan.Stamp, expiresAt: number): string =>
   JSON.stringify([
     stamp.storedAt,
     stamp.beganAt,
@@ -137,6 +139,8 @@ export const writeFacts = (stamp: Plan.Stamp): string =>
     stamp.failure ? 1 : 0,
     stamp.dependencies,
     stamp.versions,
+    // JSON has no infinity.
+    Number.isFinite(expiresAt) ? expiresAt : null,
     ...(stamp.partsUntil === undefined ? [] : [stamp.partsUntil])
   ])
 
@@ -149,29 +153,33 @@ const isVersions = (u: unknown): u is Plan.Stamp["versions"] =>
   typeof u === "object" && u !== null && !Array.isArray(u) &&
   Object.values(u).every((version) => typeof version === "string" || typeof version === "number")
 
-const readFacts = (text: string): Plan.Stamp | undefined => {
+const readFacts = (text: string): Pick<Written, "stamp" | "expiresAt"> | undefined => {
   let facts: unknown
   try {
     facts = JSON.parse(text)
   } catch {
     return undefined
   }
-  if (!Array.isArray(facts) || facts.length < 8 || facts.length > 9) return undefined
-  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions, partsUntil] =
+  if (!Array.isArray(facts) || facts.length < 9 || facts.length > 10) return undefined
+  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions, expiresAt, partsUntil] =
     facts as ReadonlyArray<unknown>
-  return (facts.length === 8 || isNumber(partsUntil)) && isNumber(storedAt) && isNumber(beganAt) &&
+  return (facts.length === 9 || isNumber(partsUntil)) && (expiresAt === null || isNumber(expiresAt)) &&
+      isNumber(storedAt) && isNumber(beganAt) &&
       isNumber(duration) && isNumber(jitter) &&
       typeof shape === "string" && isStrings(dependencies) && isVersions(versions)
     ? {
-      storedAt,
-      beganAt,
-      duration,
-      jitter,
-      shape,
-      failure: failure === 1,
-      dependencies: dependencies as ReadonlyArray<Dependency>,
-      versions,
-      ...(isNumber(partsUntil) ? { partsUntil } : {})
+      stamp: {
+        storedAt,
+        beganAt,
+        duration,
+        jitter,
+        shape,
+        failure: failure === 1,
+        dependencies: dependencies as ReadonlyArray<Dependency>,
+        versions,
+        ...(isNumber(partsUntil) ? { partsUntil } : {})
+      },
+      expiresAt: expiresAt ?? Infinity
     }
     : undefined
 }
@@ -189,11 +197,11 @@ export const readEntry = (text: string): Written => {
   const endOfVector = text.indexOf("\n", endOfToken + 1)
   const endOfFacts = endOfVector < 0 ? -1 : text.indexOf("\n", endOfVector + 1)
   if (endOfFacts < 0) return unreadable(token)
-  const stamp = readFacts(text.slice(endOfVector + 1, endOfFacts))
-  if (stamp === undefined) return unreadable(token)
+  const facts = readFacts(text.slice(endOfVector + 1, endOfFacts))
+  if (facts === undefined) return unreadable(token)
   const vector = endOfVector === endOfToken + 1 ? none : text.slice(endOfToken + 1, endOfVector).split(",")
-  if (vector.length !== stamp.dependencies.length) return unreadable(token)
-  return { token, softened: flag === "a", stamp, vector, payload: text.slice(endOfFacts + 1) }
+  if (vector.length !== facts.stamp.dependencies.length) return unreadable(token)
+  return { token, softened: flag === "a", ...facts, vector, payload: text.slice(endOfFacts + 1) }
 }
 
 /** What became of an entry's dependencies, where a marker is given for each. */

@@ -1,0 +1,629 @@
+/**
+ * What keeps entries: the port that each store fulfils, and what is built around one.
+ *
+ * A store knows keys, dependencies, tokens and opaque payloads, and no policy.
+ * `MemoryCache.layerStore` and `RedisCache.layerStore` provide one;
+ * `CacheService.layer` makes the service of cached reads on whichever is there.
+ *
+ * **The protocol**
+ *
+ * What a load depends on is recorded before it begins, as tokens that are never
+ * used twice. An invalidation replaces the token, and an entry is good while
+ * every token it was loaded under is still there. No clock takes part.
+ *
+ * 1. `read` gives the entry and which of its dependencies changed since.
+ * 2. `begin`, on a miss, takes the key's lease, or says who has it. It captures
+ *    the tokens of the dependencies that the key tells, then the position of the
+ *    journal.
+ * 3. `commit`, after the load, stores the entry only if the lease is still the
+ *    key's, none of its dependencies (also those found in the value) was
+ *    invalidated since `begin`, and no fence stood over them then.
+ * 4. `invalidate`: for dependencies, writes them to the journal first and
+ *    replaces the tokens second; for keys, removes entry and lease together.
+ * 5. `fence` invalidates, and refuses whatever is loaded until `lift`.
+ * 6. An invalidation that a store cannot make in one step is a fence from its
+ *    first step to its last. Between two steps a load could read one thing that
+ *    is still old and be stored under the new token of another.
+ *
+ * Losing an entry, a lease, a token or the journal is always safe: it costs loads.
+ *
+ * **Gotchas**
+ *
+ * - A store that can answer at once returns an `Exit` (which is an Effect); a hit
+ *   is then served without suspending the fiber.
+ * - Whoever writes a store runs `Contract.laws` against it.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type * as Dependency from "./Dependency.ts"
+import { Circuit, type Ticket } from "./internal/circuit.ts"
+import { Deadline, elapsed } from "./internal/deadline.ts"
+import { finiteMillis } from "./internal/duration.ts"
+import type { Stamp } from "./internal/stamp.ts"
+import { targetsIn } from "./internal/targets.ts"
+import type * as Invalidation from "./Invalidation.ts"
+import * as InvalidInput from "./InvalidInput.ts"
+import type * as Key from "./Key.ts"
+import type * as Verdict from "./Verdict.ts"
+
+export type { Stamp, Version } from "./internal/stamp.ts"
+
+// -----------------------------------------------------------------------------
+// errors
+// -----------------------------------------------------------------------------
+
+/**
+ * Why an operation of the store failed, for `Effect.catchReason`.
+ *
+ * - `Timeout`: no answer within the time limit.
+ * - `Unavailable`: the store could not be reached, or refused.
+ * - `CircuitOpen`: the store failed several times in a row and is left alone
+ *   for a while.
+ * - `Malformed`: the store answered something that is no answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const Reason = Schema.Union([
+  Schema.TaggedStruct("Timeout", {}),
+  Schema.TaggedStruct("Unavailable", {}),
+  Schema.TaggedStruct("CircuitOpen", {}),
+  Schema.TaggedStruct("Malformed", {})
+])
+
+/**
+ * Why an operation of the store failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * An operation of the store failed. `mayHaveHappened` says whether it may have
+ * taken effect all the same.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  operation: Schema.String,
+  reason: Reason,
+  mayHaveHappened: Schema.Boolean,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message(): string {
+    return `the store failed to ${this.operation}: ${this.reason._tag}`
+  }
+
+  /** Why an operation ended without an answer: it failed, died, or was interrupted. */
+  static fromCause(operation: string, cause: Cause.Cause<StoreError>): StoreError {
+    const error = Cause.findErrorOption(cause)
+    if (Option.isSome(error)) return error.value
+    const reason = { _tag: Cause.hasDies(cause) ? "Malformed" : "Timeout" } as const
+    return new StoreError({ operation, reason, mayHaveHappened: true, cause: Cause.squash(cause) })
+  }
+
+  /** The same error of something larger, of which a part has happened. */
+  ofPart(): StoreError {
+    const { cause, operation, reason } = this
+    return new StoreError({ operation, reason, mayHaveHappened: true, cause })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// the port
+// -----------------------------------------------------------------------------
+
+/**
+ * A name that is never used twice.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Token = string
+
+/**
+ * Where an entry lives: its stored key, and the dependencies that its key tells.
+ *
+ * `known` may run a user's function and may throw what that throws.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Address {
+  readonly key: string
+  readonly known: ReadonlyArray<Dependency.Dependency>
+}
+
+/**
+ * A stored entry, as a read sees it.
+ *
+ * - `token`: names this entry; another load of the key has another.
+ * - `expiresAt`: when nothing of it can be served any more, in milliseconds of
+ *   the store's clock; `Infinity` for never.
+ * - `changed`: the dependencies whose token is no longer that of the vector.
+ * - `softened`: whether the key was invalidated softly since.
+ * - `memo`: a place for what the reader made of the payload. A store that gives
+ *   the same object again keeps it; it never leaves the process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry {
+  readonly token: Token
+  readonly payload: unknown
+  readonly stamp: Stamp
+  readonly expiresAt: number
+  readonly changed: ReadonlyMap<Dependency.Dependency, Verdict.Mode> | undefined
+  readonly softened: boolean
+  memo: unknown
+}
+
+/**
+ * What `begin` is asked.
+ *
+ * - `token`: the lease's name, chosen by the caller, so that a repeated `begin`
+ *   is one, and one whose answer was lost can be abandoned.
+ * - `seen`: the entry that was found wanting. If the key has another by now,
+ *   that is the answer.
+ * - `drop`: the entry that was seen is dead; remove it.
+ * - `force`: take the lease whoever has it, and whatever is stored.
+ * - `leaseFor`: milliseconds after which others may take the lease. Nothing but
+ *   stampede protection depends on it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Begin {
+  readonly token: Token
+  readonly seen: Token | undefined
+  readonly drop: boolean
+  readonly force: boolean
+  readonly leaseFor: number
+}
+
+/**
+ * The state of the journal, as an opaque text. Between two that are equal no
+ * dependency was invalidated, and no fence was opened or taken away. Nothing
+ * else can be told from it: it has no order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Position = string
+
+/**
+ * The right to fill one key. A store may hide more in it.
+ *
+ * - `fenced`: whether any fence stood when the load began. Unless it surely did
+ *   not, what is loaded is shared only if `commit` says that it may be.
+ * - `position`: that of the journal when the load began.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Lease {
+  readonly token: Token
+  readonly fenced?: boolean
+  readonly position?: Position
+}
+
+/**
+ * The answer to `begin`: the lease, who has it, or an entry stored meanwhile.
+ *
+ * - `position`: that of the journal now. Who finds the one under which the load
+ *   began knows that nothing can have voided it so far, and may be given also a
+ *   result of which `discard` cannot tell.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Begun =
+  | { readonly _tag: "Leased"; readonly lease: Lease }
+  | { readonly _tag: "Busy"; readonly token: Token; readonly position?: Position }
+  | { readonly _tag: "Found"; readonly entry: Entry }
+
+/**
+ * What is to be stored.
+ *
+ * - `token`: the name that the entry will have: that of the lease, unless a store
+ *   keeps a copy of another store's entry under the name that it has there.
+ * - `found`: dependencies that were found in the value.
+ * - `fatal`: dependencies of which a hard change leaves nothing to serve. A
+ *   store may then remove the entry at once.
+ * - `expiresAt`: when nothing of it can be served any more, in milliseconds of
+ *   the store's clock; `Infinity` for never.
+ * - `size`: its size in bytes, computed when asked.
+ * - `memo`: see `Entry`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Draft {
+  readonly token: Token
+  readonly payload: unknown
+  readonly stamp: Stamp
+  readonly found: ReadonlyArray<Dependency.Dependency>
+  readonly fatal: ReadonlySet<Dependency.Dependency>
+  readonly expiresAt: number
+  readonly size: () => number
+  readonly memo: unknown
+}
+
+/**
+ * What became of a load.
+ *
+ * - `stored`: it is there.
+ * - `fenced`: not stored, since a fence stood over it when it began; while the
+ *   fence stands it may be shared.
+ * - `unstored`: not stored for reasons of the store (too large), and true.
+ * - `invalidated`: refused, since something it depends on was invalidated.
+ * - `lost`: refused, since the lease is no longer the key's.
+ *
+ * After the first three, those who waited may be given the value; after the
+ * others they must look again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome = "stored" | "fenced" | "unstored" | "invalidated" | "lost"
+
+/**
+ * A fence: for `length` milliseconds of the store's clock, counted from when it
+ * is opened, nothing that the invalidation covers is stored. A store that needs
+ * long to invalidate what it is over renews it meanwhile.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fence {
+  readonly id: Token
+  readonly over: Invalidation.Invalidation
+  readonly length: number
+}
+
+/**
+ * What a store knows of a key, for people.
+ *
+ * `entry` may be one that was removed lately; then `removed` says why. Times
+ * are milliseconds of the store's clock, where the store can tell.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly entry: Pick<Entry, "payload" | "stamp" | "changed" | "softened"> | undefined
+  readonly changedAt: ReadonlyMap<Dependency.Dependency, number>
+  readonly removed: { readonly because: string; readonly at: number } | undefined
+  readonly leased: Token | undefined
+  readonly fenced: boolean
+}
+
+/**
+ * What is announced to whoever listens.
+ *
+ * - `Invalidated`: something was invalidated, here or by another process.
+ *   `position` is that of the journal afterwards; only the store can compare it.
+ * - `Gap`: announcements may have been lost: a connection was interrupted, or the
+ *   listener fell behind. Whoever keeps copies by what is announced must take
+ *   all of them for invalidated.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Announcement =
+  | {
+    readonly _tag: "Invalidated"
+    readonly invalidation: Invalidation.Invalidation
+    readonly position: Position
+  }
+  | { readonly _tag: "Gap" }
+
+/**
+ * Which stored keys are asked for.
+ *
+ * - `limit`: about so many. A page may hold a few more, and none although others
+ *   follow.
+ * - `pattern`: only keys that match it.
+ * - `cursor`: where the page before ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Scan {
+  readonly limit: number
+  readonly pattern?: Key.Pattern
+  readonly cursor?: string
+}
+
+/**
+ * A page of stored keys. Without a `cursor` it is the last one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page {
+  readonly keys: ReadonlyArray<string>
+  readonly cursor: string | undefined
+}
+
+/**
+ * What a store fulfils. `Contract.laws` says what must hold of each operation.
+ *
+ * - `payload`: `"value"` if the store keeps the value itself, `"text"` if it
+ *   keeps what the codec wrote.
+ * - `trusted`: whether what it gives was surely written by this program, so that
+ *   the checks of a schema may be left out when text is decoded.
+ * - `readsInTime`: whether a read ends within a limit of the store's own, so that
+ *   `guard` need not watch each.
+ * - `now`: milliseconds of the store's clock as this process knows it, where it
+ *   is another than the process's own. It should go on by the monotonic clock: a
+ *   wall clock may be set at any time.
+ * - `released`: completes when that lease is no longer the key's. It may
+ *   complete too early, never much too late.
+ * - `discard`: ends a load of which nothing is stored, and says whether its
+ *   result may be shared, as `commit` does: `unstored` or `fenced` if so.
+ *   `dependencies` are all of it, or nothing where they are not known: then
+ *   whatever was invalidated since, and every fence that stood, counts.
+ * - `atomic`: whether the store makes an invalidation in one step, which no other
+ *   operation can see half done.
+ * - `invalidate`: makes one of those; gives how many entries it removed or
+ *   softened, where the store can tell. It is never asked for others, which go
+ *   through `fence` and `lift`.
+ * - `fence`: stands, from before the first step to `lift`, and invalidates what it
+ *   is over, as hard or soft as that is; gives a count like `invalidate`.
+ * - `lift`: takes a fence away; tells whether it stood all the time.
+ * - `inspect`: what is known of a stored key. `known` are the dependencies that
+ *   the key tells, where the caller knows them.
+ * - `scan`: the stored keys of entries, page by page. A key that is stored all the
+ *   while is given at least once, and may be given twice.
+ * - `announcements`: what is invalidated from now on, here or elsewhere.
+ * - `routes`: where several stores are one: that of the definitions of a name.
+ *
+ * Leases and fences end by the store's own clock, read when the operation
+ * happens. A time that the caller sent along would be old by then: a load under
+ * a fence could be committed, and shared, after the fence has ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CacheStore {
+  readonly name: string
+  readonly payload: "value" | "text"
+  readonly trusted?: boolean
+  readonly readsInTime?: boolean
+  readonly now?: (clock: Clock.Clock) => number
+  readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
+  readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
+  readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>
+  readonly discard: (
+    address: Address,
+    lease: Lease,
+    dependencies: ReadonlyArray<Dependency.Dependency> | undefined
+  ) => Effect.Effect<Outcome, StoreError>
+  readonly abandon: (address: Address, token: Token) => Effect.Effect<void, StoreError>
+  readonly released: (address: Address, token: Token) => Effect.Effect<void, StoreError>
+  readonly atomic: (batch: Invalidation.Invalidation) => boolean
+  readonly invalidate: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
+  readonly fence: (fence: Fence) => Effect.Effect<number | undefined, StoreError>
+  readonly lift: (fence: Fence) => Effect.Effect<boolean, StoreError>
+  readonly inspect: (
+    key: string,
+    known?: ReadonlyArray<Dependency.Dependency>
+  ) => Effect.Effect<Inspection, StoreError>
+  readonly scan: (scan: Scan) => Effect.Effect<Page, StoreError>
+  readonly announcements: Stream.Stream<Announcement>
+  readonly routes?: (name: string) => CacheStore
+}
+
+/**
+ * The store that `CacheService.layer` is built on: provided by
+ * `MemoryCache.layerStore`, `RedisCache.layerStore`, `TestCache.layerStore`, or a
+ * layer of your own.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const CacheStore: Context.Service<CacheStore, CacheStore> = Context.Service("effect-cache-algebra/CacheStore")
+
+// -----------------------------------------------------------------------------
+// wrapping a store
+// -----------------------------------------------------------------------------
+
+/**
+ * The operations of a store: what it is asked to do. The rest of it are facts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operations = Omit<
+  CacheStore,
+  "name" | "payload" | "trusted" | "readsInTime" | "now" | "atomic" | "announcements" | "routes"
+>
+
+/**
+ * A store whose operations are others, and whose facts are those of the one that
+ * is wrapped. All operations must be given, those that stay the same too: so
+ * whoever adds one to the port has to decide at each wrapper what becomes of it.
+ *
+ * Of a store with routes each route is wrapped in the same way.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const wrap = (store: CacheStore, operations: (store: CacheStore) => Operations): CacheStore => {
+  const { routes } = store
+  if (routes === undefined) return { ...store, ...operations(store) }
+  const wrapped = new Map<CacheStore, CacheStore>()
+  return {
+    ...store,
+    ...operations(store),
+    routes: (name) => {
+      const route = routes(name)
+      let mine = wrapped.get(route)
+      if (mine === undefined) wrapped.set(route, mine = wrap(route, operations))
+      return mine
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// guarding a store
+// -----------------------------------------------------------------------------
+
+/**
+ * Options of a guard.
+ *
+ * - `timeLimit`: the longest an operation may take (1 second unless given).
+ * - `sweepLimit`: the longest that may take which walks all keys, or a long list:
+ *   an invalidation of, or a fence over, patterns, everything, or more than 1000
+ *   targets (1 minute).
+ * - `failures`: so many in a row open the circuit (5).
+ * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
+ *   a failure that took no time a twentieth of it: asking again costs little, and
+ *   a connection that is back after a moment is found soon.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GuardOptions {
+  readonly timeLimit?: Duration.Input
+  readonly sweepLimit?: Duration.Input
+  readonly failures?: number
+  readonly openFor?: Duration.Input
+}
+
+// So many targets a store may send one after another.
+const longList = 1000
+
+const positiveCount = (name: string, value: number): number => {
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw InvalidInput.make(
+    "CacheStore.guard",
+    "InvalidNumber",
+    `${name} must be a positive integer, and is ${value}`
+  )
+}
+
+// What a store throws is no answer. Interruption passes.
+const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
+  Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(StoreError.fromCause(operation, exit.cause))
+
+const timedOut = (cause: Cause.Cause<StoreError>): boolean =>
+  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason._tag === "Timeout")
+
+/**
+ * Bounds every operation of a store in time, and leaves the store alone for a
+ * while after it failed several times in a row. A store that dies has failed:
+ * `Malformed`.
+ *
+ * Invalidations, fences and their lifting are always tried: they fail
+ * truthfully or not at all. A lease that could not be given up does not count
+ * as a failure: that follows one that was counted.
+ *
+ * Throws `InvalidInput` for a limit that is not positive and finite, and for a
+ * number of failures that is no positive integer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore => {
+  const short = new Deadline(finiteMillis("CacheStore.guard", "timeLimit", options.timeLimit ?? "1 second"))
+  const long = new Deadline(finiteMillis("CacheStore.guard", "sweepLimit", options.sweepLimit ?? "1 minute"))
+  const circuit = new Circuit(
+    positiveCount("failures", options.failures ?? 5),
+    finiteMillis("CacheStore.guard", "openFor", options.openFor ?? "5 seconds")
+  )
+
+  const bounded = <A>(
+    operation: string,
+    effect: Effect.Effect<A, StoreError>,
+    deadline: Deadline,
+    ticket: Ticket,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Effect.Effect<A, StoreError> =>
+    deadline.run(effect, fiber, (exit) => {
+      const answer = exit === undefined
+        ? Exit.fail(new StoreError({ operation, reason: { _tag: "Timeout" }, mayHaveHappened: true }))
+        : sound(operation, exit)
+      if (Exit.isSuccess(answer)) circuit.succeeded()
+      else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
+      else if (operation !== "abandon" || ticket !== undefined) {
+        circuit.failed(ticket, now(fiber), timedOut(answer.cause))
+      }
+      return answer
+    })
+
+  const now = (fiber: Fiber.Fiber<unknown, unknown>) => elapsed(fiber.getRef(Clock.Clock))
+
+  const ask = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
+    try {
+      const effect = perform()
+      return Exit.isExit(effect) ? sound(operation, effect as Exit.Exit<A, StoreError>) : effect
+    } catch (thrown) {
+      return sound(operation, Exit.die(thrown))
+    }
+  }
+
+  const always = <A>(
+    operation: string,
+    perform: () => Effect.Effect<A, StoreError>,
+    deadline = short
+  ): Effect.Effect<A, StoreError> =>
+    Effect.withFiber((fiber) => bounded(operation, ask(operation, perform), deadline, undefined, fiber))
+
+  const guarded = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>) => {
+    const effect = ask(operation, perform)
+    return Exit.isExit(effect) ? effect : Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
+      if (circuit.isClosed) return bounded(operation, effect, short, undefined, fiber)
+      const ticket = circuit.tryNow(now(fiber))
+      return ticket === undefined
+        ? Effect.fail(new StoreError({ operation, reason: { _tag: "CircuitOpen" }, mayHaveHappened: false }))
+        : bounded(operation, effect, short, ticket, fiber)
+    })
+  }
+
+  // Without a fiber and a deadline of its own, which cost more than the rest of a hit.
+  const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    Exit.isExit(effect)
+      ? sound(operation, effect as Exit.Exit<A, StoreError>)
+      : circuit.isClosed
+      ? Effect.onExit(effect, (exit) => {
+        if (Exit.isSuccess(exit)) circuit.succeeded()
+        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+          ? Effect.void
+          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber), timedOut(exit.cause))))
+      })
+      : guarded(operation, () => effect)
+
+  const walks = (batch: Invalidation.Invalidation) =>
+    batch.patterns.size > 0 || batch.everything !== undefined || targetsIn(batch) > longList
+
+  return wrap(store, (store) => ({
+    read: store.readsInTime === true
+      ? (address) => inTime("read", store.read(address))
+      : (address) => guarded("read", () => store.read(address)),
+    begin: (address, request) => guarded("begin", () => store.begin(address, request)),
+    commit: (address, lease, draft) => guarded("commit", () => store.commit(address, lease, draft)),
+    discard: (address, lease, dependencies) => guarded("discard", () => store.discard(address, lease, dependencies)),
+    abandon: (address, token) => guarded("abandon", () => store.abandon(address, token)),
+    // It is meant to take as long as the load that is waited for.
+    released: store.released,
+    inspect: (key, known) => guarded("inspect", () => store.inspect(key, known)),
+    scan: (scan) => guarded("scan", () => store.scan(scan)),
+    invalidate: (batch) => always("invalidate", () => store.invalidate(batch), walks(batch) ? long : short),
+    fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
+    lift: (fence) => always("lift", () => store.lift(fence))
+  }))
+}
