@@ -319,16 +319,13 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
- * A layer of the service around a store.
+ * A layer of the service, on the store in the context.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = <E, R>(
-  store: Effect.Effect<CacheStore.CacheStore, E, R>,
-  options?: Options
-): Layer.Layer<CacheService, E, Exclude<R, Scope.Scope>> =>
-  Layer.effect(CacheService, Effect.flatMap(store, (made) => make(made, options)))
+export const layer = (options?: Options): Layer.Layer<CacheService, never, CacheStore.CacheStore> =>
+  Layer.effect(CacheService, Effect.flatMap(CacheStore.CacheStore, (store) => make(store, options)))
 
 /**
  * Everything that happens from now on, in this process. A listener that falls
@@ -406,30 +403,48 @@ const report = Effect.fnUntraced(function*(
 })
 
 /**
+ * What became of an invalidation.
+ *
+ * - `entries`: how many entries were removed or softened at once, where the store
+ *   can tell.
+ * - `deferred`: whether it was collected by a transaction, which applies it after
+ *   its commit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Invalidated {
+  readonly entries: number | undefined
+  readonly deferred: boolean
+}
+
+/**
  * Applies an invalidation. When it has returned, no read that starts later, in
  * any process on the same store, returns what was loaded before and is covered.
  *
- * Gives how many entries were removed or softened at once, where the store can
- * tell. Fails with `InvalidationError` if the store did not acknowledge it. Then
+ * Fails with `InvalidationError` if the store did not acknowledge it. Then
  * it is kept and tried again until it is acknowledged, and until then this
  * process serves nothing that it covers; so it is if it is interrupted.
  * Repeating it is safe.
  *
  * Inside of `Changes.withTransaction` it is collected, and applied after the
- * commit; it gives `undefined` then.
+ * commit.
  *
  * @category invalidating
  * @since 0.1.0
  */
 export const invalidate = Effect.fnUntraced(function*(
   batch: Invalidation.Invalidation
-): Effect.fn.Return<number | undefined, InvalidationError, CacheService> {
-  if (Invalidation.isEmpty(batch)) return 0
+): Effect.fn.Return<Invalidated, InvalidationError, CacheService> {
+  if (Invalidation.isEmpty(batch)) return { entries: 0, deferred: false }
   const service = yield* CacheService
-  if (service.collecting?.open === true) return service.collecting.add(batch), undefined
+  if (service.collecting?.open === true) {
+    service.collecting.add(batch)
+    return { entries: undefined, deferred: true }
+  }
   const entries = yield* Effect.mapError(service.deliver(batch), (error) => toInvalidationError(batch, error))
   yield* report(service.publish, batch, entries)
-  return entries
+  return { entries, deferred: false }
 })
 
 /**

@@ -1575,40 +1575,70 @@ export const set: {
  * @category invalidating
  * @since 0.1.0
  */
-export const invalidate = <K, V, E, R>(
-  self: Cached<K, V, E, R>,
-  key: K,
-  options: { readonly soft?: boolean } = {}
-): Effect.Effect<void, CacheService.InvalidationError, CacheService.CacheService> =>
-  invalidateMany(self, [key], options)
+export const invalidate: {
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    key: K,
+    options?: { readonly soft?: boolean }
+  ): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+  <K>(
+    key: K,
+    options?: { readonly soft?: boolean }
+  ): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+} = dual(
+  (args) => isCached(args[0]),
+  (self: Cached<unknown, unknown>, key: unknown, options?: { readonly soft?: boolean }) =>
+    invalidateMany(self, [key], options)
+)
 
 /**
- * Invalidates several keys in one batch.
+ * Invalidates several keys in one batch, as `invalidate` does one.
  *
  * @category invalidating
  * @since 0.1.0
  */
-export const invalidateMany = <K, V, E, R>(
-  self: Cached<K, V, E, R>,
-  all: ReadonlyArray<K>,
-  options: { readonly soft?: boolean } = {}
-): Effect.Effect<void, CacheService.InvalidationError, CacheService.CacheService> =>
-  Effect.suspend(() => {
-    const batch = keys(self, ...all)
-    return Effect.asVoid(CacheService.invalidate(options.soft === true ? Invalidation.soft(batch) : batch))
-  })
+export const invalidateMany: {
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    keys: Iterable<K>,
+    options?: { readonly soft?: boolean }
+  ): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+  <K>(
+    keys: Iterable<K>,
+    options?: { readonly soft?: boolean }
+  ): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+} = dual(
+  (args) => isCached(args[0]),
+  (self: Cached<unknown, unknown>, all: Iterable<unknown>, options: { readonly soft?: boolean } = {}) =>
+    Effect.suspend(() => {
+      const batch = keys(self, ...all)
+      return CacheService.invalidate(options.soft === true ? Invalidation.soft(batch) : batch)
+    })
+)
 
 /**
  * Applies an invalidation: tags, changes, patterns, everything, or a batch of
- * them. Gives how many entries it removed or softened at once, where the store
- * can tell.
+ * them. When it has returned, no read that starts later, in any process on the
+ * same store, returns what was loaded before and is covered.
+ *
+ * Fails with `InvalidationError` if the store did not acknowledge it. Then it is
+ * kept and tried again until it is acknowledged, and until then this process
+ * serves nothing that it covers; so it is if it is interrupted. Repeating it is
+ * safe.
+ *
+ * Inside of `Changes.withTransaction` it is collected, and applied after the
+ * commit.
  *
  * @category invalidating
  * @since 0.1.0
  */
 export const apply: (
-  batch: Invalidation.Invalidation
-) => Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =
+  invalidation: Invalidation.Invalidation
+) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =
   CacheService.invalidate
 
 /**

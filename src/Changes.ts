@@ -80,23 +80,22 @@ export const invalidationOf = ({ changes, invalidation }: Collected): Invalidati
  * read that starts later returns what was loaded before. Then tells the
  * subscribers.
  *
- * Gives how many entries were removed or softened at once, where the store can
- * tell. Fails with `InvalidationError` if the store did not acknowledge it;
+ * Fails with `InvalidationError` if the store did not acknowledge it;
  * publishing again is safe.
  *
- * Inside of `withTransaction` the changes are collected, and it gives
- * `undefined`. An update in which nothing differs is no news, and told to nobody.
+ * Inside of `withTransaction` the changes are collected. An update in which nothing differs is no news, and told to nobody.
  *
  * @category publishing
  * @since 0.1.0
  */
 export const publish = (
   ...changes: ReadonlyArray<Change.Change>
-): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> => publishAll(changes)
+): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =>
+  publishAll(changes)
 
 const publishAll = (
   changes: ReadonlyArray<Change.Change>
-): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
+): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.suspend(() => {
     const told = changes.filter((change) => Change.dependencies(change).length > 0)
     return deliver({ changes: told, invalidation: Invalidation.empty })
@@ -301,30 +300,32 @@ const tell = (
  * Tells what was collected: invalidates it as one batch, then tells the
  * subscribers of the changes, also if the store did not acknowledge the batch.
  *
- * Inside of `withTransaction` it is collected by that, and it gives `undefined`.
+ * Inside of `withTransaction` it is collected by that.
  *
  * @category publishing
  * @since 0.1.0
  */
 export const deliver = (
   collected: Collected
-): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
+): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.flatMap(CacheService.CacheService, (service) => {
     const transaction = outerOf(service)
     if (transaction === undefined) return deliverNow(collected)
     transaction.addAll(collected)
-    return Effect.undefined
+    return Effect.succeed({ entries: undefined, deferred: true })
   })
+
+const nothing: CacheService.Invalidated = { entries: 0, deferred: false }
 
 const deliverNow = (
   collected: Collected
-): Effect.Effect<number | undefined, CacheService.InvalidationError, CacheService.CacheService> =>
+): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const without = yield* Disconnected
-      if (without === "everybody") return 0
+      if (without === "everybody") return nothing
       const exit = without.has("cache")
-        ? Exit.succeed(0)
+        ? Exit.succeed(nothing)
         : yield* Effect.exit(restore(CacheService.invalidate(invalidationOf(collected))))
       // The change has happened, whatever became of the invalidation.
       if (collected.changes.length > 0) {

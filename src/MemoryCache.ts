@@ -36,7 +36,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { LRUCache } from "lru-cache"
 import * as CacheService from "./CacheService.ts"
@@ -578,6 +578,17 @@ const makeStoreWith = (
 }
 
 /**
+ * The store alone, for `CacheService.layer` or what is built around a store.
+ *
+ * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore> =>
+  Layer.effect(CacheStore.CacheStore, makeStore(options))
+
+/**
  * A cache in this process. Entries and loads in flight end with the layer.
  *
  * Throws `InvalidInput` for an option that is no positive integer, or too large.
@@ -586,4 +597,4 @@ const makeStoreWith = (
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<CacheService.CacheService> =>
-  CacheService.layer(makeStore(options))
+  Layer.provide(CacheService.layer(), layerStore(options))

@@ -393,6 +393,23 @@ export const makeStore = (options: Options): Effect.Effect<CacheStore.CacheStore
   makePrepared(prepare(options), undefined)
 
 /**
+ * The store alone, behind its time limit and circuit breaker, for
+ * `CacheService.layer` or what is built around a store.
+ *
+ * Throws `InvalidInput` for options that cannot be.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore> => {
+  const prepared = prepare(options)
+  return Layer.effect(
+    CacheStore.CacheStore,
+    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheStore.guard(store, prepared.limits))
+  )
+}
+
+/**
  * A cache on Redis. It starts also when the server cannot be reached: reads
  * load then, and invalidations fail, until it can.
  *
@@ -401,13 +418,11 @@ export const makeStore = (options: Options): Effect.Effect<CacheStore.CacheStore
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<CacheService.CacheService> => {
-  const prepared = prepare(options)
-  return CacheService.layer(
-    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheStore.guard(store, prepared.limits)),
-    options.redeliver === undefined ? {} : { retry: options.redeliver }
+export const layer = (options: Options): Layer.Layer<CacheService.CacheService> =>
+  Layer.provide(
+    CacheService.layer(options.redeliver === undefined ? {} : { retry: options.redeliver }),
+    layerStore(options)
   )
-}
 
 /**
  * A cache on Redis whose options come from a `Config`.

@@ -269,29 +269,35 @@ export interface Options {
 }
 
 /**
- * A cache for tests, its instruments, and seeded randomness.
+ * The store alone, with its instruments and seeded randomness.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  options: Options = {}
-): Layer.Layer<CacheService.CacheService | TestCache> => {
+export const layerStore = (options: Options = {}): Layer.Layer<CacheStore.CacheStore | TestCache> => {
   const { capacity = 10_000, payload = "text", seed = "effect-cache-algebra", ...limits } = options
   return Layer.effectContext(Effect.gen(function*() {
     const memory = yield* MemoryCache.makeStore({ capacity })
     const { instruments, store } = instrument(memory, payload)
-    const service = yield* CacheService.make(CacheStore.guard(store, limits))
     const random = yield* Random.withSeed(
       Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Random.Random))),
       seed
     )
-    return Context.make(CacheService.CacheService, service).pipe(
+    return Context.make(CacheStore.CacheStore, CacheStore.guard(store, limits)).pipe(
       Context.add(TestCache, instruments),
       Context.add(Random.Random, random)
     )
   }))
 }
+
+/**
+ * A cache for tests, its instruments, and seeded randomness.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<CacheService.CacheService | TestCache> =>
+  Layer.provideMerge(CacheService.layer(), layerStore(options))
 
 const using = <A>(f: (instruments: TestCache) => A): Effect.Effect<A, never, TestCache> => Effect.map(TestCache, f)
 

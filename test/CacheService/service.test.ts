@@ -27,7 +27,7 @@ import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
-import { asks, at, begin, draft, load } from "../support/port.ts"
+import { asks, at, begin, draft, load, serviceOn } from "../support/port.ts"
 
 const service = CacheService.CacheService
 
@@ -838,7 +838,7 @@ describe("an invalidation that was not acknowledged", () => {
       yield* loaded
       yield* TestCache.delay("invalidate", "10 seconds", 1)
       assert.isTrue((yield* failing()).mayHaveHappened)
-      assert.strictEqual(yield* CacheService.invalidate(batch), 1)
+      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 1)
       assert.isFalse(yield* stands)
     }).pipe(Effect.provide(text())))
 
@@ -846,7 +846,7 @@ describe("an invalidation that was not acknowledged", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("read", 5)
       for (let i = 0; i < 5; i++) yield* reasonOf((yield* store).read(at("a")))
-      assert.strictEqual(yield* CacheService.invalidate(batch), 0)
+      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 0)
     }).pipe(Effect.provide(text())))
 
   const pattern = Invalidation.pattern({ name: "a", parts: [] })
@@ -891,11 +891,11 @@ describe("an invalidation that was not acknowledged", () => {
           Invalidation.pattern({ name: "b", parts: [undefined] })
         ])
         yield* TestCache.forget
-        assert.strictEqual(yield* CacheService.invalidate(parts), 4)
+        assert.strictEqual((yield* CacheService.invalidate(parts)).entries, 4)
         assert.deepStrictEqual(yield* opened, [...steps])
         assert.isUndefined(yield* read(at("b:1")))
-        assert.strictEqual(yield* CacheService.invalidate(Invalidation.everything), 1)
-        assert.strictEqual(yield* CacheService.invalidate(Invalidation.empty), 0)
+        assert.strictEqual((yield* CacheService.invalidate(Invalidation.everything)).entries, 1)
+        assert.strictEqual((yield* CacheService.invalidate(Invalidation.empty)).entries, 0)
       }).pipe(Effect.provide(layer)))
   }
 })
@@ -1727,7 +1727,7 @@ describe("mutate", () => {
 describe("layers", () => {
   it.effect("a service is made for each", () =>
     Effect.gen(function*() {
-      const make = () => Layer.build(Layer.fresh(CacheService.layer(MemoryCache.makeStore({ capacity: 10 }))))
+      const make = () => Layer.build(Layer.fresh(serviceOn(MemoryCache.makeStore({ capacity: 10 }))))
       const [first, second] = [yield* make(), yield* make()]
       assert.notStrictEqual(Context.get(first, service), Context.get(second, service))
       assert.notStrictEqual(Context.get(first, service).store, Context.get(second, service).store)

@@ -125,7 +125,7 @@ describe("a miss and a hit", () => {
         Policy.forever
       )
       yield* Cached.get(cached, undefined)
-      assert.strictEqual(yield* Cached.apply(Cached.pattern(cached)), 1)
+      assert.strictEqual((yield* Cached.apply(Cached.pattern(cached))).entries, 1)
       yield* Cached.get(cached, undefined)
       assert.strictEqual(origin.loads, 2)
     })
@@ -564,7 +564,7 @@ describe("tags", () => {
         yield* both
         assert.strictEqual(state.loads, 2)
         const [tag, loads] = hits[from]!
-        assert.strictEqual(yield* Cached.apply(Invalidation.tags(tag)), loads - 2)
+        assert.strictEqual((yield* Cached.apply(Invalidation.tags(tag))).entries, loads - 2)
         yield* both
         yield* both
         assert.strictEqual(state.loads, loads)

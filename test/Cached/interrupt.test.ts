@@ -30,6 +30,7 @@ import {
   text
 } from "../support/cached.ts"
 import { makeMarkerStore } from "../support/markerStore.ts"
+import { serviceOn } from "../support/port.ts"
 
 const numbers = (
   origin: Origin<number>,
@@ -441,7 +442,7 @@ describe("an interruption between any two steps of a fiber", () => {
     "a mutation": Cached.mutate(Effect.void, over)
   }
 
-  const stores = { memory, steps: Layer.fresh(CacheService.layer(makeMarkerStore({ split: true }))) }
+  const stores = { memory, steps: Layer.fresh(serviceOn(makeMarkerStore({ split: true }))) }
 
   for (const [on, layer] of Object.entries(stores)) {
     for (const [name, operation] of Object.entries(operations)) {

@@ -16,11 +16,12 @@ import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { begin, beginAll, Down, ends, isRunning, memory, NotFound, Origin, text } from "../support/cached.ts"
 import { makeMarkerStore } from "../support/markerStore.ts"
+import { serviceOn } from "../support/port.ts"
 
 /** Lets every fiber run that can, also where each operation of the store is several turns. */
 const settle = Effect.asVoid(Effect.repeat(Effect.yieldNow, { times: 200 }))
 
-const inSteps = Layer.fresh(CacheService.layer(makeMarkerStore({ split: true })))
+const inSteps = Layer.fresh(serviceOn(makeMarkerStore({ split: true })))
 
 /** One test on each store; the last one invalidates in several steps. */
 const onEvery = (
@@ -464,7 +465,7 @@ describe("what a load is told of", () => {
         ...store,
         now: (clock) => clock.currentTimeMillisUnsafe() + 86_400_000
       }))
-      const back = yield* Layer.build(CacheService.layer(ahead))
+      const back = yield* Layer.build(serviceOn(ahead))
       const front = yield* Layer.build(Layer.fresh(MemoryCache.layer({ capacity: 10 })))
       const origin = new Origin<string, Down>("old")
       const key = Key.string("id")

@@ -679,11 +679,11 @@ describe("invalidation", () => {
     "apply says how many entries it removed or softened",
     Effect.gen(function*() {
       const { cached } = yield* three
-      assert.strictEqual(yield* Cached.apply(Invalidation.empty), 0)
-      assert.strictEqual(yield* Cached.apply(Invalidation.soft(Cached.keys(cached, "a"))), 1)
-      assert.strictEqual(yield* Cached.apply(Invalidation.tags("t:a", "t:b")), 2)
-      assert.strictEqual(yield* Cached.apply(Invalidation.tags("t:a", "t:b")), 0)
-      assert.strictEqual(yield* Cached.apply(Invalidation.everything), 1)
+      assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
+      assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.keys(cached, "a")))).entries, 1)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 2)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 0)
+      assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
     })
   )
 

@@ -80,7 +80,7 @@ describe("a change of a row", () => {
       const whole = one("whole", Policy.conditional(Films))
       const all = Effect.forEach([title, rating, both, whole], (cached) => Cached.get(cached, 7))
       yield* all
-      assert.strictEqual(yield* save({ ...alien, rating: 8.5 }), 3)
+      assert.strictEqual((yield* save({ ...alien, rating: 8.5 })).entries, 3)
       assert.deepStrictEqual((yield* all).map(({ rating }) => rating), [8.4, 8.5, 8.5, 8.5])
       assert.deepStrictEqual(loads, { title: 1, rating: 2, both: 2, whole: 2 })
       yield* save({ ...alien, rating: 8.5, title: "Aliens" })
@@ -107,8 +107,8 @@ describe("a change of a row", () => {
     Effect.gen(function*() {
       const { save } = yield* catalogue
       yield* TestCache.forget
-      assert.strictEqual(yield* save({ ...alien }), 0)
-      assert.strictEqual(yield* Changes.publish(), 0)
+      assert.strictEqual((yield* save({ ...alien })).entries, 0)
+      assert.strictEqual((yield* Changes.publish()).entries, 0)
       assert.deepStrictEqual(yield* TestCache.operations, [])
     })
   )

@@ -14,6 +14,7 @@ import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { makeMarkerStore, type MarkerStore, type Mistake } from "../support/markerStore.ts"
+import { serviceOn } from "../support/port.ts"
 
 type Store = CacheStore.CacheStore
 
@@ -79,14 +80,14 @@ obeys("the store in memory", () => MemoryCache.layer({ capacity: 10_000 }), { in
 
 obeys("the store for tests", () => TestCache.layer(), { instruments: inTest })
 
-obeys("a store of markers", () => CacheService.layer(makeMarkerStore({})), { instruments: inMarkers })
+obeys("a store of markers", () => serviceOn(makeMarkerStore({})), { instruments: inMarkers })
 
-obeys("a store of markers that forgets", () => CacheService.layer(makeMarkerStore({ journal: 20 })), {
+obeys("a store of markers that forgets", () => serviceOn(makeMarkerStore({ journal: 20 })), {
   instruments: inMarkers,
   exact: false
 })
 
-obeys("a store of markers whose steps come apart", () => CacheService.layer(makeMarkerStore({ split: true })), {
+obeys("a store of markers whose steps come apart", () => serviceOn(makeMarkerStore({ split: true })), {
   instruments: inMarkers,
   exact: false
 })
@@ -722,7 +723,7 @@ const protocolMistakes: ReadonlyArray<Mistake> = [
 ]
 
 const brokenMemory = (change: (store: MemoryCache.MemoryStore) => Partial<Store>) =>
-  CacheService.layer(
+  serviceOn(
     Effect.map(MemoryCache.makeStore({ capacity: 10_000 }), (store) => ({ ...store, ...change(store) }))
   )
 
@@ -794,6 +795,6 @@ describe("the contract has teeth", () => {
 
   for (const mistake of protocolMistakes) {
     const journal = mistake === "the journal forgets in silence" ? 100 : 1000
-    isCaught(`of the protocol: ${mistake}`, CacheService.layer(makeMarkerStore({ mistake, journal })), inMarkers)
+    isCaught(`of the protocol: ${mistake}`, serviceOn(makeMarkerStore({ mistake, journal })), inMarkers)
   }
 })

@@ -16,6 +16,7 @@ import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
+import { serviceOn } from "../support/port.ts"
 import { patient, places, start } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 
@@ -28,7 +29,7 @@ type Refuse = (script: Scripts.Script, keys: ReadonlyArray<string>) => boolean
 
 /** A node of a cluster that is down refuses what is asked of it; the others go on. */
 const refusing = (prefix: string, split: boolean, refuse: Refuse) =>
-  CacheService.layer(Effect.gen(function*() {
+  serviceOn(Effect.gen(function*() {
     const client = (yield* lookAt) as unknown as Transport.Client
     const all = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
     const hashes = yield* Transport.hashAll(all)
@@ -138,7 +139,7 @@ it.live(
   "an invalidation of several steps can be given up though its last one is never answered",
   () =>
     Effect.gen(function*() {
-      const layer = CacheService.layer(Effect.map(
+      const layer = serviceOn(Effect.map(
         RedisCache.makeStore({ url: nodeUrl(), prefix: freshPrefix() }),
         (store): CacheStore.CacheStore => ({ ...store, lift: () => Effect.never })
       ))

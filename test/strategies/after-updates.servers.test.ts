@@ -7,8 +7,9 @@ import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { correctArticle, updateArticle } from "../../examples/articles/strategies/after-updates.ts"
-import { Cached, CacheService, Outbox, RedisCache } from "../../src/index.ts"
+import { Cached, Outbox, RedisCache } from "../../src/index.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
+import { serviceOn } from "../support/port.ts"
 import { start } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 import { lockedOrEnded, midway, midwayAt, onBoth, queriesOf, site } from "./support.ts"
@@ -24,7 +25,7 @@ class Killed extends DjangoCache {
 
 /** The same here: nothing of what was committed is told. */
 const killed = (prefix: string) =>
-  CacheService.layer(
+  serviceOn(
     Effect.map(RedisCache.makeStore({ url: nodeUrl(), prefix }), (store) => ({
       ...store,
       invalidate: () => Effect.die("killed")

@@ -69,10 +69,10 @@ layer(site, { timeout: "60 seconds" })("logging", (it) => {
         const [{ run }] = yield* onRedis
         yield* run(Cached.get(Site.articleCard, 7))
         const byKey = Cached.apply(Cached.keys(Site.articleCard, 7))
-        assert.strictEqual(yield* run(byKey), 1)
+        assert.strictEqual((yield* run(byKey)).entries, 1)
         yield* run(Cached.get(Site.articleCard, 7))
         const gone = Invalidation.changes(Articles.deleted(yield* Queries.articleRow(7)))
-        assert.isUndefined(yield* run(Cached.apply(gone)))
+        assert.isUndefined((yield* run(Cached.apply(gone))).entries)
       }))
 
     it.effect("nothing is said of what was rolled back, or changed nothing", () =>

@@ -1,6 +1,9 @@
 /** The port in few words, for tests that speak to a store directly. */
 import * as Effect from "effect/Effect"
-import type * as CacheStore from "../../src/CacheStore.ts"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
 
 export const at = (key: string, ...known: ReadonlyArray<string>): CacheStore.Address => ({
@@ -73,3 +76,10 @@ export const load = (
     begin(store, address),
     (lease) => Effect.orDie(store.commit(address, lease, { ...draft(address, given), token: lease.token }))
   )
+
+/** The service on a store that is made. */
+export const serviceOn = <E, R>(
+  store: Effect.Effect<CacheStore.CacheStore, E, R>,
+  options?: CacheService.Options
+): Layer.Layer<CacheService.CacheService, E, Exclude<R, Scope.Scope>> =>
+  Layer.provide(CacheService.layer(options), Layer.effect(CacheStore.CacheStore, store))

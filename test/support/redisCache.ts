@@ -19,6 +19,7 @@ import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
 import * as Transport from "../../src/internal/redis/transport.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
+import { serviceOn } from "./port.ts"
 import { eventually } from "./redis.ts"
 import { clusterNodes, nodeUrl } from "./sharedRedis.ts"
 
@@ -63,7 +64,7 @@ export const lent = <C extends RedisCache.Client & { disconnect(): void }>(make:
 
 /** A store whose steps come apart on one node, as they do in a cluster. */
 const apart: Way["layer"] = ({ prefix = "cache" }) =>
-  CacheService.layer(Effect.gen(function*() {
+  serviceOn(Effect.gen(function*() {
     const client = yield* released(() => new Redis(nodeUrl()) as unknown as Transport.Client)
     const all = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
     const hashes = yield* Transport.hashAll(all)
