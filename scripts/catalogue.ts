@@ -2,11 +2,10 @@
  * What the cached values of the example depend on, as a page and as a picture: `node scripts/catalogue.ts`. Both are
  * generated from the policies; a test compares them.
  */
-import * as fs from "node:fs"
-import * as path from "node:path"
 import * as Model from "../examples/articles/Model.ts"
 import { approximate, reads } from "../examples/articles/Site.ts"
 import { Cached } from "../src/index.ts"
+import { write } from "./write.ts"
 
 const entities = [
   Model.Articles,
@@ -53,11 +52,4 @@ ${catalogue.mermaid}
   }
 }
 
-if (import.meta.main) {
-  for (const [file, text] of Object.entries(files())) {
-    const absolute = path.join(import.meta.dirname, "..", file)
-    fs.mkdirSync(path.dirname(absolute), { recursive: true })
-    fs.writeFileSync(absolute, text)
-    console.log(file)
-  }
-}
+if (import.meta.main) write(files())
