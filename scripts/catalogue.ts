@@ -27,8 +27,8 @@ export const files = (): Readonly<Record<string, string>> => {
     "docs/strategies/catalogue.svg": `${catalogue.svg}\n`,
     "docs/strategies/catalogue.md": `# The catalogue of the site
 
-What each cached value of [the example](../../examples/articles/Site.ts) depends on. Nobody wrote this page:
-\`Cached.catalogue\` made it of the policies, and a test fails when it is not what they say.
+What each cached value of [the example](../../examples/articles/Site.ts) depends on. The page is
+generated from the policies by \`Cached.catalogue\`, and a test fails when it is not what they say.
 [Observing](../observing.md#ask-about-a-whole-program) says how to make one of your own.
 
 ![What changes on the left, cached values on the right, a curve for each dependency](catalogue.svg)

@@ -18,7 +18,7 @@ const race = Lanes.compare(
   "A load and a write at the same time",
   "In other caches a load that was under way during an invalidation stores the old value afterwards, and every later " +
     "read gives it until its time to live ends. Here the invalidation replaces the token under which the load began. " +
-    "The store refuses what was loaded, those who waited for it look again, and every later read gives the new value.",
+    "The store refuses what was loaded, the waiters look again, and every later read gives the new value.",
   [
     {
       title: "In other caches",
@@ -48,7 +48,7 @@ const race = Lanes.compare(
       lanes,
       bars: [
         { lane: 0, from: 0, to: 52, says: "one misses, takes the lease, notes token a,\nand loads: the row says 10" },
-        { lane: 0, from: 55, to: 80, says: "whoever waited looks\nagain, and loads 12" },
+        { lane: 0, from: 55, to: 80, says: "the waiters look\nagain, and load 12" },
         { lane: 0, from: 86, to: 100, says: "reads 12", tone: "good" },
         { lane: 1, from: 0, to: 33, says: "nothing, token a" },
         { lane: 1, from: 33, to: 80, says: "nothing, token b" },
@@ -156,7 +156,7 @@ const commit = sequence(
   "commit: what was loaded is stored, or refused",
   "The origin answers. The interpreter adds the dependencies that the policy finds in the value and asks the store to " +
     "commit. The store checks the lease, the journal and the fences. If all is well it stores the entry, and the caller " +
-    "and all who waited are given the value. If not it refuses, and those who waited look again.",
+    "and all waiters are given the value. If not it refuses, and the waiters look again.",
   ["caller", "interpreter", "store", "origin"],
   [
     { from: "origin", to: "interpreter", says: "the value", reply: true },
@@ -179,7 +179,7 @@ const commit = sequence(
     {
       over: "caller",
       upTo: "interpreter",
-      does: "Whoever began to read before this load did is given the value. Those who joined later look again.",
+      does: "Callers that began to read before this load did\nget its value. All other waiters look again.",
       tone: "bad"
     }
   ]
@@ -242,7 +242,7 @@ const fence = sequence(
     { over: "mutate", upTo: "origin", does: "Done: there is nothing left to invalidate.", tone: "good" },
     { from: "a load", to: "store", says: "commit(lease, entry)" },
     { from: "store", to: "a load", says: "invalidated: refused", reply: true, tone: "bad" },
-    { over: "a load", does: "Those who waited look again, and read the new row.", tone: "good" },
+    { over: "a load", does: "The waiters look again,\nand read the new row.", tone: "good" },
     { when: "If the load ends while the fence stands, its value is served and not stored", tone: "fence" },
     { from: "store", to: "a load", says: "fenced: not stored", reply: true, tone: "fence" },
     { when: "If the fence ran out, or was lost, before it was lifted", tone: "bad" },
