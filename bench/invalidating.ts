@@ -7,7 +7,7 @@
  * read of each entry (which loads it again).
  */
 import { Effect } from "effect"
-import { Cached, CacheService, Invalidation, Key, Policy } from "../src/index.ts"
+import { Cached, Invalidation, Key, Policy } from "../src/index.ts"
 import { type Measured, measureStaged, type Staged } from "./harness.ts"
 import { libraries, type Services, User, userOf } from "./subjects.ts"
 
@@ -38,7 +38,7 @@ const ours = (services: Services): Invalidated => {
     name: "ours",
     fillAll,
     fillOthers: () => fillAll(bystanders),
-    invalidate: () => run(CacheService.invalidate(Invalidation.tags(tag)))
+    invalidate: () => run(Cached.apply(Invalidation.tags(tag)))
   }
 }
 

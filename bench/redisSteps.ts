@@ -8,7 +8,7 @@
  */
 import { Effect, Layer } from "effect"
 import { Cluster, Redis } from "ioredis"
-import { CacheService, Invalidation, RedisCache } from "../src/index.ts"
+import { Cached, CacheService, Invalidation, RedisCache } from "../src/index.ts"
 import { startCluster } from "../test/support/redis.ts"
 import type { Contender, Table } from "./harness.ts"
 
@@ -44,7 +44,7 @@ const tableOf = Effect.fnUntraced(function*(
   const { store } = yield* Effect.provide(CacheService.CacheService, services)
   const contenders = Object.entries(batches).map(([name, batch]): Contender => ({
     name: `ours: ${name}${store.atomic(batch) ? " (one step)" : ""}`,
-    run: inTurn(() => run(CacheService.invalidate(batch)))
+    run: inTurn(() => run(Cached.apply(batch)))
   }))
   const table: Table = {
     title,

@@ -218,7 +218,7 @@ export const ours = Effect.fnUntraced(function*(
       services,
       get,
       fill: get,
-      invalidate: (tag) => run(CacheService.invalidate(Invalidation.tags(tag)))
+      invalidate: (tag) => run(Cached.apply(Invalidation.tags(tag)))
     }
   })
 })
@@ -330,7 +330,7 @@ export const tagging = Effect.fnUntraced(function*(
       name: "ours",
       get,
       fill: get,
-      invalidate: (name) => run(CacheService.invalidate(Invalidation.tags(name)))
+      invalidate: (name) => run(Cached.apply(Invalidation.tags(name)))
     },
     { ...yield* bento(server, [tag]), name: "bentocache" },
     { ...yield* cacheable(server, [tag]), name: "cacheable" }

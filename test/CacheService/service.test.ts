@@ -22,6 +22,7 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -462,7 +463,10 @@ describe("guard", () => {
 })
 
 describe("time", () => {
-  const now = Effect.flatMap(service, ({ now }) => Effect.withFiber((fiber) => Effect.succeed(now(fiber))))
+  const now = Effect.flatMap(
+    service,
+    ({ store }) => Effect.clockWith((clock) => Effect.succeed(inside({ store } as never).store.now(clock)))
+  )
 
   it.effect("goes on from where it was when a clock is set back", () =>
     Effect.gen(function*() {
@@ -505,7 +509,7 @@ describe("time", () => {
       const memory = yield* MemoryCache.makeStore({ capacity: 10 })
       const now = (clock: Clock.Clock) => clock.currentTimeMillisUnsafe() + 5000
       const made = yield* CacheService.make({ ...memory, now })
-      const time = Effect.withFiber((fiber) => Effect.succeed(made.now(fiber)))
+      const time = Effect.clockWith((clock) => Effect.succeed(inside(made).store.now(clock)))
       assert.strictEqual(yield* time, 5000)
       yield* TestClock.adjust(100)
       assert.strictEqual(yield* time, 5100)
@@ -516,7 +520,7 @@ describe("tokens", () => {
   it.effect("are never given twice, in one process or in two that draw from one seed", () =>
     Effect.gen(function*() {
       const tokens = Effect.flatMap(MemoryCache.makeStore({ capacity: 10 }), CacheService.make).pipe(
-        Effect.map(({ token }) => Array.from({ length: 10_000 }, token)),
+        Effect.map((made) => Array.from({ length: 10_000 }, inside(made).token)),
         Random.withSeed("one seed")
       )
       const all = [...yield* tokens, ...yield* tokens]
@@ -532,7 +536,7 @@ describe("events", () => {
       const heard: Array<CacheService.CacheEvent> = []
       const listen = Stream.runForEach(CacheService.events, (one) => Effect.map(gate, () => heard.push(one)))
       const fiber = yield* forked(listen)
-      const { watched } = yield* service
+      const { watched } = inside(yield* service)
       while (!watched()) yield* Effect.yieldNow
       yield* Effect.yieldNow
       return { fiber, heard }
@@ -560,7 +564,7 @@ describe("events", () => {
     Effect.gen(function*() {
       const { heard } = yield* listening()
       yield* TestCache.fail("invalidate")
-      yield* Effect.flip(CacheService.invalidate(Invalidation.tags("x")))
+      yield* Effect.flip(Cached.apply(Invalidation.tags("x")))
       yield* settled
       assert.deepStrictEqual(heard.map((one) => one._tag === "StoreFailed" ? one.error.reason._tag : one._tag), [
         "Unavailable",
@@ -570,7 +574,7 @@ describe("events", () => {
 
   it.effect("a listener that falls behind loses the oldest, and holds nobody up", () =>
     Effect.gen(function*() {
-      const { publish } = yield* service
+      const { publish } = inside(yield* service)
       const gate = yield* Deferred.make<void>()
       const { heard } = yield* listening(Deferred.await(gate))
       const all = 100_000
@@ -587,7 +591,7 @@ describe("events", () => {
 
   it.effect("a slow listener costs another nothing", () =>
     Effect.gen(function*() {
-      const { publish } = yield* service
+      const { publish } = inside(yield* service)
       yield* listening(Effect.never)
       const { heard } = yield* listening()
       for (let n = 0; n < 20_000; n++) {
@@ -600,7 +604,7 @@ describe("events", () => {
 
   it.effect("cost nothing while nobody listens, also when somebody did", () =>
     Effect.gen(function*() {
-      const { publish, watched } = yield* service
+      const { publish, watched } = inside(yield* service)
       assert.isFalse(watched())
       publish(event(1))
       const first = yield* listening()
@@ -621,7 +625,7 @@ describe("events", () => {
   it.effect("end when the layer is released", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.provide(
-        Effect.flatMap(service, ({ events, watched }) =>
+        Effect.flatMap(Effect.map(service, inside), ({ events, watched }) =>
           Effect.gen(function*() {
             const listener = yield* Effect.forkDetach(Stream.runDrain(events), { startImmediately: true })
             while (!watched()) yield* Effect.yieldNow
@@ -755,7 +759,7 @@ describe("the log", () => {
 
   const invalidating = Effect.gen(function*() {
     yield* load(yield* store, at("a", "x"))
-    yield* CacheService.invalidate(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("film:1")))
+    yield* Cached.apply(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("film:1")))
   })
 
   it.effect("has invalidations at Debug, with what and how many", () =>
@@ -780,7 +784,7 @@ describe("the log", () => {
 
   it.effect("has nothing of an invalidation of nothing", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* lines(CacheService.invalidate(Invalidation.empty)), [])
+      assert.deepStrictEqual(yield* lines(Cached.apply(Invalidation.empty)), [])
     }))
 })
 
@@ -789,7 +793,7 @@ describe("an invalidation that was not acknowledged", () => {
 
   const failing = (invalidation: Invalidation.Invalidation = batch) =>
     Effect.gen(function*() {
-      const fiber = yield* forked(Effect.flip(CacheService.invalidate(invalidation)))
+      const fiber = yield* forked(Effect.flip(Cached.apply(invalidation)))
       yield* TestClock.adjust("1 second")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error._tag, "InvalidationError")
@@ -838,7 +842,7 @@ describe("an invalidation that was not acknowledged", () => {
       yield* loaded
       yield* TestCache.delay("invalidate", "10 seconds", 1)
       assert.isTrue((yield* failing()).mayHaveHappened)
-      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 1)
+      assert.strictEqual((yield* Cached.apply(batch)).entries, 1)
       assert.isFalse(yield* stands)
     }).pipe(Effect.provide(text())))
 
@@ -846,7 +850,7 @@ describe("an invalidation that was not acknowledged", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("read", 5)
       for (let i = 0; i < 5; i++) yield* reasonOf((yield* store).read(at("a")))
-      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 0)
+      assert.strictEqual((yield* Cached.apply(batch)).entries, 0)
     }).pipe(Effect.provide(text())))
 
   const pattern = Invalidation.pattern({ name: "a", parts: [] })
@@ -891,11 +895,11 @@ describe("an invalidation that was not acknowledged", () => {
           Invalidation.pattern({ name: "b", parts: [undefined] })
         ])
         yield* TestCache.forget
-        assert.strictEqual((yield* CacheService.invalidate(parts)).entries, 4)
+        assert.strictEqual((yield* Cached.apply(parts)).entries, 4)
         assert.deepStrictEqual(yield* opened, [...steps])
         assert.isUndefined(yield* read(at("b:1")))
-        assert.strictEqual((yield* CacheService.invalidate(Invalidation.everything)).entries, 1)
-        assert.strictEqual((yield* CacheService.invalidate(Invalidation.empty)).entries, 0)
+        assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
+        assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
       }).pipe(Effect.provide(layer)))
   }
 })
@@ -911,7 +915,7 @@ describe("an undelivered invalidation", () => {
       return [here !== undefined, there !== undefined] as const
     })
 
-  const fails = (batch: Invalidation.Invalidation) => Effect.flip(CacheService.invalidate(batch))
+  const fails = (batch: Invalidation.Invalidation) => Effect.flip(Cached.apply(batch))
 
   const waiting = Effect.map(CacheService.undelivered, (all) => all.map(({ invalidation }) => invalidation.toString()))
 
@@ -1087,7 +1091,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("invalidate", 1)
       yield* fails(tag("x"))
-      yield* CacheService.invalidate(tag("x"))
+      yield* Cached.apply(tag("x"))
       assert.deepStrictEqual(yield* waiting, [])
       const asked = yield* recording
       yield* TestClock.adjust("10 seconds")
@@ -1131,7 +1135,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.lose("invalidate", "request", 1)
-      const fiber = yield* forked(CacheService.invalidate(tag("x")))
+      const fiber = yield* forked(Cached.apply(tag("x")))
       yield* Fiber.interrupt(fiber)
       assert.deepStrictEqual(yield* waiting, ["tag x"])
       assert.deepStrictEqual(yield* seen(at("a", "x")), [false, true])
@@ -1147,13 +1151,13 @@ describe("an undelivered invalidation", () => {
         ...memory,
         invalidate: (batch) => broken ? Effect.die("broken") : memory.invalidate(batch)
       })
-      yield* Effect.exit(Effect.provideService(CacheService.invalidate(tag("x")), service, made))
-      assert.strictEqual(made.undelivered().length, 1)
+      yield* Effect.exit(Effect.provideService(Cached.apply(tag("x")), service, made))
+      assert.strictEqual((yield* made.undelivered).length, 1)
       yield* TestClock.adjust(100)
-      assert.strictEqual(made.undelivered().length, 1)
+      assert.strictEqual((yield* made.undelivered).length, 1)
       broken = false
       yield* TestClock.adjust(200)
-      assert.strictEqual(made.undelivered().length, 0)
+      assert.strictEqual((yield* made.undelivered).length, 0)
     }))
 
   it.effect("of more than ten thousand targets everything is made", () =>
@@ -1188,7 +1192,7 @@ describe("an undelivered invalidation", () => {
           } else if (one._tag === "Invalidated") heard.push(`${one.invalidation} invalidated ${one.entries}`)
           else heard.push(one._tag)
         })))
-      const { watched } = yield* service
+      const { watched } = inside(yield* service)
       while (!watched()) yield* Effect.yieldNow
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.fail("invalidate", 3)
@@ -1247,7 +1251,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.fail("lift", 1)
-      yield* Effect.flip(CacheService.mutate(Effect.void, tag("x")))
+      yield* Effect.flip(Cached.mutate(Effect.void, tag("x")))
       assert.deepStrictEqual(yield* waiting, ["tag x"])
       const asked = yield* recording
       yield* TestClock.adjust(100)
@@ -1255,14 +1259,14 @@ describe("an undelivered invalidation", () => {
       assert.deepStrictEqual(yield* waiting, [])
       // So it is if the write has failed: it may have happened.
       yield* TestCache.fail("lift", 1)
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), tag("x"))), "no")
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), tag("x"))), "no")
       assert.deepStrictEqual(yield* waiting, ["tag x"])
     }).pipe(Effect.provide(text())))
 
   it.effect("is not made of a fence that could not be opened: nothing was written", () =>
     Effect.gen(function*() {
       yield* TestCache.fail("fence", 1)
-      yield* Effect.flip(CacheService.mutate(Effect.void, tag("x")))
+      yield* Effect.flip(Cached.mutate(Effect.void, tag("x")))
       assert.deepStrictEqual(yield* waiting, [])
     }).pipe(Effect.provide(text())))
 
@@ -1492,7 +1496,7 @@ describe("mutate", () => {
   const mutating = (options?: { readonly fence?: number }) =>
     Effect.gen(function*() {
       const write = yield* makeWrite
-      const fiber = yield* forked(CacheService.mutate(write.write, over, options))
+      const fiber = yield* forked(Cached.mutate(write.write, over, options))
       return { ...write, fiber }
     })
 
@@ -1507,7 +1511,7 @@ describe("mutate", () => {
     Effect.gen(function*() {
       yield* loads
       const during = Effect.all([names, stored, loads, stored])
-      assert.deepStrictEqual(yield* CacheService.mutate(during, over), [["fence"], false, "fenced", false])
+      assert.deepStrictEqual(yield* Cached.mutate(during, over), [["fence"], false, "fenced", false])
       assert.deepStrictEqual(yield* names, ["fence", "lift"])
       assert.strictEqual(yield* loads, "stored")
       assert.isTrue(yield* stored)
@@ -1545,7 +1549,7 @@ describe("mutate", () => {
     Effect.gen(function*() {
       let written = false
       const write = Effect.uninterruptible(Effect.andThen(Effect.sleep(3000), Effect.sync(() => written = true)))
-      const fiber = yield* forked(Effect.flip(CacheService.mutate(write, over, { fence: 1000 })))
+      const fiber = yield* forked(Effect.flip(Cached.mutate(write, over, { fence: 1000 })))
       yield* TestClock.adjust(2000)
       // The fence has run out, and the write has not happened yet.
       assert.deepStrictEqual([written, yield* loads, yield* stored], [false, "stored", true])
@@ -1570,8 +1574,8 @@ describe("mutate", () => {
 
   it.effect("a write that fails gives its error, and the fence is lifted", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
-      const died = yield* Effect.exit(CacheService.mutate(Effect.die("broken"), over))
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), over)), "no")
+      const died = yield* Effect.exit(Cached.mutate(Effect.die("broken"), over))
       assert.isTrue(Exit.isFailure(died) && Cause.squash(died.cause) === "broken")
       assert.deepStrictEqual(yield* names, ["fence", "lift", "fence", "lift"])
       assert.strictEqual(yield* standing, 0)
@@ -1624,7 +1628,7 @@ describe("mutate", () => {
   it.effect("when the write failed and the fence cannot be lifted, the write's error is given", () =>
     Effect.gen(function*() {
       yield* TestCache.fail("lift")
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), over)), "no")
     }).pipe(Effect.provide(text())))
 
   it.effect("interrupting it interrupts the write and lifts the fence", () =>
@@ -1698,7 +1702,7 @@ describe("mutate", () => {
       for (const one of all) {
         yield* loads
         const during = Effect.all([stored, loads])
-        assert.deepStrictEqual(yield* CacheService.mutate(during, one), [false, "fenced"], one.toString())
+        assert.deepStrictEqual(yield* Cached.mutate(during, one), [false, "fenced"], one.toString())
         assert.strictEqual(yield* loads, "stored")
       }
     }).pipe(Effect.provide(text())))

@@ -15,6 +15,7 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -143,7 +144,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
       Effect.tap(commit, () => Effect.andThen(wait(20), Effect.suspend(() => Cached.apply(batch(before)))))
     const ways: Record<Write, Effect.Effect<typeof before, CacheService.InvalidationError, CacheService.CacheService>> =
       {
-        key: invalidate(() => Cached.keys(cached, key)),
+        key: invalidate(() => Cached.invalidation(cached, [key])),
         known: invalidate(() => Invalidation.tags(`row:${key}`)),
         // Another writer may have given the row to another owner since: both are named, as a published change would.
         found: invalidate(() => Invalidation.tags("owner:1", "owner:2")),
@@ -152,7 +153,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
         set: Cached.set(cached, key, commit),
         mutate: Cached.mutate(
           commit,
-          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.keys(cached, key))
+          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.invalidation(cached, [key]))
         )
       }
     // Also one whose invalidation has failed, and is kept: in this process it counts.
@@ -350,7 +351,7 @@ describe("G2. No resurrection: once a read or an invalidation has found an entry
       for (let i = 1; i <= 3; i++) { // each invalidation is followed by a read that fills the key again
         origin.value = i
         origin.takes = 0
-        yield* Cached.apply(i === 2 ? Cached.keys(cached, "a") : Invalidation.tags("t"))
+        yield* Cached.apply(i === 2 ? Cached.invalidation(cached, ["a"]) : Invalidation.tags("t"))
         assert.strictEqual(yield* Cached.get(cached, "a"), i)
       }
       yield* TestClock.adjust(10_000)
@@ -761,7 +762,7 @@ describe("G7. mutate: nothing loaded between its start and its end is stored or 
         const origin = new Origin(0)
         const cached = found ? tagged(origin) : numbers(origin)
         const writing = Effect.andThen(Effect.sleep(1000), Effect.sync(() => origin.value = 1))
-        const writer = yield* begin(Cached.mutate(writing, Cached.keys(cached, "a")))
+        const writer = yield* begin(Cached.mutate(writing, Cached.invalidation(cached, ["a"])))
         yield* TestClock.adjust(500)
         origin.takes = 2000
         const early = yield* begin(Cached.get(cached, "a"))
@@ -991,8 +992,8 @@ describe("G10. Reads fail open, in bounded time: a store that is down, frozen, f
           yield* TestClock.adjust("2 minutes") // circuits close and leases run out
           assert.strictEqual(yield* Cached.get(cached, "a"), 0)
         }
-        const { flights, refreshing } = yield* CacheService.CacheService
-        assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
+        const { loads, refreshing } = inside(yield* CacheService.CacheService)
+        assert.deepStrictEqual([loads.size, refreshing.size], [0, 0])
       })
     )
   }

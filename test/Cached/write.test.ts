@@ -363,7 +363,7 @@ describe("set", () => {
     Effect.gen(function*() {
       const origin = new Origin(0)
       const cached = numbers(origin, Policy.tagged((_key: string, value: number) => [`value:${value}`]))
-      for (const batch of [Invalidation.tags("value:5"), Cached.keys(cached, "a"), Invalidation.everything]) {
+      for (const batch of [Invalidation.tags("value:5"), Cached.invalidation(cached, ["a"]), Invalidation.everything]) {
         const set = yield* begin(Cached.set(cached, "a", writing(origin, 5, 1000)))
         yield* TestClock.adjust(500)
         yield* Cached.apply(batch)
@@ -473,7 +473,7 @@ describe("two writers of one key", () => {
         Effect.andThen(cacheGate, Cached.invalidate(cached, "a"))
       ),
     "a writer behind a fence": (cached, origin, gate) =>
-      Cached.mutate(Effect.andThen(gate, Effect.sync(() => ++origin.value)), Cached.keys(cached, "a"))
+      Cached.mutate(Effect.andThen(gate, Effect.sync(() => ++origin.value)), Cached.invalidation(cached, ["a"]))
   }
   const gates = Context.Reference<ReadonlyArray<readonly [Latch.Latch, Latch.Latch]>>("test/Gates", {
     defaultValue: () => []
@@ -650,7 +650,9 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { cached } = yield* three
       yield* TestCache.forget
-      yield* Cached.apply(Invalidation.combineAll([Cached.keys(cached, "a", "b"), Invalidation.tags("x", "y")]))
+      yield* Cached.apply(
+        Invalidation.combineAll([Cached.invalidation(cached, ["a", "b"]), Invalidation.tags("x", "y")])
+      )
       assert.deepStrictEqual(
         (yield* TestCache.operations).map(({ detail, name }) => [name, detail]),
         [["invalidate", "key number:a, key number:b, tag x, tag y"]]
@@ -680,7 +682,7 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { cached } = yield* three
       assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
-      assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.keys(cached, "a")))).entries, 1)
+      assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.invalidation(cached, ["a"])))).entries, 1)
       assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 2)
       assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
@@ -766,7 +768,7 @@ describe("invalidation", () => {
     "of which one step was done and another failed says that it may have happened",
     Effect.gen(function*() {
       const { cached } = yield* three
-      const both = Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Cached.pattern(cached)))
+      const both = Cached.apply(Invalidation.combine(Cached.invalidation(cached, ["a"]), Cached.pattern(cached)))
       const { store } = yield* CacheService.CacheService
       const inSteps = yield* CacheService.make({ ...store, atomic: () => false })
       yield* TestCache.fail("lift", 1)

@@ -13,6 +13,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as TestCache from "../../src/TestCache.ts"
 
@@ -117,11 +118,11 @@ export const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
 /** Nothing of a load is left: no lease, no flight, no refresh. */
 export const assertQuiet: Effect.Effect<void, never, Provided> = Effect.gen(function*() {
   yield* settle
-  const { flights, refreshing } = yield* CacheService.CacheService
+  const { loads, refreshing } = inside(yield* CacheService.CacheService)
   const { leases } = yield* TestCache.sizes
   assert.deepStrictEqual(
-    { flights: flights.size, refreshing: refreshing.size, leases },
-    { flights: 0, refreshing: 0, leases: 0 }
+    { loads: loads.size, refreshing: refreshing.size, leases },
+    { loads: 0, refreshing: 0, leases: 0 }
   )
 })
 

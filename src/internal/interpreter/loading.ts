@@ -31,9 +31,9 @@ const nowhere: ReadonlyArray<Place> = []
 export class Loading {
   /** What waits while a read of this load waits; nothing where only its caller does. */
   readonly waiting: Waiting | undefined
-  /** The one key that it fills. Of several nobody knows for which of them a lookup reads. */
+  /** The one key that it fills. Of several it is not known for which of them a lookup reads. */
   readonly fills: Place | undefined
-  /** The keys that are loaded around it without anybody being able to join, its own included. */
+  /** The keys that are loaded around it where no other caller can join, its own included. */
   readonly alone: ReadonlyArray<Place>
   /**
    * Until when all of what it was given that was stale may be served; nothing, if none was. In milliseconds of this
