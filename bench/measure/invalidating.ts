@@ -7,7 +7,7 @@
  * read of each entry (which loads it again).
  */
 import { Effect } from "effect"
-import { Cached, CacheService, Invalidation, Key, Policy } from "../src/index.ts"
+import { Cached, CacheService, Invalidation, Key, Policy } from "../../src/index.ts"
 import { type Measured, measureStaged, type Staged } from "./harness.ts"
 import { libraries, type Services, User, userOf } from "./subjects.ts"
 

@@ -2,10 +2,10 @@
  * How many loads an expiry made: what was counted, beside what the mathematics says where it says something.
  */
 import * as Plot from "@observablehq/plot"
-import type { Outcome } from "../../report.ts"
-import type { Scenario } from "../../scenario.ts"
-import { count } from "../../terminal.ts"
-import { chanceOfLoads, exactChanceOfLoads } from "../../theory.ts"
+import type { Outcome } from "../../stampede/report.ts"
+import type { Scenario } from "../../stampede/scenario.ts"
+import { count } from "../../stampede/terminal.ts"
+import { chanceOfLoads, exactChanceOfLoads } from "../../stampede/theory.ts"
 import { colorOf } from "./colors.ts"
 
 interface Bar {

@@ -1,8 +1,8 @@
 /**
  * The page: what a stampede is, what was measured of it, and one to play with.
  */
-import type { Report } from "../../report.ts"
-import { strategies } from "../../strategies.ts"
+import type { Report } from "../../stampede/report.ts"
+import { strategies } from "../../stampede/strategies.ts"
 import { declare } from "./colors.ts"
 import { button, choice, h } from "./dom.ts"
 import { live } from "./live.ts"

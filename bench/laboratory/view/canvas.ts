@@ -5,7 +5,7 @@
  *   requests that waited, as dots: the higher, the longer
  *   a band where there is an entry that is fresh
  */
-import { duration } from "../../terminal.ts"
+import { duration } from "../../stampede/terminal.ts"
 import type { Run } from "./run.ts"
 
 export interface Look {

@@ -1,8 +1,8 @@
 /**
  * A plan against the tree that it was made of.
  */
-import { Plan, Policy, type Verdict } from "../src/index.ts"
-import { judgeTree } from "../test/support/judgeTree.ts"
+import { Plan, Policy, type Verdict } from "../../src/index.ts"
+import { judgeTree } from "../../test/support/judgeTree.ts"
 import { consume, random, type Run, type Table } from "./harness.ts"
 import { lifetime, three, type User, userOf } from "./subjects.ts"
 

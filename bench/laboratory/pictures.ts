@@ -2,15 +2,15 @@
  * The pictures of the documentation, from a report: the page is opened, and what it draws is taken as SVG that stands
  * by itself.
  *
- *   npx node bench/stampede/page/pictures.ts bench/results/stampede-....json [docs/stampedes]
+ *   npx node bench/laboratory/pictures.ts bench/results/stampede-....json [docs/stampedes]
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import type { Browser } from "playwright-core"
-import { launch } from "../../../test/support/browser.ts"
-import type { Report } from "../report.ts"
+import { launch } from "../../test/support/browser.ts"
+import type { Report } from "../stampede/report.ts"
 import { buildPage } from "./build.ts"
 
 interface Picture {
@@ -140,9 +140,9 @@ export const draw = async (report: Report, browser: Browser, target: string): Pr
 }
 
 if (import.meta.main) {
-  const [file, target = fileURLToPath(new URL("../../../docs/stampedes", import.meta.url))] = process.argv.slice(2)
+  const [file, target = fileURLToPath(new URL("../../docs/stampedes", import.meta.url))] = process.argv.slice(2)
   if (file === undefined) {
-    throw new Error("which report? `npx node bench/stampede/page/pictures.ts bench/results/....json`")
+    throw new Error("which report? `npx node bench/laboratory/pictures.ts bench/results/....json`")
   }
   const browser = await launch()
   try {

@@ -4,7 +4,7 @@
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { build } from "vite"
-import type { Report } from "../report.ts"
+import type { Report } from "../stampede/report.ts"
 
 const inView = (name: string): string => fileURLToPath(new URL(`view/${name}`, import.meta.url))
 

@@ -2,12 +2,12 @@
  * One strategy that is simulated while somebody looks on: what the log says is taken in and forgotten, so that it may go
  * on for as long as anybody likes.
  */
-import { type Arrival, changes, requests } from "../../draw.ts"
-import { Ideal } from "../../ideal.ts"
-import type { Load, Log } from "../../log.ts"
-import type { Scenario } from "../../scenario.ts"
-import { type Simulation, start } from "../../simulation.ts"
-import { strategyOf } from "../../strategies.ts"
+import { type Arrival, changes, requests } from "../../stampede/draw.ts"
+import { Ideal } from "../../stampede/ideal.ts"
+import type { Load, Log } from "../../stampede/log.ts"
+import type { Scenario } from "../../stampede/scenario.ts"
+import { type Simulation, start } from "../../stampede/simulation.ts"
+import { strategyOf } from "../../stampede/strategies.ts"
 
 export interface Waited {
   readonly at: number

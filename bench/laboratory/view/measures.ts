@@ -1,8 +1,8 @@
 /**
  * What is told of each strategy: the columns of the table, and the axes of the picture of what they cost.
  */
-import type { Outcome } from "../../report.ts"
-import { count, duration, percent } from "../../terminal.ts"
+import type { Outcome } from "../../stampede/report.ts"
+import { count, duration, percent } from "../../stampede/terminal.ts"
 
 export type Unit = "count" | "share" | "millis" | "bytes"
 

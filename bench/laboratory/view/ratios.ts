@@ -2,7 +2,7 @@
  * The tables of the other benchmarks: ratios within one run.
  */
 import * as Plot from "@observablehq/plot"
-import type { RatioTable } from "../../report.ts"
+import type { RatioTable } from "../../stampede/report.ts"
 import { h, onWidth } from "./dom.ts"
 
 const time = (nanos: number): string =>

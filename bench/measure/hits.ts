@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { LRUCache } from "lru-cache"
-import { type CacheService, Key } from "../src/index.ts"
+import { type CacheService, Key } from "../../src/index.ts"
 import { consume, type Contender, type Run, type Table } from "./harness.ts"
 import {
   capacity,

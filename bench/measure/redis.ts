@@ -10,7 +10,7 @@
  */
 import { Effect } from "effect"
 import { Redis } from "ioredis"
-import { startServer } from "../test/support/redis.ts"
+import { startServer } from "../../test/support/redis.ts"
 import {
   consume,
   type Contender,

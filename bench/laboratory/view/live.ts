@@ -1,8 +1,8 @@
 /**
  * The laboratory in the page: the simulation that the measurements are made by, to be looked at while it runs.
  */
-import { strategies } from "../../strategies.ts"
-import { duration } from "../../terminal.ts"
+import { strategies } from "../../stampede/strategies.ts"
+import { duration } from "../../stampede/terminal.ts"
 import { draw, type Ink, runningIn } from "./canvas.ts"
 import { colorOf } from "./colors.ts"
 import { button, choice, h } from "./dom.ts"

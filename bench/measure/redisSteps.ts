@@ -8,8 +8,8 @@
  */
 import { Effect, Layer } from "effect"
 import { Cluster, Redis } from "ioredis"
-import { CacheService, Invalidation, RedisCache } from "../src/index.ts"
-import { startCluster } from "../test/support/redis.ts"
+import { CacheService, Invalidation, RedisCache } from "../../src/index.ts"
+import { startCluster } from "../../test/support/redis.ts"
 import type { Contender, Table } from "./harness.ts"
 
 const some = (count: number, what: string): ReadonlyArray<string> =>

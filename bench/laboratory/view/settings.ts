@@ -1,8 +1,8 @@
 /**
  * What can be set of the simulation that is played with.
  */
-import type { Arrivals, Origin, Scenario } from "../../scenario.ts"
-import { count, duration } from "../../terminal.ts"
+import type { Arrivals, Origin, Scenario } from "../../stampede/scenario.ts"
+import { count, duration } from "../../stampede/terminal.ts"
 
 export interface Settings {
   /** Requests per second. */

@@ -2,7 +2,7 @@
  * What it costs, who waits, and how stale it is: a point for each strategy.
  */
 import * as Plot from "@observablehq/plot"
-import type { Outcome } from "../../report.ts"
+import type { Outcome } from "../../stampede/report.ts"
 import { colorOf } from "./colors.ts"
 import { s } from "./dom.ts"
 import { place } from "./labels.ts"

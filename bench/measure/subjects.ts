@@ -7,7 +7,7 @@ import { memoryDriver } from "bentocache/drivers/memory"
 import { Cacheable, createKeyv } from "cacheable"
 import { Cache, Context, Effect, Layer, Scheduler, Schema } from "effect"
 import { LRUCache } from "lru-cache"
-import { Cached, type CacheService, Entity, Key, MemoryCache, Policy } from "../src/index.ts"
+import { Cached, type CacheService, Entity, Key, MemoryCache, Policy } from "../../src/index.ts"
 import { random, shuffled } from "./harness.ts"
 
 export const User = Schema.Struct({

@@ -2,9 +2,9 @@
  * Loads and latency around the end of an entry: a row for each strategy, all on the same axes, so that none hides another.
  */
 import * as Plot from "@observablehq/plot"
-import type { Outcome } from "../../report.ts"
-import type { Timeline } from "../../summary.ts"
-import { duration } from "../../terminal.ts"
+import type { Outcome } from "../../stampede/report.ts"
+import type { Timeline } from "../../stampede/summary.ts"
+import { duration } from "../../stampede/terminal.ts"
 import { colorOf } from "./colors.ts"
 
 interface Bin {

@@ -1,8 +1,8 @@
 /**
  * What was measured: a world and a scenario at a time.
  */
-import type { Outcome, Report, Result } from "../../report.ts"
-import { count, duration } from "../../terminal.ts"
+import type { Outcome, Report, Result } from "../../stampede/report.ts"
+import { count, duration } from "../../stampede/terminal.ts"
 import { colorOf } from "./colors.ts"
 import { closedForm, distribution } from "./distribution.ts"
 import { checkbox, choice, h, onWidth } from "./dom.ts"

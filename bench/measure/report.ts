@@ -5,11 +5,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { cpus, totalmem } from "node:os"
 import { dirname, join } from "node:path"
+import type { RatioTable, Report, Result } from "../stampede/report.ts"
+import { seed as stampedeSeed } from "../stampede/run.ts"
 import type { Aim } from "./aims.ts"
 import { type Measured, type Row, seed, type Spread, summarize } from "./harness.ts"
 import type { Traffic } from "./redisTraffic.ts"
-import type { RatioTable, Report, Result } from "./stampede/report.ts"
-import { seed as stampedeSeed } from "./stampede/run.ts"
 
 const nameWidth = 42
 
@@ -143,7 +143,7 @@ export interface Run {
 
 /** Writes everything that was measured, and the page that shows it; says where, within the project. */
 export const save = async ({ command, mode, results, startedAt, tables, traffic }: Run): Promise<string> => {
-  const folder = join(dirname(new URL(import.meta.url).pathname), "results")
+  const folder = join(dirname(new URL(import.meta.url).pathname), "../results")
   const name = `${mode}-${startedAt.toISOString().slice(0, 19).replaceAll(":", "-")}`
   const report: Report = {
     startedAt: startedAt.toISOString(),
@@ -157,7 +157,7 @@ export const save = async ({ command, mode, results, startedAt, tables, traffic 
   const data = { mode, ...report, ratioSeed: seed, about: machine(), traffic, raw: tables.map(raw) }
   writeFileSync(join(folder, `${name}.json`), JSON.stringify(data, undefined, 1))
   // A bundler is loaded for it, which nothing that is measured needs.
-  const { buildPage } = await import("./stampede/page/build.ts")
+  const { buildPage } = await import("../laboratory/build.ts")
   writeFileSync(join(folder, `${name}.html`), await buildPage(report))
   return `to look at: bench/results/${name}.html, raw data in bench/results/${name}.json`
 }

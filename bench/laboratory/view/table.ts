@@ -1,7 +1,7 @@
 /**
  * All figures, in a table that is sorted by a click on a column.
  */
-import type { Outcome } from "../../report.ts"
+import type { Outcome } from "../../stampede/report.ts"
 import { colorOf } from "./colors.ts"
 import { button, h } from "./dom.ts"
 import { format, type Measure, measures, numberOf } from "./measures.ts"

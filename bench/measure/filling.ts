@@ -4,7 +4,7 @@
  */
 import { Cache, Effect } from "effect"
 import { LRUCache } from "lru-cache"
-import { Cached, type CacheService, Key, Policy } from "../src/index.ts"
+import { Cached, type CacheService, Key, Policy } from "../../src/index.ts"
 import { consume, type Contender, type Run, type Table } from "./harness.ts"
 import { effectCache, libraries, lifetime, type Services, ten, three, User, userOf } from "./subjects.ts"
 
