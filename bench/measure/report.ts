@@ -72,8 +72,8 @@ export const formatAims = (aims: ReadonlyArray<Aim>): string =>
     ...aims.map((each) => `${cells(each.ratio, 8)} ${verdict(each).padEnd(13)} ${each.what}`)
   ].join("\n")
 
-// From here upwards, since packages need not export their package.json.
-const versionOf = (name: string): string => {
+/** The version of a package that is installed; looked for from here upwards, since packages need not export their package.json. */
+export const versionOf = (name: string): string => {
   const require = createRequire(import.meta.url)
   for (const folder of require.resolve.paths(name) ?? []) {
     try {
