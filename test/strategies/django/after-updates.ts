@@ -1,6 +1,6 @@
 /** The page's "Invalidation After Updates", and a view that reads what it deletes. */
 import { Effect } from "effect"
-import { articleRow } from "../Queries.ts"
+import { articleRow } from "../../../examples/articles/Queries.ts"
 import * as Article from "./Article.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

@@ -1,6 +1,6 @@
 /** "Time-Based Cache Keys": the hour or the day, as the process's own clock shows it, is part of the key. */
 import { DateTime, Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 const digits = (length: number) => (n: number): string => String(n).padStart(length, "0")

@@ -4,8 +4,8 @@
  */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { Article } from "../Model.ts"
-import { articleRow, rows } from "../Queries.ts"
+import { Article } from "../../../examples/articles/Model.ts"
+import { articleRow, rows } from "../../../examples/articles/Queries.ts"
 
 /** An instance is changed in place. */
 export type Instance = { -readonly [K in keyof Article]: Article[K] }

@@ -1,6 +1,6 @@
 /** "Fixed Time Intervals": a table of timeouts, and `set` with them. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 // #region timeouts

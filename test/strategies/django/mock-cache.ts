@@ -1,6 +1,6 @@
 /** "Mock Cache for Testing": `test_invalidation_called`, and two models that it is run on. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import { DjangoCache } from "./DjangoCache.ts"
 
 type InvalidateCache = (cache: DjangoCache, articleId: number) => Effect.Effect<void>

@@ -1,7 +1,7 @@
 /** The page's "Invalidation in Model Methods", and the views that read what it deletes. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import * as Row from "./Article.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

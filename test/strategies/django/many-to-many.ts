@@ -1,7 +1,7 @@
 /** The page's "Signal Handler with Related Objects", Django's two managers of a relation, and views that read what it deletes. */
 import { Effect, Schema } from "effect"
-import * as Queries from "../Queries.ts"
-import { rows } from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
+import { rows } from "../../../examples/articles/Queries.ts"
 import type { Related, Saved, Signals } from "./Dispatch.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

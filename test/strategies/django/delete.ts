@@ -1,5 +1,5 @@
 /** The page's "Basic Delete", with keys of this site for its `my_key`, and a view that reads what it deletes. */
-import { articleRow } from "../Queries.ts"
+import { articleRow } from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** What a visitor is shown. */

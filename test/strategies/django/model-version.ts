@@ -1,7 +1,7 @@
 /** "Per-Model Version": `cache_version` of the row is the version of its key. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { Instance } from "./Article.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

@@ -1,6 +1,6 @@
 /** The page's "Use Constants for Cache Keys", and views that use them. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** `str.format` */

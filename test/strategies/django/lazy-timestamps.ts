@@ -1,6 +1,6 @@
 /** "Lazy Invalidation with Timestamps": what was cached before the row was changed is not served. */
 import { Clock, Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { Instance } from "./Article.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

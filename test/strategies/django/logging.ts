@@ -1,6 +1,6 @@
 /** "Log Invalidations": `invalidate_with_logging`, and the read that goes with it. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** Reads as Django programs do. */

@@ -1,6 +1,6 @@
 /** "Scheduled Invalidation": a task of Celery, and the beat that starts it at each full hour. */
 import { Clock, Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 // #region task

@@ -1,28 +1,18 @@
 /** "Redis Pattern Deletion": `invalidate_user_caches` and `invalidate_category_caches`, and reads that go with them. */
 import { Effect } from "effect"
-import { NotFound, Profile } from "../Model.ts"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** Not every backend of Django can delete by a pattern. */
 export type Backend = Pick<DjangoCache, "deleteMany"> & Partial<Pick<DjangoCache, "deletePattern">>
 
-/** The profile of the user of a name. */
-export const profileByName = (name: string) =>
-  Effect.flatMap(
-    Queries.rows(Profile, (sql) =>
-      sql`select id, name, email, created_at as member_since from users where name = ${name}`),
-    ([found]) =>
-      found === undefined ? Effect.fail(new NotFound({ what: "user", id: 0 })) : Effect.succeed(found)
-  )
-
 // #region reads
 export const getProfile = (cache: DjangoCache, userId: string) =>
-  cache.getOrSet(`user:${userId}:profile`, profileByName(userId), 3600)
+  cache.getOrSet(`user:${userId}:profile`, Queries.profileByName(userId), 3600)
 
 // Added a year after `invalidate_user_caches` was written.
 export const getEmail = (cache: DjangoCache, userId: string) =>
-  cache.getOrSet(`user:${userId}:email`, Effect.map(profileByName(userId), ({ email }) => email), 3600)
+  cache.getOrSet(`user:${userId}:email`, Effect.map(Queries.profileByName(userId), ({ email }) => email), 3600)
 // #endregion
 
 // #region invalidate

@@ -1,6 +1,6 @@
 /** "Always Have a Fallback": `get_data`; and the same habit where a value is written. */
 import { Effect } from "effect"
-import type { Product } from "../Model.ts"
+import type { Product } from "../../../examples/articles/Model.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 import * as Invalidating from "./write-and-invalidate.ts"
 

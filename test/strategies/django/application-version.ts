@@ -1,7 +1,7 @@
 /** "Application-Level Versioning": a hash of `CACHE_VERSION` at the end of each key, and two releases of one program. */
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 // #region key

@@ -1,8 +1,8 @@
 /** "Write-Through Strategy": `update_product`, and the read that goes with it. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { Product } from "../Model.ts"
-import * as Queries from "../Queries.ts"
+import { Product } from "../../../examples/articles/Model.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** `product.save()`: writes all columns. */

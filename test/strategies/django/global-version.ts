@@ -1,7 +1,7 @@
 /** "Global Cache Version": `VERSION` in the settings is a part of every key. Two deploys are two of these. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import { DjangoCache, type DjangoCacheOptions } from "./DjangoCache.ts"
 
 // #region settings

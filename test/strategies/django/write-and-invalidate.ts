@@ -1,7 +1,7 @@
 /** "Write-Behind (Write-Back) Strategy", which is neither: `update_product`. It is read as in `write-through.ts`. */
 import { Effect } from "effect"
-import { Product } from "../Model.ts"
-import * as Queries from "../Queries.ts"
+import { Product } from "../../../examples/articles/Model.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 import { save } from "./write-through.ts"
 

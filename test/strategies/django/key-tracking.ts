@@ -1,6 +1,6 @@
 /** "Manual Pattern Tracking": `CacheKeyTracker`, and its usage. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 // #region tracker

@@ -1,6 +1,6 @@
 /** "Batch Invalidations": `update_articles`, the bad and the good one, and the read that goes with them. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 /** Reads as Django programs do. */

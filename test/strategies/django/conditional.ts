@@ -1,6 +1,6 @@
 /** The page's "Conditional Invalidation", with its FieldTracker, and views that read what it deletes. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import * as Article from "./Article.ts"
 import type { Signal } from "./Dispatch.ts"
 import type { DjangoCache } from "./DjangoCache.ts"

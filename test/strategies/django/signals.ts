@@ -1,6 +1,6 @@
 /** The page's "Basic Signal Handler" and "Combined Signal Handler", and views that read what they delete. */
 import { Effect } from "effect"
-import * as Queries from "../Queries.ts"
+import * as Queries from "../../../examples/articles/Queries.ts"
 import type { Deleted, Saved, Signals } from "./Dispatch.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 

@@ -1,6 +1,6 @@
 /** "Document Cache Dependencies": the model's docstring, with the `save` of the page's model beside it. */
 import { Effect } from "effect"
-import type { Article } from "../Model.ts"
+import type { Article } from "../../../examples/articles/Model.ts"
 import type { DjangoCache } from "./DjangoCache.ts"
 
 // #region docstring
