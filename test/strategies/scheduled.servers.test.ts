@@ -2,8 +2,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/scheduled.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Scheduled from "../../examples/articles/strategies/scheduled.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
@@ -12,6 +10,8 @@ import { inside, type Service } from "../../src/internal/service/model.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/scheduled.ts"
 import { midway, queriesOf, site } from "./support.ts"
 
 const millis = (time: string) => Date.parse(`2025-06-02T${time}Z`)

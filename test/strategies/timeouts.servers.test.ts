@@ -2,13 +2,13 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/timeouts.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Timeouts from "../../examples/articles/strategies/timeouts.ts"
 import { Cached, CacheService, TestCache } from "../../src/index.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import { eventually } from "../support/redis.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/timeouts.ts"
 import { afterQueries, onBoth, passing, queriesOf, site } from "./support.ts"
 
 const ids = Queries.ids("articles")
