@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type * as CacheService from "./CacheService.ts"
+import type * as Changes from "./Changes.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Outbox from "./Outbox.ts"
 
@@ -77,7 +77,7 @@ const make = (sql: SqlClient.SqlClient, name: string): Outbox.Outbox => {
       ),
     remove: (id) => failing("remove")(Effect.asVoid(sql`delete from ${table} where id = ${id}::text::bigint`)),
     claim: ({ grace, lease, limit }) => {
-      // One claims at a time, and nobody while a claim stands. A writer that removes its own message is not held up.
+      // One claims at a time, and none while a claim stands. A writer that removes its own message is not held up.
       const lock = sql`select pg_advisory_xact_lock(hashtextextended(${`effect-cache-algebra/${name}`}, 0))`
       const claim = sql<Outbox.Message>`
         update ${table} set claimed_until = clock_timestamp() + ${lease}::float8 * interval '1 millisecond'
@@ -110,10 +110,8 @@ const make = (sql: SqlClient.SqlClient, name: string): Outbox.Outbox => {
  * @category writing
  * @since 0.1.0
  */
-export const withTransaction = <A, E, R>(
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<
-  A,
-  E | SqlError | Outbox.OutboxError | CacheService.InvalidationError,
-  R | SqlClient.SqlClient | Outbox.Outbox | CacheService.CacheService
-> => Effect.flatMap(SqlClient.SqlClient, (sql) => Outbox.withTransaction<SqlError>(sql.withTransaction)(effect))
+export const withTransaction: Changes.WithTransaction<
+  SqlError | Outbox.OutboxError,
+  SqlClient.SqlClient | Outbox.Outbox
+> = (effect) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => Outbox.withTransaction<SqlError>(sql.withTransaction)(effect))

@@ -633,7 +633,7 @@ describe("tags", () => {
       const cached = numbers(origin, Policy.and(Policy.tagged("a", { severity: "Stale" }), Policy.tagged("b")))
       yield* Cached.get(cached, "a")
       origin.value = 1
-      yield* Cached.apply(Invalidation.tags("a", "b"))
+      yield* Cached.apply(Invalidation.tags(["a", "b"]))
       assert.strictEqual(yield* Cached.get(cached, "a"), 1)
     })
   )
@@ -1534,7 +1534,7 @@ describe("an invalidation while a load is in flight", () => {
       origin.takes = "1 second"
       const cached = numbers(origin, policy)
       const readers = [yield* begin(Cached.get(cached, "a"))]
-      yield* Cached.apply(Invalidation.combine(Invalidation.tags("value:1", "key:b"), Cached.keys(cached, "b")))
+      yield* Cached.apply(Invalidation.combine(Invalidation.tags(["value:1", "key:b"]), Cached.keys(cached, "b")))
       readers.push(yield* begin(Cached.get(cached, "a")))
       yield* TestClock.adjust("1 second")
       yield* ends(readers)
@@ -1551,7 +1551,7 @@ describe("an invalidation while a load is in flight", () => {
       const cached = numbers(origin, policy)
       const early = yield* begin(Cached.get(cached, "a"))
       origin.value = 1
-      yield* Cached.apply(Invalidation.soft(Invalidation.tags("value:0", "constant")))
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags(["value:0", "constant"])))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(early)
       yield* Cached.get(cached, "a").pipe(Effect.forkChild)

@@ -8,7 +8,7 @@ import type { Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -264,7 +264,7 @@ describe("what was made of something stale is stored as stale", () => {
         yield* Cached.apply(Invalidation.everything)
         yield* Cached.get(site, "a")
         yield* TestClock.adjust("1 minute")
-        yield* Cached.apply(Invalidation.keys("page:a", "site:a"))
+        yield* Cached.apply(Invalidation.keys(["page:a", "site:a"]))
         origin.ends = Effect.fail(new Down())
         assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
         yield* TestClock.adjust("59 minutes")
@@ -814,7 +814,7 @@ describe("a load that failed is shared only with those who came before it could 
             return Effect.catch(Cached.get(user, id), () => Effect.succeed("no such user"))
           })
       }, Policy.tagged("page"))
-      const both = Invalidation.tags("name:Ada", "page")
+      const both = Invalidation.tags(["name:Ada", "page"])
       const writer = yield* begin(Cached.mutate(Effect.andThen(Effect.sleep(500), insert), both))
       const early = yield* begin(Cached.get(user, 1))
       yield* TestClock.adjust(500)

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -650,7 +650,7 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { cached } = yield* three
       yield* TestCache.forget
-      yield* Cached.apply(Invalidation.combineAll([Cached.keys(cached, "a", "b"), Invalidation.tags("x", "y")]))
+      yield* Cached.apply(Invalidation.combineAll([Cached.keys(cached, "a", "b"), Invalidation.tags(["x", "y"])]))
       assert.deepStrictEqual(
         (yield* TestCache.operations).map(({ detail, name }) => [name, detail]),
         [["invalidate", "key number:a, key number:b, tag x, tag y"]]
@@ -681,8 +681,8 @@ describe("invalidation", () => {
       const { cached } = yield* three
       assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.keys(cached, "a")))).entries, 1)
-      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 2)
-      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 0)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags(["t:a", "t:b"]))).entries, 2)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags(["t:a", "t:b"]))).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
     })
   )

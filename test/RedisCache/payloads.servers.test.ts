@@ -428,7 +428,7 @@ for (const way of both) {
                 ))
               )
               yield* one.run(
-                Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Invalidation.tags("a", "found a")))
+                Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Invalidation.tags(["a", "found a"])))
               )
               yield* one.run(Cached.get(cached, "a"))
               const { loads } = state

@@ -7,7 +7,8 @@ import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { wrongAfter } from "../../examples/articles/strategies/mock-cache.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { site } from "./support.ts"
 
 /** A write that has been forgotten to tell. */

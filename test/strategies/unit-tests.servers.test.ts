@@ -9,7 +9,8 @@ import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import * as Tests from "../../examples/articles/strategies/unit-tests.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, Changes, TestCache } from "../../src/index.ts"
+import { Cached, Changes } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { midway, site } from "./support.ts"
 
 const test = Effect.provide(TestCache.layer(), { local: true })
