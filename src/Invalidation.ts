@@ -1,5 +1,5 @@
 /**
- * What is to become untrue: keys, dependencies, patterns of keys, or everything.
+ * What is to be invalidated: keys, dependencies, patterns of keys, or everything.
  *
  * An invalidation is a value. `combine` makes one batch of any number of them
  * and is associative, commutative and idempotent, with `empty` as its unit; so

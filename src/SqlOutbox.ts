@@ -15,15 +15,7 @@ import type * as Changes from "./Changes.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Outbox from "./Outbox.ts"
 
-/**
- * Options of the outbox.
- *
- * - `table`: its table, `cache_outbox` unless given. A dot separates a schema.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
+interface Options {
   readonly table?: string
 }
 
@@ -33,7 +25,8 @@ const tableOf = ({ table = "cache_outbox" }: Options): string => {
 }
 
 /**
- * Makes the table if it is not there. It belongs to your migrations.
+ * Makes the table if it is not there: `cache_outbox` unless given; a dot separates
+ * a schema. It belongs to your migrations.
  *
  * @category constructors
  * @since 0.1.0
@@ -52,8 +45,8 @@ export const createTable = (options: Options = {}): Effect.Effect<void, SqlError
 }
 
 /**
- * The outbox of a database. The client must be the one that the program's
- * transactions are made with.
+ * The outbox of a database, in the table `cache_outbox` unless given. The client
+ * must be the one that the program's transactions are made with.
  *
  * @category layers
  * @since 0.1.0

@@ -335,7 +335,7 @@ const remarked = (text: string, all: ReadonlyArray<string>): string =>
 /** A cause in words. */
 export const wordsOf = (cause: Cause): string =>
   `${cause.failure ? "failures: " : ""}${
-    // A printed expression tells its severity itself.
+    // A printed expression has its severity in it.
     remarked(cause.label, remarks(cause._tag === "Tick" ? { ...cause, severity: "Dead" } : cause))}`
 
 const briefly = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [

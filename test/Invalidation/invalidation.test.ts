@@ -330,6 +330,15 @@ describe("printing", () => {
 describe("an invalidation as text", () => {
   it("reads back as it was", () => holds(batches, (a) => same(Option.getOrThrow(decode(encode(a))), a)))
 
+  it("is as hard as the hardest of what it has twice", () => {
+    const text = (modes: ReadonlyArray<string>) =>
+      JSON.stringify({ k: modes.map((mode) => ["film:1", mode]), d: [], p: [], e: "" })
+    for (const modes of [["h", "s"], ["s", "h"], ["x"]]) {
+      same(Option.getOrThrow(decode(text(modes))), Invalidation.keys("film:1"))
+    }
+    same(Option.getOrThrow(decode(text(["s", "s"]))), soft(Invalidation.keys("film:1")))
+  })
+
   it("is none unless all of it is understood", () => {
     const text = (parts: object) => JSON.stringify({ k: [["film:1", "h"]], d: [], p: [], e: "", ...parts })
     same(Option.getOrThrow(decode(text({}))), Invalidation.keys("film:1"))
