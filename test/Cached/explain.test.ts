@@ -310,8 +310,8 @@ describe("explain", () => {
         Effect.void,
         TestClock.adjust("6 seconds"),
         TestClock.adjust("70 seconds"),
-        Cached.apply(Invalidation.tags("t", "t1")),
-        Cached.apply(Invalidation.soft(Invalidation.tags("t", "t1"))),
+        Cached.apply(Invalidation.tags(["t", "t1"])),
+        Cached.apply(Invalidation.soft(Invalidation.tags(["t", "t1"]))),
         Cached.apply(Invalidation.soft(Invalidation.everything))
       ]
       for (const [i, policy] of policies.entries()) {

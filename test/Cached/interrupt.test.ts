@@ -430,7 +430,7 @@ describe("an interruption between any two steps of a fiber", () => {
     lookup: (id) => Effect.sync(() => (made.push(id), id)),
     lookupMany: (ids) => Effect.sync(() => (made.push(...ids), ids.map((id) => Result.succeed(id))))
   }, Policy.tagged("t"))
-  const over = Invalidation.tags("t", "u")
+  const over = Invalidation.tags(["t", "u"])
   const soften = Cached.apply(Invalidation.soft(over))
   const operations: Record<string, Effect.Effect<unknown, unknown, CacheService.CacheService>> = {
     "a read that misses": Cached.get(card, "a"),

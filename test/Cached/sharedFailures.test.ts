@@ -160,7 +160,7 @@ describe("a load that failed is shared only with those who came before it could 
             return Effect.catch(Cached.get(user, id), () => Effect.succeed("no such user"))
           })
       }, Policy.tagged("page"))
-      const both = Invalidation.tags("name:Ada", "page")
+      const both = Invalidation.tags(["name:Ada", "page"])
       const writer = yield* begin(Cached.mutate(Effect.andThen(Effect.sleep(500), insert), both))
       const early = yield* begin(Cached.get(user, 1))
       yield* TestClock.adjust(500)

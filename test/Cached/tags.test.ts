@@ -112,7 +112,7 @@ describe("tags", () => {
       const cached = numbers(origin, Policy.and(Policy.tagged("a", { severity: "Stale" }), Policy.tagged("b")))
       yield* Cached.get(cached, "a")
       origin.value = 1
-      yield* Cached.apply(Invalidation.tags("a", "b"))
+      yield* Cached.apply(Invalidation.tags(["a", "b"]))
       assert.strictEqual(yield* Cached.get(cached, "a"), 1)
     })
   )

@@ -287,7 +287,7 @@ describe("a connection that is dropped", () => {
         Effect.suspend(() => {
           origin.version++
           const others = Array.from({ length: 250 }, (_, i) => `another ${i}`)
-          return Cached.apply(Invalidation.combine(Invalidation.keys(...others), Cached.invalidation(cached, ["a"])))
+          return Cached.apply(Invalidation.combine(Invalidation.keys(others), Cached.invalidation(cached, ["a"])))
         })
     },
     "a sweep": {

@@ -404,7 +404,7 @@ for (const way of both) {
           const again = Cached.apply(
             Invalidation.combine(
               Cached.invalidation(w.cached, ["a"]),
-              Invalidation.tags(known(w.cached.name), found(w.cached.name))
+              Invalidation.tags([known(w.cached.name), found(w.cached.name)])
             )
           )
           yield* Effect.forEach([w.here, w.there, w.third, w.here], (process) => process.run(again), {

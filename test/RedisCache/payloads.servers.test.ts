@@ -429,7 +429,7 @@ for (const way of both) {
               )
               yield* one.run(
                 Cached.apply(
-                  Invalidation.combine(Cached.invalidation(cached, ["a"]), Invalidation.tags("a", "found a"))
+                  Invalidation.combine(Cached.invalidation(cached, ["a"]), Invalidation.tags(["a", "found a"]))
                 )
               )
               yield* one.run(Cached.get(cached, "a"))

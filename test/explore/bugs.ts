@@ -121,7 +121,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       invalidate: (batch) =>
         Effect.sync(() => {
           for (const key of batch.keys.keys()) store.evict("entry", key)
-          return stepInto(store.invalidate(Invalidation.dependencies(...batch.dependencies.keys())))
+          return stepInto(store.invalidate(Invalidation.dependencies(batch.dependencies.keys())))
         })
     }))
   },

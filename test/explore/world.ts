@@ -234,7 +234,7 @@ export class World {
     const hard = by === "key"
       // Those that show the most come first.
       ? Invalidation.combineAll(this.nest.toReversed().map((one) => Cached.invalidation(one, ["a"])))
-      : Invalidation.tags(...(tags === 2 ? ["own"] : []), "T")
+      : Invalidation.tags([...(tags === 2 ? ["own"] : []), "T"])
     return soft === true ? Invalidation.soft(hard) : hard
   }
 
@@ -260,7 +260,7 @@ const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: 
   const markers = inNewScope(makeMarkerStore({ between, mistake }))
   // Mistakes that are made here know no more than the port.
   const store = bug === undefined ? markers : bug(markers as unknown as MemoryCache.MemoryStore, world)
-  const names = [...Invalidation.tags("T", "U", "own").dependencies.keys()]
+  const names = [...Invalidation.tags(["T", "U", "own"]).dependencies.keys()]
   const lose: Ground["lose"] = (what) =>
     Effect.sync(() => {
       if (what === "fences") throw new Error("the fences are in the journal")
@@ -419,7 +419,7 @@ export const mover = (process: number): Actress =>
       }),
       (v) =>
         Effect.map(
-          world.run(process, Cached.apply(Invalidation.tags("T", "U"))),
+          world.run(process, Cached.apply(Invalidation.tags(["T", "U"]))),
           () => world.record({ _tag: "Done", who, v, soft: false })
         )
     ))

@@ -124,13 +124,13 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
         key: invalidate(() => Cached.invalidation(cached, [key])),
         known: invalidate(() => Invalidation.tags(`row:${key}`)),
         // Another writer may have given the row to another owner since: both are named, as a published change would.
-        found: invalidate(() => Invalidation.tags("owner:1", "owner:2")),
+        found: invalidate(() => Invalidation.tags(["owner:1", "owner:2"])),
         pattern: invalidate(() => Cached.pattern(cached)),
         everything: invalidate(() => Invalidation.everything),
         set: Cached.set(cached, key, commit),
         mutate: Cached.mutate(
           commit,
-          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.invalidation(cached, [key]))
+          Invalidation.combine(Invalidation.tags(["owner:1", "owner:2"]), Cached.invalidation(cached, [key]))
         )
       }
     // Also one whose invalidation has failed, and is kept: in this process it counts.
