@@ -4,16 +4,25 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-const imported = /(?:from|import) "(\.[^"]+)"/g
+const root = path.join(import.meta.dirname, "../..")
 
-/** Whether a test file imports a module whose path has this word in it, itself or through other files of the tests. */
-export const reaches = (file: string, word: string, seen: Set<string> = new Set()): boolean => {
-  if (seen.has(file) || !fs.existsSync(file)) return false
-  seen.add(file)
-  const tests = path.join(import.meta.dirname, "..")
-  const modules = [...fs.readFileSync(file, "utf8").matchAll(imported)].map(([, to]) =>
-    path.resolve(path.dirname(file), to!)
-  )
-  const mine = modules.filter((module) => module.startsWith(tests + path.sep))
-  return mine.some((module) => path.relative(tests, module).includes(word) || reaches(module, word, seen))
+const imported = /(?:from|import) "([^"]+)"|import\("([^"]+)"\)/g
+const onlyTypes = /^(?:import|export) type [^"=]* from "[^"]*"/gm
+
+/**
+ * What a file imports, itself or through other files of the repository: files by their path below the root, such as
+ * `test/support/redis.ts`, and everything else by its name, such as `node:child_process`.
+ */
+export const reachedFrom = (file: string, seen: Set<string> = new Set()): ReadonlySet<string> => {
+  const text = fs.readFileSync(path.resolve(root, file), "utf8").replace(onlyTypes, "")
+  for (const [, from, dynamically] of text.matchAll(imported)) {
+    const name = (from ?? dynamically)!
+    const to = name.startsWith(".")
+      ? path.relative(root, path.resolve(root, path.dirname(file), name)).replaceAll(path.sep, "/")
+      : name
+    if (seen.has(to)) continue
+    seen.add(to)
+    if (fs.existsSync(path.join(root, to))) reachedFrom(to, seen)
+  }
+  return seen
 }
