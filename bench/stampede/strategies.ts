@@ -144,8 +144,8 @@ const asPolicy = (
       reader: {
         get: (key) => Cached.get(page, key),
         invalidate: (key) => {
-          const all = Cached.keys(page, key)
-          return CacheService.invalidate(soft ? Invalidation.soft(all) : all)
+          const all = Cached.invalidation(page, [key])
+          return Cached.apply(soft ? Invalidation.soft(all) : all)
         }
       },
       services: ({ store }) =>

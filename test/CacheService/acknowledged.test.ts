@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import * as CacheService from "../../src/CacheService.ts"
+import * as Cached from "../../src/Cached.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as TestCache from "../../src/TestCache.ts"
@@ -13,7 +13,7 @@ describe("an invalidation that was not acknowledged", () => {
 
   const failing = (invalidation: Invalidation.Invalidation = batch) =>
     Effect.gen(function*() {
-      const fiber = yield* forked(Effect.flip(CacheService.invalidate(invalidation)))
+      const fiber = yield* forked(Effect.flip(Cached.apply(invalidation)))
       yield* TestClock.adjust("1 second")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error._tag, "InvalidationError")
@@ -62,7 +62,7 @@ describe("an invalidation that was not acknowledged", () => {
       yield* loaded
       yield* TestCache.delay("invalidate", "10 seconds", 1)
       assert.isTrue((yield* failing()).mayHaveHappened)
-      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 1)
+      assert.strictEqual((yield* Cached.apply(batch)).entries, 1)
       assert.isFalse(yield* stands)
     }).pipe(Effect.provide(text())))
 
@@ -70,7 +70,7 @@ describe("an invalidation that was not acknowledged", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("read", 5)
       for (let i = 0; i < 5; i++) yield* reasonOf((yield* store).read(at("a")))
-      assert.strictEqual((yield* CacheService.invalidate(batch)).entries, 0)
+      assert.strictEqual((yield* Cached.apply(batch)).entries, 0)
     }).pipe(Effect.provide(text())))
 
   const pattern = Invalidation.pattern({ name: "a", parts: [] })
@@ -115,11 +115,11 @@ describe("an invalidation that was not acknowledged", () => {
           Invalidation.pattern({ name: "b", parts: [undefined] })
         ])
         yield* TestCache.forget
-        assert.strictEqual((yield* CacheService.invalidate(parts)).entries, 4)
+        assert.strictEqual((yield* Cached.apply(parts)).entries, 4)
         assert.deepStrictEqual(yield* opened, [...steps])
         assert.isUndefined(yield* read(at("b:1")))
-        assert.strictEqual((yield* CacheService.invalidate(Invalidation.everything)).entries, 1)
-        assert.strictEqual((yield* CacheService.invalidate(Invalidation.empty)).entries, 0)
+        assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
+        assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
       }).pipe(Effect.provide(layer)))
   }
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -17,7 +18,7 @@ describe("events", () => {
       const heard: Array<CacheService.CacheEvent> = []
       const listen = Stream.runForEach(CacheService.events, (one) => Effect.map(gate, () => heard.push(one)))
       const fiber = yield* forked(listen)
-      const { watched } = yield* service
+      const { watched } = inside(yield* service)
       while (!watched()) yield* Effect.yieldNow
       yield* Effect.yieldNow
       return { fiber, heard }
@@ -45,7 +46,7 @@ describe("events", () => {
     Effect.gen(function*() {
       const { heard } = yield* listening()
       yield* TestCache.fail("invalidate")
-      yield* Effect.flip(CacheService.invalidate(Invalidation.tags("x")))
+      yield* Effect.flip(Cached.apply(Invalidation.tags("x")))
       yield* settled
       assert.deepStrictEqual(heard.map((one) => one._tag === "StoreFailed" ? one.error.reason._tag : one._tag), [
         "Unavailable",
@@ -55,7 +56,7 @@ describe("events", () => {
 
   it.effect("a listener that falls behind loses the oldest, and holds nobody up", () =>
     Effect.gen(function*() {
-      const { publish } = yield* service
+      const { publish } = inside(yield* service)
       const gate = yield* Deferred.make<void>()
       const { heard } = yield* listening(Deferred.await(gate))
       const all = 100_000
@@ -72,7 +73,7 @@ describe("events", () => {
 
   it.effect("a slow listener costs another nothing", () =>
     Effect.gen(function*() {
-      const { publish } = yield* service
+      const { publish } = inside(yield* service)
       yield* listening(Effect.never)
       const { heard } = yield* listening()
       for (let n = 0; n < 20_000; n++) {
@@ -85,7 +86,7 @@ describe("events", () => {
 
   it.effect("cost nothing while nobody listens, also when somebody did", () =>
     Effect.gen(function*() {
-      const { publish, watched } = yield* service
+      const { publish, watched } = inside(yield* service)
       assert.isFalse(watched())
       publish(event(1))
       const first = yield* listening()
@@ -106,7 +107,7 @@ describe("events", () => {
   it.effect("end when the layer is released", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.provide(
-        Effect.flatMap(service, ({ events, watched }) =>
+        Effect.flatMap(Effect.map(service, inside), ({ events, watched }) =>
           Effect.gen(function*() {
             const listener = yield* Effect.forkDetach(Stream.runDrain(events), { startImmediately: true })
             while (!watched()) yield* Effect.yieldNow

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, References } from "effect"
+import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -33,7 +34,7 @@ describe("the log", () => {
 
   const invalidating = Effect.gen(function*() {
     yield* load(yield* store, at("a", "x"))
-    yield* CacheService.invalidate(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("film:1")))
+    yield* Cached.apply(Invalidation.combine(Invalidation.tags("x"), Invalidation.keys("film:1")))
   })
 
   it.effect("has invalidations at Debug, with what and how many", () =>
@@ -58,6 +59,6 @@ describe("the log", () => {
 
   it.effect("has nothing of an invalidation of nothing", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* lines(CacheService.invalidate(Invalidation.empty)), [])
+      assert.deepStrictEqual(yield* lines(Cached.apply(Invalidation.empty)), [])
     }))
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import * as CacheService from "../../src/CacheService.ts"
+import * as Cached from "../../src/Cached.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { at, begin, draft, load } from "../support/port.ts"
@@ -39,7 +39,7 @@ describe("mutate", () => {
   const mutating = (options?: { readonly fence?: number }) =>
     Effect.gen(function*() {
       const write = yield* makeWrite
-      const fiber = yield* forked(CacheService.mutate(write.write, over, options))
+      const fiber = yield* forked(Cached.mutate(write.write, over, options))
       return { ...write, fiber }
     })
 
@@ -54,7 +54,7 @@ describe("mutate", () => {
     Effect.gen(function*() {
       yield* loads
       const during = Effect.all([names, stored, loads, stored])
-      assert.deepStrictEqual(yield* CacheService.mutate(during, over), [["fence"], false, "fenced", false])
+      assert.deepStrictEqual(yield* Cached.mutate(during, over), [["fence"], false, "fenced", false])
       assert.deepStrictEqual(yield* names, ["fence", "lift"])
       assert.strictEqual(yield* loads, "stored")
       assert.isTrue(yield* stored)
@@ -92,7 +92,7 @@ describe("mutate", () => {
     Effect.gen(function*() {
       let written = false
       const write = Effect.uninterruptible(Effect.andThen(Effect.sleep(3000), Effect.sync(() => written = true)))
-      const fiber = yield* forked(Effect.flip(CacheService.mutate(write, over, { fence: 1000 })))
+      const fiber = yield* forked(Effect.flip(Cached.mutate(write, over, { fence: 1000 })))
       yield* TestClock.adjust(2000)
       // The fence has run out, and the write has not happened yet.
       assert.deepStrictEqual([written, yield* loads, yield* stored], [false, "stored", true])
@@ -117,8 +117,8 @@ describe("mutate", () => {
 
   it.effect("a write that fails gives its error, and the fence is lifted", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
-      const died = yield* Effect.exit(CacheService.mutate(Effect.die("broken"), over))
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), over)), "no")
+      const died = yield* Effect.exit(Cached.mutate(Effect.die("broken"), over))
       assert.isTrue(Exit.isFailure(died) && Cause.squash(died.cause) === "broken")
       assert.deepStrictEqual(yield* names, ["fence", "lift", "fence", "lift"])
       assert.strictEqual(yield* standing, 0)
@@ -171,7 +171,7 @@ describe("mutate", () => {
   it.effect("when the write failed and the fence cannot be lifted, the write's error is given", () =>
     Effect.gen(function*() {
       yield* TestCache.fail("lift")
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), over)), "no")
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), over)), "no")
     }).pipe(Effect.provide(text())))
 
   it.effect("interrupting it interrupts the write and lifts the fence", () =>
@@ -245,7 +245,7 @@ describe("mutate", () => {
       for (const one of all) {
         yield* loads
         const during = Effect.all([stored, loads])
-        assert.deepStrictEqual(yield* CacheService.mutate(during, one), [false, "fenced"], one.toString())
+        assert.deepStrictEqual(yield* Cached.mutate(during, one), [false, "fenced"], one.toString())
         assert.strictEqual(yield* loads, "stored")
       }
     }).pipe(Effect.provide(text())))

@@ -4,6 +4,7 @@ import { Context, Effect, Layer, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -11,7 +12,10 @@ import { serviceOn } from "../support/port.ts"
 import { service } from "./support.ts"
 
 describe("time", () => {
-  const now = Effect.flatMap(service, ({ now }) => Effect.withFiber((fiber) => Effect.succeed(now(fiber))))
+  const now = Effect.flatMap(
+    Effect.map(service, inside),
+    ({ store }) => Effect.clockWith((clock) => Effect.succeed(store.now(clock)))
+  )
 
   it.effect("goes on from where it was when a clock is set back", () =>
     Effect.gen(function*() {
@@ -54,7 +58,7 @@ describe("time", () => {
       const memory = yield* MemoryCache.makeStore({ capacity: 10 })
       const now = (clock: Clock.Clock) => clock.currentTimeMillisUnsafe() + 5000
       const made = yield* CacheService.make({ ...memory, now })
-      const time = Effect.withFiber((fiber) => Effect.succeed(made.now(fiber)))
+      const time = Effect.clockWith((clock) => Effect.succeed(inside(made).store.now(clock)))
       assert.strictEqual(yield* time, 5000)
       yield* TestClock.adjust(100)
       assert.strictEqual(yield* time, 5100)
@@ -65,7 +69,7 @@ describe("tokens", () => {
   it.effect("are never given twice, in one process or in two that draw from one seed", () =>
     Effect.gen(function*() {
       const tokens = Effect.flatMap(MemoryCache.makeStore({ capacity: 10 }), CacheService.make).pipe(
-        Effect.map(({ token }) => Array.from({ length: 10_000 }, token)),
+        Effect.map((made) => Array.from({ length: 10_000 }, inside(made).token)),
         Random.withSeed("one seed")
       )
       const all = [...yield* tokens, ...yield* tokens]

@@ -5,6 +5,7 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -24,7 +25,7 @@ describe("an undelivered invalidation", () => {
       return [here !== undefined, there !== undefined] as const
     })
 
-  const fails = (batch: Invalidation.Invalidation) => Effect.flip(CacheService.invalidate(batch))
+  const fails = (batch: Invalidation.Invalidation) => Effect.flip(Cached.apply(batch))
 
   const waiting = Effect.map(CacheService.undelivered, (all) => all.map(({ invalidation }) => invalidation.toString()))
 
@@ -200,7 +201,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* TestCache.fail("invalidate", 1)
       yield* fails(tag("x"))
-      yield* CacheService.invalidate(tag("x"))
+      yield* Cached.apply(tag("x"))
       assert.deepStrictEqual(yield* waiting, [])
       const asked = yield* recording
       yield* TestClock.adjust("10 seconds")
@@ -244,7 +245,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.lose("invalidate", "request", 1)
-      const fiber = yield* forked(CacheService.invalidate(tag("x")))
+      const fiber = yield* forked(Cached.apply(tag("x")))
       yield* Fiber.interrupt(fiber)
       assert.deepStrictEqual(yield* waiting, ["tag x"])
       assert.deepStrictEqual(yield* seen(at("a", "x")), [false, true])
@@ -260,13 +261,13 @@ describe("an undelivered invalidation", () => {
         ...memory,
         invalidate: (batch) => broken ? Effect.die("broken") : memory.invalidate(batch)
       })
-      yield* Effect.exit(Effect.provideService(CacheService.invalidate(tag("x")), service, made))
-      assert.strictEqual(made.undelivered().length, 1)
+      yield* Effect.exit(Effect.provideService(Cached.apply(tag("x")), service, made))
+      assert.strictEqual((yield* made.undelivered).length, 1)
       yield* TestClock.adjust(100)
-      assert.strictEqual(made.undelivered().length, 1)
+      assert.strictEqual((yield* made.undelivered).length, 1)
       broken = false
       yield* TestClock.adjust(200)
-      assert.strictEqual(made.undelivered().length, 0)
+      assert.strictEqual((yield* made.undelivered).length, 0)
     }))
 
   it.effect("of more than ten thousand targets everything is made", () =>
@@ -301,7 +302,7 @@ describe("an undelivered invalidation", () => {
           } else if (one._tag === "Invalidated") heard.push(`${one.invalidation} invalidated ${one.entries}`)
           else heard.push(one._tag)
         })))
-      const { watched } = yield* service
+      const { watched } = inside(yield* service)
       while (!watched()) yield* Effect.yieldNow
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.fail("invalidate", 3)
@@ -360,7 +361,7 @@ describe("an undelivered invalidation", () => {
     Effect.gen(function*() {
       yield* load(yield* store, at("a", "x"))
       yield* TestCache.fail("lift", 1)
-      yield* Effect.flip(CacheService.mutate(Effect.void, tag("x")))
+      yield* Effect.flip(Cached.mutate(Effect.void, tag("x")))
       assert.deepStrictEqual(yield* waiting, ["tag x"])
       const asked = yield* recording
       yield* TestClock.adjust(100)
@@ -368,14 +369,14 @@ describe("an undelivered invalidation", () => {
       assert.deepStrictEqual(yield* waiting, [])
       // So it is if the write has failed: it may have happened.
       yield* TestCache.fail("lift", 1)
-      assert.strictEqual(yield* Effect.flip(CacheService.mutate(Effect.fail("no"), tag("x"))), "no")
+      assert.strictEqual(yield* Effect.flip(Cached.mutate(Effect.fail("no"), tag("x"))), "no")
       assert.deepStrictEqual(yield* waiting, ["tag x"])
     }).pipe(Effect.provide(text())))
 
   it.effect("is not made of a fence that could not be opened: nothing was written", () =>
     Effect.gen(function*() {
       yield* TestCache.fail("fence", 1)
-      yield* Effect.flip(CacheService.mutate(Effect.void, tag("x")))
+      yield* Effect.flip(Cached.mutate(Effect.void, tag("x")))
       assert.deepStrictEqual(yield* waiting, [])
     }).pipe(Effect.provide(text())))
 

@@ -167,7 +167,7 @@ describe("an invalidation while a load is in flight", () => {
     "of a pattern": (cached) => Cached.apply(Cached.pattern(cached)),
     "of everything": () => Cached.apply(Invalidation.everything),
     "by mutate": () => Effect.void.pipe(Cached.mutate(Invalidation.tags("value:0"))),
-    "by mutate of the key": (cached) => Effect.void.pipe(Cached.mutate(Cached.keys(cached, "a")))
+    "by mutate of the key": (cached) => Effect.void.pipe(Cached.mutate(Cached.invalidation(cached, ["a"])))
   }
   const policy = Policy.all(
     Policy.tagged<string, number>("constant"),
@@ -208,7 +208,9 @@ describe("an invalidation while a load is in flight", () => {
       origin.takes = "1 second"
       const cached = numbers(origin, policy)
       const readers = [yield* begin(Cached.get(cached, "a"))]
-      yield* Cached.apply(Invalidation.combine(Invalidation.tags("value:1", "key:b"), Cached.keys(cached, "b")))
+      yield* Cached.apply(
+        Invalidation.combine(Invalidation.tags("value:1", "key:b"), Cached.invalidation(cached, ["b"]))
+      )
       readers.push(yield* begin(Cached.get(cached, "a")))
       yield* TestClock.adjust("1 second")
       yield* ends(readers)

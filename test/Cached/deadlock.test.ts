@@ -4,6 +4,7 @@ import { Effect, Exit, Result, Scheduler, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -38,8 +39,8 @@ describe("loads that need one another", () => {
         yield* Cached.getMany(path, [1, 2, 3])
         yield* settle
         assert.deepStrictEqual(yield* Cached.getMany(path, [1, 2, 3]), ["/2", "/2/2", "/2/2/3"])
-        const { flights, refreshing } = yield* CacheService.CacheService
-        assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
+        const { loads, refreshing } = inside(yield* CacheService.CacheService)
+        assert.deepStrictEqual([loads.size, refreshing.size], [0, 0])
       }))
 
     onEvery(`in a circle, die or are given what is stale, and nothing is left (${when})`, () =>
@@ -66,8 +67,8 @@ describe("loads that need one another", () => {
         })
         assert.isTrue(exits.every((exit) => stale ? Exit.isSuccess(exit) : Exit.hasDies(exit)), String(exits))
         yield* settle
-        const { flights, refreshing } = yield* CacheService.CacheService
-        assert.deepStrictEqual([flights.size, refreshing.size], [0, 0])
+        const { loads, refreshing } = inside(yield* CacheService.CacheService)
+        assert.deepStrictEqual([loads.size, refreshing.size], [0, 0])
       }))
   }
 

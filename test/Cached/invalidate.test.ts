@@ -60,7 +60,9 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { cached } = yield* three
       yield* TestCache.forget
-      yield* Cached.apply(Invalidation.combineAll([Cached.keys(cached, "a", "b"), Invalidation.tags("x", "y")]))
+      yield* Cached.apply(
+        Invalidation.combineAll([Cached.invalidation(cached, ["a", "b"]), Invalidation.tags("x", "y")])
+      )
       assert.deepStrictEqual(
         (yield* TestCache.operations).map(({ detail, name }) => [name, detail]),
         [["invalidate", "key number:a, key number:b, tag x, tag y"]]
@@ -90,7 +92,7 @@ describe("invalidation", () => {
     Effect.gen(function*() {
       const { cached } = yield* three
       assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
-      assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.keys(cached, "a")))).entries, 1)
+      assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.invalidation(cached, ["a"])))).entries, 1)
       assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 2)
       assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
@@ -176,7 +178,7 @@ describe("invalidation", () => {
     "of which one step was done and another failed says that it may have happened",
     Effect.gen(function*() {
       const { cached } = yield* three
-      const both = Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Cached.pattern(cached)))
+      const both = Cached.apply(Invalidation.combine(Cached.invalidation(cached, ["a"]), Cached.pattern(cached)))
       const { store } = yield* CacheService.CacheService
       const inSteps = yield* CacheService.make({ ...store, atomic: () => false })
       yield* TestCache.fail("lift", 1)

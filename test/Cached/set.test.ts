@@ -179,7 +179,7 @@ describe("set", () => {
     Effect.gen(function*() {
       const origin = new Origin(0)
       const cached = numbers(origin, Policy.tagged((_key: string, value: number) => [`value:${value}`]))
-      for (const batch of [Invalidation.tags("value:5"), Cached.keys(cached, "a"), Invalidation.everything]) {
+      for (const batch of [Invalidation.tags("value:5"), Cached.invalidation(cached, ["a"]), Invalidation.everything]) {
         const set = yield* begin(Cached.set(cached, "a", writing(origin, 5, 1000)))
         yield* TestClock.adjust(500)
         yield* Cached.apply(batch)
@@ -289,7 +289,7 @@ describe("two writers of one key", () => {
         Effect.andThen(cacheGate, Cached.invalidate(cached, "a"))
       ),
     "a writer behind a fence": (cached, origin, gate) =>
-      Cached.mutate(Effect.andThen(gate, Effect.sync(() => ++origin.value)), Cached.keys(cached, "a"))
+      Cached.mutate(Effect.andThen(gate, Effect.sync(() => ++origin.value)), Cached.invalidation(cached, ["a"]))
   }
   const gates = Context.Reference<ReadonlyArray<readonly [Latch.Latch, Latch.Latch]>>("test/Gates", {
     defaultValue: () => []

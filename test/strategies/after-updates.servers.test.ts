@@ -145,7 +145,7 @@ layer(site, { timeout: "60 seconds" })("after updates", (it) => {
           yield* article
           const opened = yield* Deferred.make<void>()
           const write = Effect.andThen(Deferred.succeed(opened, undefined), Effect.never)
-          yield* Effect.forkScoped(writer.run(Cached.mutate(write, Cached.keys(Site.article, id))))
+          yield* Effect.forkScoped(writer.run(Cached.mutate(write, Cached.invalidation(Site.article, [id]))))
           yield* Deferred.await(opened)
           yield* article
           // Its commit, of which nobody tells.

@@ -99,7 +99,10 @@ layer(site, { timeout: "60 seconds" })("batch", (it) => {
     it.effect("an import names what it has replaced", () =>
       Effect.gen(function*() {
         const [, { invalidation }] = yield* Changes.collect(imported([11, 12], [1]))
-        const keys = [...[11, 12].map((id) => Cached.keys(Site.article, id)), Cached.keys(Site.articlesOfCategory, 1)]
+        const keys = [
+          ...[11, 12].map((id) => Cached.invalidation(Site.article, [id])),
+          Cached.invalidation(Site.articlesOfCategory, [1])
+        ]
         assert.deepStrictEqual(invalidation, Invalidation.combineAll([...keys, Invalidation.tags("import")]))
       }).pipe(Effect.provide(TestCache.layer())))
 

@@ -68,7 +68,7 @@ layer(site, { timeout: "60 seconds" })("logging", (it) => {
       Effect.gen(function*() {
         const [{ run }] = yield* onRedis
         yield* run(Cached.get(Site.articleCard, 7))
-        const byKey = Cached.apply(Cached.keys(Site.articleCard, 7))
+        const byKey = Cached.apply(Cached.invalidation(Site.articleCard, [7]))
         assert.strictEqual((yield* run(byKey)).entries, 1)
         yield* run(Cached.get(Site.articleCard, 7))
         const gone = Invalidation.changes(Articles.deleted(yield* Queries.articleRow(7)))

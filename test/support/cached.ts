@@ -17,6 +17,7 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Entity from "../../src/Entity.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -136,11 +137,11 @@ export const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
 /** Nothing of a load is left: no lease, no flight, no refresh. */
 export const assertQuiet: Effect.Effect<void, never, Provided> = Effect.gen(function*() {
   yield* settle
-  const { flights, refreshing } = yield* CacheService.CacheService
+  const { loads, refreshing } = inside(yield* CacheService.CacheService)
   const { leases } = yield* TestCache.sizes
   assert.deepStrictEqual(
-    { flights: flights.size, refreshing: refreshing.size, leases },
-    { flights: 0, refreshing: 0, leases: 0 }
+    { loads: loads.size, refreshing: refreshing.size, leases },
+    { loads: 0, refreshing: 0, leases: 0 }
   )
 })
 

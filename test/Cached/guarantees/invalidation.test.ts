@@ -147,7 +147,7 @@ describe("G2. No resurrection: once a read or an invalidation has found an entry
       for (let i = 1; i <= 3; i++) { // each invalidation is followed by a read that fills the key again
         origin.value = i
         origin.takes = 0
-        yield* Cached.apply(i === 2 ? Cached.keys(cached, "a") : Invalidation.tags("t"))
+        yield* Cached.apply(i === 2 ? Cached.invalidation(cached, ["a"]) : Invalidation.tags("t"))
         assert.strictEqual(yield* Cached.get(cached, "a"), i)
       }
       yield* TestClock.adjust(10_000)

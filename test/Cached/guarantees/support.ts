@@ -121,7 +121,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
       Effect.tap(commit, () => Effect.andThen(wait(20), Effect.suspend(() => Cached.apply(batch(before)))))
     const ways: Record<Write, Effect.Effect<typeof before, CacheService.InvalidationError, CacheService.CacheService>> =
       {
-        key: invalidate(() => Cached.keys(cached, key)),
+        key: invalidate(() => Cached.invalidation(cached, [key])),
         known: invalidate(() => Invalidation.tags(`row:${key}`)),
         // Another writer may have given the row to another owner since: both are named, as a published change would.
         found: invalidate(() => Invalidation.tags("owner:1", "owner:2")),
@@ -130,7 +130,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
         set: Cached.set(cached, key, commit),
         mutate: Cached.mutate(
           commit,
-          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.keys(cached, key))
+          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.invalidation(cached, [key]))
         )
       }
     // Also one whose invalidation has failed, and is kept: in this process it counts.

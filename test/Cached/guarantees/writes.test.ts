@@ -108,7 +108,7 @@ describe("G7. mutate: nothing loaded between its start and its end is stored or 
         const origin = new Origin(0)
         const cached = found ? tagged(origin) : numbers(origin)
         const writing = Effect.andThen(Effect.sleep(1000), Effect.sync(() => origin.value = 1))
-        const writer = yield* begin(Cached.mutate(writing, Cached.keys(cached, "a")))
+        const writer = yield* begin(Cached.mutate(writing, Cached.invalidation(cached, ["a"])))
         yield* TestClock.adjust(500)
         origin.takes = 2000
         const early = yield* begin(Cached.get(cached, "a"))
