@@ -3,7 +3,7 @@ import { Clock, Cron, Deferred, Effect, Equal, Exit, Fiber, Hash, Layer, Schema,
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
