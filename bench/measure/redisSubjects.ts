@@ -11,7 +11,8 @@ import { redisDriver } from "bentocache/drivers/redis"
 import { Cacheable } from "cacheable"
 import { type Context, Effect, Layer, Schema, type Scope } from "effect"
 import { Redis } from "ioredis"
-import { Cached, CacheService, Invalidation, Key, Policy } from "../../src/index.ts"
+import type { CacheService } from "../../src/index.ts"
+import { Cached, Invalidation, Key, Policy } from "../../src/index.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 
 const Order = Schema.Struct({
