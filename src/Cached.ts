@@ -80,12 +80,15 @@ import { elapsed } from "./internal/deadline.ts"
 import * as Internal from "./internal/definition.ts"
 import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
+import { encodeName } from "./internal/keys.ts"
 import * as Loads from "./internal/load.ts"
 import * as Loading from "./internal/loading.ts"
+import * as Plan from "./internal/plan.ts"
+import { toVersion, type Version } from "./internal/stamp.ts"
+import { isServable } from "./internal/verdicts.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
-import * as Plan from "./Plan.ts"
 import type * as Policy from "./Policy.ts"
 import * as Verdict from "./Verdict.ts"
 
@@ -257,14 +260,10 @@ class Definition extends Pipeable.Class implements Internal.Definition {
     this.key = options.key
     this.written = new Internal.WrittenKeys(name, options.key)
     this.policy = policy
-    this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
-    this.failures = options.failures && {
-      policy: options.failures.policy,
-      plan: options.failures.policy.plan,
-      codec: Internal.makeCodec(options.failures.error)
-    }
+    this.value = Internal.makeKind(policy, options.value)
+    this.failures = options.failures && Internal.makeKind(options.failures.policy, options.failures.error)
     this.knownToAll = Internal.knownToAll(this.value, this.failures)
-    this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
+    this.hasVersions = this.value.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
     this.refresh = options.refresh ?? "background"
     const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
     this.softTimeout = options.softTimeout === undefined ? undefined : limit("softTimeout", options.softTimeout)
@@ -436,7 +435,7 @@ export const pattern = <K, V, E, R>(
 ): Invalidation.Invalidation => {
   const definition = inside(self)
   return Invalidation.pattern({
-    name: Key.encodeName(definition.name),
+    name: encodeName(definition.name),
     parts: definition.key.pattern(fixed as Record<string, unknown>)
   })
 }
@@ -515,14 +514,14 @@ const readVersions = (
   definition: Definition,
   kind: Internal.Kind | undefined,
   key: unknown
-): AnyEffect<Record<string, Plan.Version>> => {
+): AnyEffect<Record<string, Version>> => {
   if (kind === undefined || kind.plan.computed.length === 0) return Effect.succeed({})
   return Effect.map(
     Effect.forEach(kind.plan.computed, ({ current, name, slot }) =>
       Effect.suspend(() => {
         const answer = current(key as never)
         const asVersion = (version: unknown) =>
-          [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
+          [slot, toVersion(`the policy of "${definition.name}"`, name, version)] as const
         return Effect.isEffect(answer)
           ? Effect.map(answer as AnyEffect, asVersion)
           : Effect.sync(() => asVersion(answer))
@@ -781,7 +780,7 @@ const forCaller = (
   versions: Loads.Versions
 ): Attempt => {
   const old = sight?.verdict === "Dead" ? undefined : sight
-  const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+  const servable = sight !== undefined && isServable(sight.verdict)
   return {
     seen: sight,
     old,
@@ -894,7 +893,7 @@ const attend = (
 
 const flightFor = (read: Read, attempt: Attempt, lease: CacheStore.Lease): Loads.Flight => {
   const { held, seen, versions } = attempt
-  if (seen !== undefined && Verdict.isServable(seen.verdict)) {
+  if (seen !== undefined && isServable(seen.verdict)) {
     if (!held) read.miss(seen.verdict)
     read.refreshing()
   }
@@ -1021,7 +1020,7 @@ const resolve = Effect.fnUntraced(function*(
     for (;;) {
       const sight = entry && read.look(entry, versions)
       if (sight?.verdict === "Fresh") return yield* read.hit(sight)
-      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+      const servable = sight !== undefined && isServable(sight.verdict)
       if (servable && read.refreshOf(sight) === "background") {
         yield* refreshInBackground(read, sight, versions)
         return yield* read.serveStale(sight, sight.verdict)
@@ -1159,7 +1158,7 @@ export const getOption: {
       }
       const sight = answer.success && read.look(answer.success, versions)
       if (sight?.verdict === "Dead") yield* drop(read, sight)
-      if (sight === undefined || !Verdict.isServable(sight.verdict)) return Option.none()
+      if (sight === undefined || !isServable(sight.verdict)) return Option.none()
       return Option.some(yield* sight.verdict === "Fresh" ? read.hit(sight) : read.serveStale(sight, sight.verdict))
     })))
 
@@ -1356,7 +1355,7 @@ const getTogether = Effect.fnUntraced(function*(
       const entry = result.success
       const sight = entry && read.look(entry, versions)
       if (sight?.verdict === "Fresh") return answer(read, read.hit(sight))
-      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
+      const servable = sight !== undefined && isServable(sight.verdict)
       if (servable && read.refreshOf(sight) === "background") {
         stale.push({ read, attempt: inBackground(sight, versions) })
         return answer(read, read.serveStale(sight, sight.verdict))
@@ -1860,12 +1859,12 @@ export type Catalogue = Catalogues.Catalogue
  * const card = Cached.make(
  *   "card",
  *   { key: Key.int("id"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, ["title"]))
+ *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, { fields: ["title"] }))
  * )
  * const best = Cached.make(
  *   "best",
  *   { key: Key.string("genre"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", ["title", "rating"]))
+ *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", { fields: ["title", "rating"] }))
  * )
  *
  * const catalogue = Cached.catalogue([card, best])

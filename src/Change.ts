@@ -15,7 +15,7 @@
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as Dependency from "./Dependency.ts"
-import type * as Entity from "./Entity.ts"
+import * as Dependencies from "./internal/dependencies.ts"
 
 /**
  * A row as far as invalidation is concerned: its id, and its partitions.
@@ -137,7 +137,7 @@ export const relatedMany = (
 ): ReadonlyArray<Change> => others.map((other) => related(kind, one, other))
 
 const without = (ends: ReadonlyArray<End>, others: ReadonlyArray<End>): ReadonlyArray<End> => {
-  const name = (end: End) => Dependency.rowField(end.entity, end.id, end.relation)
+  const name = (end: End) => Dependencies.rowField(end.entity, end.id, end.relation)
   const known = new Set(others.map(name))
   return ends.filter((end) => {
     const isNew = !known.has(name(end))
@@ -179,10 +179,10 @@ export const replaced = (
 
 const membership = (row: Row): ReadonlyArray<Dependency.Dependency> => [
   ...new Set([
-    Dependency.row(row.entity, row.id),
-    Dependency.exists(row.entity, row.id),
-    Dependency.typeMembers(row.entity),
-    ...row.partitions.map(([name, value]) => Dependency.partitionMembers(row.entity, name, value))
+    Dependencies.row(row.entity, row.id),
+    Dependencies.exists(row.entity, row.id),
+    Dependencies.typeMembers(row.entity),
+    ...row.partitions.map(([name, value]) => Dependencies.partitionMembers(row.entity, name, value))
   ])
 ]
 
@@ -191,19 +191,19 @@ const has = (row: Row, name: string, value: Dependency.Id): boolean =>
 
 const moved = (from: Row, to: Row): ReadonlyArray<Dependency.Dependency> =>
   from.partitions.flatMap(([name, value]) =>
-    has(to, name, value) ? [] : [Dependency.partitionMembers(from.entity, name, value)]
+    has(to, name, value) ? [] : [Dependencies.partitionMembers(from.entity, name, value)]
   )
 
 const updated = ({ after, before, fields }: Updated): ReadonlyArray<Dependency.Dependency> => {
   // A schema may hold two values equal that name two partitions ("drama" and "Drama"): the row moved all the same.
   const moves = [...moved(before, after), ...moved(after, before)]
   return fields.length === 0 && moves.length === 0 ? [] : [
-    Dependency.row(after.entity, after.id),
+    Dependencies.row(after.entity, after.id),
     ...fields.flatMap((field) => [
-      Dependency.rowField(after.entity, after.id, field),
-      Dependency.typeField(after.entity, field),
+      Dependencies.rowField(after.entity, after.id, field),
+      Dependencies.typeField(after.entity, field),
       ...[...before.partitions, ...after.partitions].map(([name, value]) =>
-        Dependency.partitionField(after.entity, name, value, field)
+        Dependencies.partitionField(after.entity, name, value, field)
       )
     ]),
     ...moves
@@ -240,9 +240,9 @@ export const dependencies = (self: Change): ReadonlyArray<Dependency.Dependency>
     case "Related":
       return [
         ...new Set(self.ends.flatMap(({ entity, id, relation }) => [
-          Dependency.row(entity, id),
-          Dependency.rowField(entity, id, relation),
-          Dependency.typeField(entity, relation)
+          Dependencies.row(entity, id),
+          Dependencies.rowField(entity, id, relation),
+          Dependencies.typeField(entity, relation)
         ]))
       ]
   }
@@ -286,7 +286,7 @@ const rowsOf = (self: Change): ReadonlyArray<{ readonly entity: string; readonly
  */
 export const idsOf = <Id extends Dependency.Id>(
   changes: ReadonlyArray<Change>,
-  entity: { readonly name: string; readonly [Entity.TypeId]: { readonly _Id: () => Id } }
+  entity: { readonly name: string; readonly "~effect-cache-algebra/Entity": { readonly _Id: () => Id } }
 ): ReadonlySet<Id> =>
   new Set(
     changes.flatMap(rowsOf).filter((row) => row.entity === entity.name).map(({ id }) => id as Id)
@@ -300,7 +300,7 @@ export const idsOf = <Id extends Dependency.Id>(
  */
 export const format = (self: Change): string => {
   const name = (row: { readonly entity: string; readonly id: Dependency.Id }) =>
-    Dependency.format(Dependency.row(row.entity, row.id))
+    Dependency.format(Dependencies.row(row.entity, row.id))
   switch (self._tag) {
     case "Created":
       return `${name(self.row)} created`

@@ -36,6 +36,7 @@ import * as Predicate from "effect/Predicate"
 import * as Change from "./Change.ts"
 import * as Dependency from "./Dependency.ts"
 import * as Crons from "./internal/cron.ts"
+import { formatPattern } from "./internal/keys.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -188,7 +189,7 @@ export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
  * @since 0.1.0
  */
 export const pattern = (of: Key.Pattern): Invalidation =>
-  make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
+  make({ patterns: new Map([[formatPattern(of), { pattern: of, mode: "hard" }]]) })
 
 /**
  * The same targets, all of them in one mode.

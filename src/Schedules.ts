@@ -71,11 +71,10 @@ import * as Result from "effect/Result"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
-import { lastTick } from "./internal/cron.ts"
+import { lastTick, nextTick } from "./internal/cron.ts"
+import { encodeName } from "./internal/keys.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import * as Key from "./Key.ts"
-import * as Plan from "./Plan.ts"
 
 const second = 1000
 const minute = 60 * second
@@ -114,8 +113,8 @@ class Tick {
     this.at = at
     this.token = service.token()
     // No name of a user's definition holds a "!".
-    this.address = { key: `!schedule:${Key.encodeName(name)}`, known: [] }
-    this.life = Math.max(hour, Plan.nextTick(cron, Plan.nextTick(cron, at)) - at)
+    this.address = { key: `!schedule:${encodeName(name)}`, known: [] }
+    this.life = Math.max(hour, nextTick(cron, nextTick(cron, at)) - at)
   }
 
   begin(force = false): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> {
@@ -288,7 +287,7 @@ const run = Effect.fnUntraced(function*(
     if (last > done) {
       yield* runTick(scheduled, last)
       done = last
-    } else yield* Effect.sleep(Math.min(Plan.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
+    } else yield* Effect.sleep(Math.min(nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
   }
 })
 

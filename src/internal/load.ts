@@ -16,16 +16,17 @@ import * as Random from "effect/Random"
 import type { CacheService } from "../CacheService.ts"
 import type { Draft, Lease, Outcome, StoreError, Token } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
-import * as Plan from "../Plan.ts"
 import type { Counters } from "./counters.ts"
 import { elapsed } from "./deadline.ts"
 import { type Definition, fatalOf, type KeyAddress, kindOf, View } from "./definition.ts"
 import * as Loading from "./loading.ts"
+import * as Plan from "./plan.ts"
+import type { Stamp, Version } from "./stamp.ts"
 
 /** The versions that are current, by slot: those of values, and those of failures that are cached. */
 export interface Versions {
-  readonly value: Readonly<Record<string, Plan.Version>>
-  readonly failure: Readonly<Record<string, Plan.Version>>
+  readonly value: Readonly<Record<string, Version>>
+  readonly failure: Readonly<Record<string, Version>>
 }
 
 /**
@@ -189,7 +190,7 @@ export const prepare = (
   const found = Plan.foundDependencies(plan, input, content, known)
   // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
   const beganAt = Math.min(facts.began, facts.now - facts.millis)
-  const stamp: Plan.Stamp = {
+  const stamp: Stamp = {
     storedAt: facts.now,
     beganAt,
     duration: steady(facts.millis, flight.usually),

@@ -546,7 +546,7 @@ describe("tags", () => {
   const each: Record<string, Policy.Policy<number, typeof Film.Type>> = {
     "a constant": Policy.tagged("films"),
     "the key": Policy.tagged((id: number) => [`film:${id}`]),
-    "key and value": Policy.tagged((_id: number, film: typeof Film.Type) => [`genre:${film.genre}`])
+    "key and value": Policy.tagged({ fromValue: (film: typeof Film.Type) => [`genre:${film.genre}`] })
   }
   const hits: Record<string, readonly [tag: string, loads: number]> = {
     "a constant": ["films", 4],
@@ -1153,7 +1153,7 @@ describe("failures", () => {
   onEach(
     "a tag that a cached failure has ends it",
     Effect.gen(function*() {
-      const { cached, state } = users(Policy.tagged((_id: number, error: NotFound) => [`user:${error.id}`]))
+      const { cached, state } = users(Policy.tagged({ fromValue: (error: NotFound) => [`user:${error.id}`] }))
       yield* errorOf(Cached.get(cached, 1))
       yield* errorOf(Cached.get(cached, 1))
       assert.strictEqual(state.loads, 1)
@@ -1244,9 +1244,11 @@ describe("what goes wrong harms nobody else", () => {
       if (on(key)) throw new Error("boom")
       return ["t"]
     }),
-    "key and value": Policy.tagged((key: string, _value: number): Array<string> => {
-      if (on(key)) throw new Error("boom")
-      return ["t"]
+    "key and value": Policy.tagged({
+      fromValue: (_value: number, key: string): Array<string> => {
+        if (on(key)) throw new Error("boom")
+        return ["t"]
+      }
     })
   })
   for (const from of ["the key", "key and value"] as const) {
@@ -1283,7 +1285,7 @@ describe("what goes wrong harms nobody else", () => {
   onEach(
     "an empty tag is a defect of the read that met it",
     Effect.gen(function*() {
-      const cached = numbers(new Origin(1), Policy.tagged((_key: string, _value: number) => [""]))
+      const cached = numbers(new Origin(1), Policy.tagged({ fromValue: (_value: number) => [""] }))
       const defect = yield* defectOf(Cached.get(cached, "a"))
       assert.isTrue(InvalidInput.isInvalidInput(defect) && defect.reason === "EmptyTag")
       yield* assertQuiet
@@ -1498,7 +1500,7 @@ describe("an invalidation while a load is in flight", () => {
   const policy = Policy.all(
     Policy.tagged<string, number>("constant"),
     Policy.tagged((key: string) => [`key:${key}`]),
-    Policy.tagged((_key: string, value: number) => [`value:${value}`])
+    Policy.tagged({ fromValue: (value: number) => [`value:${value}`] })
   )
 
   for (const [what, invalidation] of Object.entries(batches)) {
@@ -1736,7 +1738,7 @@ describe("when the store fails", () => {
     Effect.gen(function*() {
       const origin = new Origin(0)
       origin.takes = "1 second"
-      const cached = numbers(origin, Policy.tagged((_key: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       for (const what of ["entry", "lease", "journal"] as const) {
         const reader = yield* begin(Cached.get(cached, "a"))
         yield* TestCache.evict(what)

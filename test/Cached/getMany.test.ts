@@ -154,7 +154,7 @@ describe("what is asked for", () => {
     "each key's entry has its own tags, and ends by them",
     Effect.gen(function*() {
       const rows = new Rows()
-      const cached = rowsBy(rows, Policy.tagged((_id: number, row: string) => [row]))
+      const cached = rowsBy(rows, Policy.tagged({ fromValue: (row: string) => [row] }))
       yield* Cached.getMany(cached, [1, 2, 3])
       yield* Cached.apply(Invalidation.tags("row 2"))
       yield* Cached.getMany(cached, [1, 2, 3])
@@ -327,9 +327,11 @@ describe("failures", () => {
       const rows = new Rows()
       const cached = rowsBy(
         rows,
-        Policy.tagged((id: number, _row: string): Array<string> => {
-          if (id === 2) throw new Error("boom")
-          return ["t"]
+        Policy.tagged({
+          fromValue: (_row: string, id: number): Array<string> => {
+            if (id === 2) throw new Error("boom")
+            return ["t"]
+          }
         })
       )
       assert.instanceOf(yield* defectOf(Cached.getMany(cached, [1, 2, 3])), Error)

@@ -108,7 +108,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
     Policy.all(
       Policy.ttl("200 millis", { stale: "300 millis" }),
       Policy.tagged((id: number) => [`row:${id}`]),
-      Policy.tagged((_id: number, row: typeof Row.Type) => [`owner:${row.owner}`])
+      Policy.tagged({ fromValue: (row: typeof Row.Type) => [`owner:${row.owner}`] })
     )
   )
   for (const name of ["read", "begin", "commit", "invalidate", "fence", "lift"] as const) {
@@ -241,7 +241,7 @@ describe("G1. Read your invalidation, everywhere: after it has returned, no read
       const { here, there } = yield* twoProcesses
       const origin = new Origin(0)
       origin.takes = 1000
-      const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       const early = yield* begin(there(Cached.get(cached, "a")))
       origin.value = 1
       yield* here(Cached.apply(Invalidation.tags("value:0")))
@@ -257,7 +257,7 @@ describe("G1. Read your invalidation, everywhere: after it has returned, no read
     Effect.gen(function*() {
       for (const batch of [Invalidation.tags("value:0"), Invalidation.keys("number:a"), Invalidation.everything]) {
         const origin = new Origin(0)
-        const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+        const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
         yield* Cached.apply(Invalidation.everything)
         origin.takes = 1000
         const early = yield* begin(Cached.get(cached, "a"))
@@ -366,8 +366,8 @@ describe("G3. No late joiners: a read never joins a load that an invalidation, r
   const policy = Policy.all(
     Policy.tagged<number, Film>("films"),
     Policy.tagged((id: number) => [`film:${id}`]),
-    Policy.tagged((_id: number, film: Film) => [`genre:${film.genre}`]),
-    Policy.conditional(Films, ["title"])
+    Policy.tagged({ fromValue: (film: Film) => [`genre:${film.genre}`] }),
+    Policy.conditional(Films, { fields: ["title"] })
   )
   const covering: Record<string, Invalidation.Invalidation> = {
     "a constant tag": Invalidation.tags("films"),
@@ -403,7 +403,7 @@ describe("G3. No late joiners: a read never joins a load that an invalidation, r
     Effect.gen(function*() {
       const origin = new Origin(0)
       origin.takes = 1000
-      const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       const first = yield* begin(Cached.get(cached, "a"))
       origin.value = 1
       yield* Cached.apply(Invalidation.tags("value:0"))
@@ -728,7 +728,7 @@ describe("G7. mutate: nothing loaded between its start and its end is stored or 
   noHistoryBreaksIt({ writes: ["mutate"] })
 
   const tagged = (origin: Origin<number>) =>
-    numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`, "t"]))
+    numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`, "t"] }))
 
   for (const loadsAt of [0, 500, 999]) {
     onEach(
@@ -944,7 +944,7 @@ describe("G9. Eviction is harmless: the store may drop any of its keys at any ti
         key: Key.int("id"),
         value: Schema.Int,
         lookup: (id) => Effect.sync(() => (loads++, rows[id]!))
-      }, Policy.tagged((id: number, _: number) => [`row:${id}`]))
+      }, Policy.tagged({ fromValue: (_: number, id: number) => [`row:${id}`] }))
       for (let i = 0; i < 30; i++) {
         const id = i % 3
         assert.strictEqual(yield* Cached.get(cached, id), rows[id])

@@ -57,8 +57,8 @@ describe("explain", () => {
       Policy.all(
         Policy.ttl("5 minutes", { staleFor: "1 minute", onErrorFor: "1 hour" }),
         Policy.xfetch(),
-        Policy.tagged((_id, film) => [`genre:${film.genre}`]),
-        Policy.conditional(Films, ["title", "rating"])
+        Policy.tagged({ fromValue: (film) => [`genre:${film.genre}`] }),
+        Policy.conditional(Films, { fields: ["title", "rating"] })
       )
     )
 
@@ -82,7 +82,7 @@ describe("explain", () => {
           "and  Fresh",
           "├─ ttl(5m, stale 6m, onError 1h6m)  Fresh: age 4 min of 5 min, stale until 6 min, on error until 1.1 h",
           "├─ xfetch(1)  Fresh: the load took 200 ms; a read refreshes with chance 5.1e-131",
-          "├─ tagged(<key, value>)  Fresh: unchanged",
+          "├─ tagged(<value>)  Fresh: unchanged",
           "└─ conditional(film, [title, rating])  Fresh: unchanged"
         ].join("\n")
       )
@@ -95,7 +95,7 @@ describe("explain", () => {
           "and  Dead",
           "├─ ttl(5m, stale 6m, onError 1h6m)  Fresh: age 4.1 min of 5 min, stale until 6 min, on error until 1.1 h",
           "├─ xfetch(1)  Fresh",
-          "├─ tagged(<key, value>)  Dead: tag genre:horror invalidated 3.2 s ago",
+          "├─ tagged(<value>)  Dead: tag genre:horror invalidated 3.2 s ago",
           "└─ conditional(film, [title, rating])  Fresh: unchanged"
         ].join("\n")
       )
@@ -144,7 +144,7 @@ describe("explain", () => {
       const cached = Cached.make(
         "film",
         { key: Key.int("id"), value: Film, lookup: () => Effect.succeed(alien) },
-        Policy.conditional(Films, ["title"])
+        Policy.conditional(Films, { fields: ["title"] })
       )
       yield* Cached.get(cached, 7)
       yield* Changes.publish(Films.updated(alien, { ...alien, title: "Aliens" }))
@@ -268,7 +268,7 @@ describe("explain", () => {
         lookup: (id): Effect.Effect<string, NotFound> => Effect.fail(new NotFound({ id })),
         failures: {
           error: NotFound,
-          policy: Policy.tagged((_id: number, error: NotFound) => [`user:${error.id}`], { severity: "Stale" })
+          policy: Policy.tagged({ fromValue: (error: NotFound) => [`user:${error.id}`] }, { severity: "Stale" })
         }
       }, Policy.never)
       yield* errorOf(Cached.get(cached, 1))
@@ -316,7 +316,7 @@ describe("explain", () => {
         ages,
         Policy.tagged("t"),
         Policy.tagged("t", { severity: "Stale" }),
-        Policy.and(ages, Policy.tagged((_: string, value: number) => [`t${value}`], { severity: "OnError" })),
+        Policy.and(ages, Policy.tagged({ fromValue: (value: number) => [`t${value}`] }, { severity: "OnError" })),
         Policy.or(Policy.ttl("5 seconds"), Policy.tagged("t", { severity: "Stale" })),
         Policy.and(Policy.versioned(1), Policy.or(Policy.tagged("t"), Policy.until("* * * * *")))
       ]
@@ -432,7 +432,7 @@ describe("describe", () => {
       value: Film,
       lookup: (): Effect.Effect<Film, NotFound> => Effect.succeed(alien),
       failures: { error: NotFound, policy: Policy.ttl("10 seconds") }
-    }, Policy.all(Policy.ttl("5 minutes"), Policy.tagged("films"), Policy.conditional(Films, ["title"])))
+    }, Policy.all(Policy.ttl("5 minutes"), Policy.tagged("films"), Policy.conditional(Films, { fields: ["title"] })))
     assert.strictEqual(
       String(Cached.describe(cached)),
       [
@@ -467,16 +467,20 @@ describe("describe", () => {
     [Policy.versioned((key: K) => key.id, { name: "row", atLeast: true }), ["another row"]],
     [Policy.tagged(["a", "b"]), ["tag a", "tag b"]],
     [Policy.tagged((key: K) => [key.genre]), ["tags of the key"]],
-    [Policy.tagged((_key: K, film: Film) => [film.genre]), ["tags of the value"]],
-    [Policy.conditional(Films, ["title"], (key: K) => key.id), ["the film of the key: title, coming or going"]],
-    [Policy.conditional(Films, undefined, (_: K, film: Film) => film.id), [
+    [Policy.tagged({ fromValue: (film: Film) => [film.genre] }), ["tags of the value"]],
+    [Policy.conditional(Films, { id: (key: K) => key.id, fields: ["title"] }), [
+      "the film of the key: title, coming or going"
+    ]],
+    [Policy.conditional(Films, { id: { fromValue: (film: Film) => film.id } }), [
       "the film of the value: anything, coming or going"
     ]],
-    [Policy.conditionalIn(Films, "genre", ["title"], (key: K) => key.genre), [
+    [Policy.conditionalIn(Films, "genre", { equals: (key: K) => key.genre, fields: ["title"] }), [
       "the films of a genre of the key: title, membership"
     ]],
-    [Policy.conditionalIn(Films, "genre", [], (key: K) => key.genre), ["the films of a genre of the key: membership"]],
-    [Policy.conditionalAll(Films, ["rating"]), ["any film: rating, membership"]],
+    [Policy.conditionalIn(Films, "genre", { equals: (key: K) => key.genre, fields: [] }), [
+      "the films of a genre of the key: membership"
+    ]],
+    [Policy.conditionalAll(Films, { fields: ["rating"] }), ["any film: rating, membership"]],
     [Policy.xfetch(), []],
     [Policy.or(Policy.tagged("a"), Policy.tagged("a")), ["tag a"]]
   ]
@@ -757,7 +761,7 @@ describe("events", () => {
     "tell what became of a load: fenced, unstored, invalidated",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const tagged = numbers(origin, Policy.tagged((_: string, value: number) => [`t${value}`]))
+      const tagged = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`t${value}`] }))
       const never = Cached.make(
         "never",
         { key: Key.unit, value: Schema.Finite, lookup: () => origin.load },

@@ -38,7 +38,7 @@ const select = (id: number) =>
 const count = Cached.make(
   "count",
   { key: Key.int("id"), value: Schema.Int, lookup: select },
-  Policy.conditional(Counts, ["n"])
+  Policy.conditional(Counts, { fields: ["n"] })
 )
 
 const increment = (id: number) =>

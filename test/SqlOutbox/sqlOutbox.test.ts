@@ -45,7 +45,7 @@ const textOf = (id: number) =>
 const note = Cached.make(
   "note",
   { key: Key.int("id"), value: Schema.String, lookup: textOf },
-  Policy.conditional(Notes, ["text"])
+  Policy.conditional(Notes, { fields: ["text"] })
 )
 
 /** Changes a note and says so. */
