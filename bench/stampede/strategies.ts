@@ -6,8 +6,7 @@
 import { Clock, Context, Effect, Random, Schema, type Scope } from "effect"
 import type { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import { getCachedWithEarlyRefresh } from "../../examples/articles/django/early-refresh.ts"
-import type { CacheStore} from "../../src/index.ts";
-import { Cached, CacheService, Invalidation, Key, Policy } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Invalidation, Key, Policy } from "../../src/index.ts"
 import type { Scenario } from "./scenario.ts"
 import { unshared } from "./unshared.ts"
 

@@ -4,8 +4,7 @@
  */
 import { Context, Deferred, Effect, Fiber, type Scope, Semaphore } from "effect"
 import { SqlClient } from "effect/sql"
-import type { CacheStore} from "../../src/index.ts";
-import { Cached, CacheService, Changes, Invalidation, Outbox } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Changes, Invalidation, Outbox } from "../../src/index.ts"
 import { type Dice, dice } from "../histories/workload.ts"
 import {
   type Answer,

@@ -6,8 +6,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Database from "../../examples/articles/Database.ts"
-import type { CacheStore} from "../../src/index.ts";
-import { MemoryCache } from "../../src/index.ts"
+import { CacheStore, MemoryCache } from "../../src/index.ts"
 import type { Dice } from "../histories/workload.ts"
 import { freshDatabase } from "../support/sharedPostgres.ts"
 import { withOutbox } from "./asking.ts"

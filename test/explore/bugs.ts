@@ -5,8 +5,8 @@
  * Each wraps the good store, so nothing of this is in the product.
  */
 import { Effect } from "effect"
-import { Invalidation } from "../../src/index.ts"
-import type { MemoryCache , CacheStore} from "../../src/index.ts"
+import { CacheStore, Invalidation } from "../../src/index.ts"
+import type { MemoryCache } from "../../src/index.ts"
 import * as Loading from "../../src/internal/loading.ts"
 import { all } from "./cases.ts"
 import type { Case, Wrong } from "./search.ts"

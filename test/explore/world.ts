@@ -7,8 +7,7 @@
  * answers travel while the store goes on.
  */
 import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
-import type { CacheStore} from "../../src/index.ts";
-import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
 
