@@ -13,9 +13,9 @@
  *   compose; `staleFor` and `onErrorFor` are sugar that is resolved at once.
  * - XFetch uses the end of freshness of the whole policy, not of a neighbour.
  *   Alone, without anything that ends freshness, it does nothing.
- * - A plain function sees the key, and what it names is known before the load.
- *   `{ fromValue: (value, key) => ... }` sees the loaded value, and what it names
- *   is found after the load. So it is everywhere that a function is taken.
+ * - Where a function names tags, rows or partitions, a plain one takes the key,
+ *   and what it names is known before the load. `{ fromValue: (value, key) => ... }`
+ *   takes the loaded value, and what it names is found after the load.
  * - Functions compare by identity. Make them once, beside the definition.
  *
  * **Example** (A policy is a value)
@@ -259,7 +259,7 @@ export const versioned = <K, V, E = never, R = never>(
  * @category constructors
  * @since 0.1.0
  */
-export const versionOf = (schema: Schema.Top, constant?: Version): string => Leaves.versionOf(schema, constant)
+export const versionOf: (schema: Schema.Top, constant?: Version) => string = Leaves.versionOf
 
 /**
  * Depends on tags: constants, or those that a function names. An invalidation of
