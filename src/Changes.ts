@@ -47,7 +47,9 @@ import * as Layer from "effect/Layer"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import * as Change from "./Change.ts"
-import * as Bypass from "./internal/bypass.ts"
+import * as Inside from "./internal/service/insideTransaction.ts"
+import { invalidate } from "./internal/service/invalidating.ts"
+import { inside as insideService } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 
 // -----------------------------------------------------------------------------
@@ -326,7 +328,7 @@ const deliverNow = (
       if (without === "everybody") return nothing
       const exit = without.has("cache")
         ? Exit.succeed(nothing)
-        : yield* Effect.exit(restore(CacheService.invalidate(invalidationOf(collected))))
+        : yield* Effect.exit(restore(invalidate(invalidationOf(collected))))
       // The change has happened, whatever became of the invalidation.
       if (collected.changes.length > 0) {
         yield* tell((yield* Subscribers).filter(({ name }) => !without.has(name)), collected.changes)
@@ -363,7 +365,7 @@ interface Owner {
 const nobody: Owner = { transaction: undefined, saves: true }
 
 /** What one transaction, or one savepoint, collects. */
-class Collector implements Bypass.Ending {
+class Collector implements Inside.Ending {
   /** The service as it is outside of all transactions. */
   readonly outside: CacheService.CacheService
   readonly owner: Owner
@@ -405,10 +407,6 @@ class Collector implements Bypass.Ending {
     this.current?.batches.push(batch)
   }
 
-  batchOf(key: string): Invalidation.Invalidation {
-    return Invalidation.keys(key)
-  }
-
   addFence(fence: CacheStore.Fence): void {
     this.current?.fences.push(fence)
   }
@@ -431,8 +429,10 @@ class Collector implements Bypass.Ending {
 }
 
 /** The transaction that we are in. */
-const outerOf = ({ collecting }: CacheService.CacheService): Collector | undefined =>
-  collecting instanceof Collector ? collecting.current : undefined
+const outerOf = (service: CacheService.CacheService): Collector | undefined => {
+  const { collecting } = insideService(service)
+  return collecting instanceof Collector ? collecting.current : undefined
+}
 
 /** Runs an effect as the inside of a transaction. What it collects counts if it succeeds. */
 const inside = <A, E, R>(
@@ -445,7 +445,7 @@ const inside = <A, E, R>(
   Effect.suspend(() => {
     const collector = new Collector(outside, owner, around)
     return effect.pipe(
-      Effect.provideService(CacheService.CacheService, Bypass.within(outside, collector)),
+      Effect.provideService(CacheService.CacheService, Inside.within(insideService(outside), collector)),
       Effect.onExit((exit) =>
         Effect.sync(() => {
           collector.end()
