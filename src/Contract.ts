@@ -53,11 +53,13 @@ import * as Stream from "effect/Stream"
 import * as CacheService from "./CacheService.ts"
 import type * as CacheStore from "./CacheStore.ts"
 import * as Dependency from "./Dependency.ts"
+import * as Dependencies from "./internal/dependencies.ts"
+import { encodeName } from "./internal/keys.ts"
 import { stronger } from "./internal/mode.ts"
 import { inside, type Service } from "./internal/service/model.ts"
+import type { Stamp } from "./internal/stamp.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
-import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
 
 /**
@@ -230,7 +232,7 @@ interface Loading {
 /** What a load ended with, where it is not the usual. */
 interface Loaded {
   readonly payload?: unknown
-  readonly stamp?: Partial<Plan.Stamp>
+  readonly stamp?: Partial<Stamp>
   readonly found?: ReadonlyArray<Dependency.Dependency>
   readonly fatal?: ReadonlyArray<Dependency.Dependency>
   readonly expiresAt?: number
@@ -266,7 +268,7 @@ class Scene {
   }
 
   name(definition = ""): string {
-    return Key.encodeName(this.space + definition)
+    return encodeName(this.space + definition)
   }
 
   pattern(...parts: ReadonlyArray<string | undefined>): Key.Pattern {
@@ -628,7 +630,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
   }),
 
   law("port", "stamps of all shapes come back equal", function*(s) {
-    const stamps: ReadonlyArray<Partial<Plan.Stamp>> = [
+    const stamps: ReadonlyArray<Partial<Stamp>> = [
       { duration: 0, jitter: 0 },
       { duration: 1234.5678, jitter: 0.123456789012345, storedAt: 1e15, beganAt: 1e15 - 1234.5 },
       { versions: { schema: 2, "etag 🎬 \"*:": "W/\"1\"", __proto: "" } },
@@ -636,7 +638,10 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
       { partsUntil: 1e15 + 0.5 },
       { dependencies: ["b", "a", "c \n🎬*:{}"].map((name) => s.tag(name)) },
       {
-        dependencies: [Dependency.rowField("film", "4:2", "title"), Dependency.partitionMembers("film", "year", 1999n)]
+        dependencies: [
+          Dependencies.rowField("film", "4:2", "title"),
+          Dependencies.partitionMembers("film", "year", 1999n)
+        ]
       }
     ]
     for (const [i, stamp] of stamps.entries()) {
@@ -2032,7 +2037,7 @@ interface Flight {
   /** The fences that stood then. */
   readonly fences: ReadonlyArray<OpenFence>
   payload: unknown
-  stamp: Plan.Stamp | undefined
+  stamp: Stamp | undefined
   /** The token of its entry, once it was seen. */
   entry: CacheStore.Token | undefined
 }

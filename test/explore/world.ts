@@ -298,13 +298,13 @@ const view = (entry: CacheStore.Entry): CacheStore.Entry => ({
 const policies: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["T"]),
-  found: Policy.tagged((_id: string, row: Row) => [row.tag])
+  found: Policy.tagged({ fromValue: (row: Row) => [row.tag] })
 }
 
 const ownTag: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["own"]),
-  found: Policy.tagged((_id: string, _row: Row) => ["own"])
+  found: Policy.tagged({ fromValue: (_row: Row) => ["own"] })
 }
 
 // -----------------------------------------------------------------------------
