@@ -54,6 +54,7 @@ import * as CacheService from "./CacheService.ts"
 import type * as CacheStore from "./CacheStore.ts"
 import * as Dependency from "./Dependency.ts"
 import { stronger } from "./internal/mode.ts"
+import { inside, type Service } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
 import type * as Plan from "./Plan.ts"
@@ -244,14 +245,14 @@ const part = Key.string("part")
 
 /** Where one run of a law takes place: the store, and names that no other run uses. */
 class Scene {
-  readonly service: CacheService.CacheService
+  readonly service: Service
   readonly store: CacheStore.CacheStore
   readonly space: string
   private loads = 0
   private readonly keys = new Set<string>()
   private readonly fences = new Set<CacheStore.Fence>()
 
-  constructor(service: CacheService.CacheService, space: string) {
+  constructor(service: Service, space: string) {
     this.service = service
     this.store = service.store
     this.space = space
@@ -280,7 +281,9 @@ class Scene {
     return { key: this.key(typeof key === "string" ? [key] : key), known }
   }
 
-  readonly now: Effect.Effect<number> = Effect.withFiber((fiber) => Effect.succeed(this.service.now(fiber)))
+  readonly now: Effect.Effect<number> = Effect.withFiber((fiber) =>
+    Effect.succeed(this.service.store.now(fiber.getRef(Clock.Clock)))
+  )
 
   begin(address: CacheStore.Address, asked: Asked = {}): Step<CacheStore.Begun> {
     const usual = { seen: undefined, drop: false, force: false, leaseFor: long }
@@ -500,7 +503,10 @@ const settle = <R>(drafts: ReadonlyArray<Draft<R>>, prefix = "contract"): Readon
       const text = `${prefix} ${draft.name} ${++runs}`
       return `${prefix}-${runs}-${(Hash.string(text) >>> 0).toString(36)}`
     }
-    const check = Effect.flatMap(CacheService.CacheService, (service) => draft.run(new Scene(service, fresh()), fresh))
+    const check = Effect.flatMap(
+      CacheService.CacheService,
+      (service) => draft.run(new Scene(inside(service), fresh()), fresh)
+    )
     return {
       name: draft.name,
       guarantee: draft.guarantee,

@@ -77,6 +77,8 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
 import * as Crons from "./internal/cron.ts"
+import { invalidate } from "./internal/service/invalidating.ts"
+import { inside, type Service } from "./internal/service/model.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
@@ -201,12 +203,12 @@ class Tick {
   readonly token: CacheStore.Token
   readonly address: CacheStore.Address
   readonly life: number
-  private readonly service: CacheService.CacheService
+  private readonly service: Service
   /** A marker that was found and is of an earlier tick. */
   private seen: CacheStore.Token | undefined = undefined
   private warned = false
 
-  constructor(service: CacheService.CacheService, { cron, name }: Schedule, at: number) {
+  constructor(service: Service, { cron, name }: Schedule, at: number) {
     this.service = service
     this.at = at
     this.token = service.token()
@@ -226,7 +228,7 @@ class Tick {
     return Effect.withFiber((fiber) => {
       // A process whose clock is ahead leaves a marker, too. So the marker's age counts, which every process knows: it
       // cannot be much older than the tick.
-      const age = this.service.now(fiber) - stamp.storedAt
+      const age = this.service.store.now(fiber.getRef(Clock.Clock)) - stamp.storedAt
       const since = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - this.at
       const isRun = Number(payload) >= this.at && age <= since + tolerance
       if (!isRun) this.seen = token
@@ -248,7 +250,7 @@ class Tick {
 
   commit(lease: CacheStore.Lease): Effect.Effect<CacheStore.Outcome, CacheStore.StoreError> {
     return Effect.withFiber((fiber) => {
-      const storedAt = this.service.now(fiber)
+      const storedAt = this.service.store.now(fiber.getRef(Clock.Clock))
       const payload = String(this.at)
       return this.service.store.commit(this.address, lease, {
         token: lease.token,
@@ -287,7 +289,7 @@ class Tick {
   }
 
   private failed(error: CacheStore.StoreError): Effect.Effect<void> {
-    CacheService.reportFailure(this.service, error)
+    this.service.publish({ _tag: "StoreFailed", error })
     if (this.warned) return Effect.void
     this.warned = true
     return Effect.logWarning("a scheduled invalidation waits for the store").pipe(
@@ -331,16 +333,16 @@ const keepLease = Effect.fnUntraced(function*(tick: Tick): Effect.fn.Return<neve
 
 /** Until the store has acknowledged it: what could not be delivered is kept, and tried again, by the service. */
 const apply = Effect.fnUntraced(function*(
-  service: CacheService.CacheService,
+  service: Service,
   invalidation: Invalidation.Invalidation
 ): Effect.fn.Return<void, never, CacheService.CacheService> {
-  const isKept = () =>
-    service.undelivered().some((kept) =>
+  const isKept = Effect.map(service.undelivered, (all) =>
+    all.some((kept) =>
       // Of too many that are kept one of everything is made.
       kept.invalidation.everything !== undefined || Equal.equals(kept.invalidation, invalidation)
-    )
-  yield* Effect.exit(CacheService.invalidate(invalidation))
-  while (isKept()) yield* Effect.sleep(second)
+    ))
+  yield* Effect.exit(invalidate(invalidation))
+  while (yield* isKept) yield* Effect.sleep(second)
 })
 
 /** Leaves the marker. An invalidation that has removed the lease is not repeated for that. */
@@ -356,7 +358,7 @@ const runTick = Effect.fnUntraced(function*(
   schedule: Schedule,
   at: number
 ): Effect.fn.Return<void, never, CacheService.CacheService> {
-  const service = yield* CacheService.CacheService
+  const service = inside(yield* CacheService.CacheService)
   const tick = new Tick(service, schedule, at)
   const { invalidation, name } = schedule
   const run = Effect.gen(function*() {

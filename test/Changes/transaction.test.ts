@@ -305,7 +305,7 @@ describe("a transaction", () => {
       const gate = yield* Deferred.make<void>()
       const writer = yield* begin(
         Effect.gen(function*() {
-          yield* table.write(7, "Aliens").pipe(Cached.mutate(Cached.keys(table.title, 7)))
+          yield* table.write(7, "Aliens").pipe(Cached.mutate(Cached.invalidation(table.title, [7])))
           yield* Deferred.await(gate)
         }).pipe(Changes.withTransaction(table.transaction))
       )
@@ -332,7 +332,9 @@ describe("a transaction", () => {
       const gate = yield* Deferred.make<void>()
       const writer = yield* begin(
         Effect.gen(function*() {
-          yield* table.write(7, "Aliens").pipe(Cached.mutate(Cached.keys(table.title, 7), { fence: "1 second" }))
+          yield* table.write(7, "Aliens").pipe(
+            Cached.mutate(Cached.invalidation(table.title, [7]), { fence: "1 second" })
+          )
           yield* Deferred.await(gate)
         }).pipe(Changes.withTransaction(table.transaction))
       )
@@ -374,7 +376,10 @@ describe("a transaction", () => {
     "takes the fences away when it is rolled back",
     Effect.gen(function*() {
       const table = makeTable()
-      const write = Effect.andThen(Effect.void.pipe(Cached.mutate(Cached.keys(table.title, 7))), new Refused())
+      const write = Effect.andThen(
+        Effect.void.pipe(Cached.mutate(Cached.invalidation(table.title, [7]))),
+        new Refused()
+      )
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       const { store } = yield* CacheService.CacheService
       assert.isFalse((yield* store.inspect(Cached.keyOf(table.title, 7))).fenced)
@@ -473,7 +478,7 @@ describe("a transaction", () => {
         const writes = [
           (write: Effect.Effect<string>) => Cached.set(read, 7, write),
           (write: Effect.Effect<string>) => Effect.andThen(write, Cached.refresh(read, 7)),
-          (write: Effect.Effect<string>) => Cached.mutate(write, Cached.keys(read, 7))
+          (write: Effect.Effect<string>) => Cached.mutate(write, Cached.invalidation(read, [7]))
         ]
         for (const [i, written] of writes.entries()) {
           const go = yield* Deferred.make<void>()
@@ -504,7 +509,7 @@ describe("a transaction", () => {
             new CacheStore.StoreError({ operation: "fence", reason: { _tag: "Timeout" }, mayHaveHappened: true })
           )
         ))
-      const write = Cached.mutate(table.write(7, "Aliens"), Cached.keys(table.title, 7))
+      const write = Cached.mutate(table.write(7, "Aliens"), Cached.invalidation(table.title, [7]))
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       yield* settle
       const { store } = yield* CacheService.CacheService
@@ -600,10 +605,12 @@ describe("what is collected", () => {
       const { title } = makeTable()
       const { store } = yield* CacheService.CacheService
       const isFenced = Effect.map(store.inspect(Cached.keyOf(title, 7)), ({ fenced }) => fenced)
-      const [during] = yield* Changes.collect(Effect.tap(Cached.mutate(isFenced, Cached.keys(title, 7)), settle))
+      const [during] = yield* Changes.collect(
+        Effect.tap(Cached.mutate(isFenced, Cached.invalidation(title, [7])), settle)
+      )
       assert.deepStrictEqual([during, yield* isFenced], [true, false])
       yield* Effect.exit(
-        Changes.collect(Effect.andThen(Cached.mutate(Effect.void, Cached.keys(title, 7)), new Refused()))
+        Changes.collect(Effect.andThen(Cached.mutate(Effect.void, Cached.invalidation(title, [7])), new Refused()))
       )
       assert.isFalse(yield* isFenced)
     })
@@ -614,7 +621,7 @@ describe("what is collected", () => {
     Effect.gen(function*() {
       const { title } = makeTable()
       const write = Effect.andThen(
-        Cached.mutate(Effect.void, Cached.keys(title, 7)),
+        Cached.mutate(Effect.void, Cached.invalidation(title, [7])),
         Changes.publish(Films.created(alien))
       )
       const [[, inner], outer] = yield* Changes.collect(Changes.collect(write))

@@ -375,7 +375,7 @@ describe("commands", () => {
       yield* one.run(Cached.get(cached, "a"))
       const many = Invalidation.combineAll([
         Invalidation.tags(["known1", "known2", "found1"]),
-        Cached.keys(cached, "a", "b", "c")
+        Cached.invalidation(cached, ["a", "b", "c"])
       ])
       const scripts = (effect: Effect.Effect<unknown, unknown, CacheService.CacheService>) =>
         Effect.map(commands(client, one.run(effect)), (counts) => [counts.get("evalsha") ?? 0, counts.get("eval") ?? 0])

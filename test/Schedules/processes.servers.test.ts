@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Schedules from "../../src/Schedules.ts"
 import { eventually } from "../support/redis.ts"
@@ -35,24 +36,25 @@ const recorded = (
   record: Record,
   dies: (index: number) => boolean
 ): CacheService.CacheService => {
+  const inner = inside(service)
   let dead = false
   const alive = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => dead ? Effect.never : effect)
-  const deliver: CacheService.CacheService["deliver"] = (batch) =>
+  const deliver: Service["deliver"] = (batch) =>
     Effect.suspend(() => {
       record.applied.push(index)
-      if (!dies(index)) return service.deliver(batch)
+      if (!dies(index)) return inner.deliver(batch)
       dead = true
       return Effect.never
     })
   const ended = () => {
     record.ended++
   }
-  return {
-    ...service,
+  const watched: Service = {
+    ...inner,
     deliver,
     store: {
-      ...service.store,
+      ...inner.store,
       begin: (address, request) =>
         Effect.tap(
           alive(service.store.begin(address, request)),
@@ -69,6 +71,7 @@ const recorded = (
       abandon: (address, token) => Effect.suspend(() => dead ? Effect.void : service.store.abandon(address, token))
     }
   }
+  return watched
 }
 
 const crewOn = (

@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
+import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -34,18 +35,25 @@ interface Process {
 const processOn = (store: CacheStore.CacheStore, applied: Array<string> = []) =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
-    const made = yield* CacheService.make(store)
+    const made = inside(yield* CacheService.make(store))
     const publish = (event: CacheService.CacheEvent) => {
       if (event._tag === "Invalidated") applied.push(new Date(clock.currentTimeMillisUnsafe()).toISOString())
       made.publish(event)
     }
-    return { service: { ...made, publish }, applied } satisfies Process
+    const service: Service = { ...made, publish }
+    return { service, applied } satisfies Process
   })
 
 const run = ({ service }: Process, ...scheduled: ReadonlyArray<Schedules.Schedule>) =>
   Effect.asVoid(Effect.provideService(Layer.build(Schedules.layer(...scheduled)), CacheService.CacheService, service))
 
 const memory = MemoryCache.makeStore({ capacity: 100 })
+
+/** A service whose events are heard. */
+const watching = (service: Service, heard: Array<CacheService.CacheEvent["_tag"]>): Service => ({
+  ...service,
+  publish: (event) => void heard.push(event._tag)
+})
 
 /** So many processes on one store that run the same schedules; the times at which any of them applied one. */
 const crew = (size: number, ...scheduled: ReadonlyArray<Schedules.Schedule>) =>
@@ -493,20 +501,17 @@ describe("a store that fails", () => {
   it.effect("is asked until it acknowledges the invalidation; then the marker is left", () => {
     const log = listening()
     return Effect.gen(function*() {
-      const service = yield* CacheService.CacheService
+      const service = inside(yield* CacheService.CacheService)
       const published: Array<CacheService.CacheEvent["_tag"]> = []
       yield* TestCache.fail("invalidate")
       const scope = yield* Scope.make()
       yield* Scope.provide(
-        Effect.provideService(started, CacheService.CacheService, {
-          ...service,
-          publish: (event) => void published.push(event._tag)
-        }),
+        Effect.provideService(started, CacheService.CacheService, watching(service, published)),
         scope
       )
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* wanted, 0)
-      assert.strictEqual(service.undelivered().length, 1)
+      assert.strictEqual((yield* service.undelivered).length, 1)
       assert.deepStrictEqual(yield* TestCache.entries, [])
       assert.isTrue(
         log.warnings().some((line) => line.includes("not delivered") && line.includes("hourly")),
@@ -525,13 +530,10 @@ describe("a store that fails", () => {
     it.effect(`is asked until it can ${operation}`, () => {
       const log = listening()
       return Effect.gen(function*() {
-        const service = yield* CacheService.CacheService
+        const service = inside(yield* CacheService.CacheService)
         const published: Array<CacheService.CacheEvent["_tag"]> = []
         yield* TestCache.fail(operation)
-        yield* Effect.provideService(started, CacheService.CacheService, {
-          ...service,
-          publish: (event) => void published.push(event._tag)
-        })
+        yield* Effect.provideService(started, CacheService.CacheService, watching(service, published))
         yield* TestClock.adjust("10 minutes")
         assert.strictEqual(yield* wanted, operation === "begin" ? 0 : 1)
         assert.include(published, "StoreFailed")

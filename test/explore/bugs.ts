@@ -7,7 +7,8 @@
 import { Effect } from "effect"
 import { Invalidation } from "../../src/index.ts"
 import type { CacheStore, MemoryCache } from "../../src/index.ts"
-import * as Loading from "../../src/internal/loading.ts"
+import * as Loading from "../../src/internal/interpreter/loading.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import { all } from "./cases.ts"
 import type { Case, Wrong } from "./search.ts"
 import type { Bug, World } from "./world.ts"
@@ -172,7 +173,8 @@ export const mistakes: ReadonlyArray<Mistake> = [
         begin: (address, request) =>
           Effect.sync(() => {
             const known = last.get(processOf(request.token))
-            const flying = known !== undefined && world.processes.some(({ service }) => service.flights.has(known))
+            const flying = known !== undefined &&
+              world.processes.some(({ service }) => inside(service).loads.has(known))
             if (flying && !request.force) return { _tag: "Busy" as const, token: known }
             const begun = stepInto(store.begin(address, request))
             if (begun._tag === "Leased") last.set(processOf(request.token), request.token)

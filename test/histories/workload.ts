@@ -188,7 +188,7 @@ export type Deed =
   }
 
 const keyTargets = (definitions: Definitions, name: Name, key: RowKey, at: Dice): Invalidation.Invalidation => {
-  const keys = Cached.keys(definitions[name], key)
+  const keys = Cached.invalidation(definitions[name], [key])
   return at.happens(0.15) ? Cached.pattern(definitions[name], { group: key.group }) : keys
 }
 
@@ -202,7 +202,7 @@ const targetsBefore = (definitions: Definitions, name: Name, key: RowKey, at: Di
 /** What covers a card, and all that is made of it; those that show the most come first. */
 const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidation.Invalidation => {
   const outerFirst = nested.toReversed()
-  const keys = outerFirst.map((name) => Cached.keys(definitions[name], key))
+  const keys = outerFirst.map((name) => Cached.invalidation(definitions[name], [key]))
   switch (at.below(5)) {
     case 0:
       return Invalidation.tags(`nest ${key.group}`)

@@ -2,15 +2,15 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Article from "../../examples/articles/django/Article.ts"
-import * as Django from "../../examples/articles/django/delete.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { clear, deleteArticle, deleteArticles, deleteWithLists } from "../../examples/articles/strategies/delete.ts"
 import { Cached } from "../../src/index.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { oneNode, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import * as Article from "./django/Article.ts"
+import * as Django from "./django/delete.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { midway, onBoth, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Text", categoryId: 1, authorId: 1, published: true }

@@ -1,7 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/documentation.ts"
 import { Articles } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
@@ -9,6 +7,8 @@ import { describeArticle, invalidatedBy } from "../../examples/articles/strategi
 import * as Writes from "../../examples/articles/Writes.ts"
 import * as Catalogue from "../../src/Catalogue.ts"
 import { Cached, type CacheService, Key, Policy } from "../../src/index.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/documentation.ts"
 import { fresh, type Given, site } from "./support.ts"
 
 /** The reads of which some key was loaded again after a write. */

@@ -8,7 +8,8 @@ import type * as CacheStore from "../../CacheStore.ts"
 import type * as Change from "../../Change.ts"
 import type { Collected } from "../../Changes.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import * as Bypass from "../bypass.ts"
+import * as Inside from "../service/insideTransaction.ts"
+import { inside as insideService } from "../service/model.ts"
 
 /** For whom is collected: what makes the transaction, and whether what is collected is saved before the commit. */
 export interface Owner {
@@ -20,7 +21,7 @@ export interface Owner {
 export const noTransaction: Owner = { transaction: undefined, saves: true }
 
 /** What one transaction, or one savepoint, collects. */
-export class Collector implements Bypass.Ending {
+export class Collector implements Inside.Ending {
   /** The service as it is outside of all transactions. */
   readonly outside: CacheService.CacheService
   readonly owner: Owner
@@ -62,10 +63,6 @@ export class Collector implements Bypass.Ending {
     this.current?.batches.push(batch)
   }
 
-  batchOf(key: string): Invalidation.Invalidation {
-    return Invalidation.keys(key)
-  }
-
   addFence(fence: CacheStore.Fence): void {
     this.current?.fences.push(fence)
   }
@@ -88,8 +85,10 @@ export class Collector implements Bypass.Ending {
 }
 
 /** What collects for the transaction that we are in. */
-export const collectorOf = ({ collecting }: CacheService.CacheService): Collector | undefined =>
-  collecting instanceof Collector ? collecting.current : undefined
+export const collectorOf = (service: CacheService.CacheService): Collector | undefined => {
+  const { collecting } = insideService(service)
+  return collecting instanceof Collector ? collecting.current : undefined
+}
 
 /** Runs an effect as the inside of a transaction. What it collects counts if it succeeds. */
 export const inside = <A, E, R>(
@@ -102,7 +101,7 @@ export const inside = <A, E, R>(
   Effect.suspend(() => {
     const collector = new Collector(outside, owner, around)
     return effect.pipe(
-      Effect.provideService(CacheService.CacheService, Bypass.within(outside, collector)),
+      Effect.provideService(CacheService.CacheService, Inside.within(insideService(outside), collector)),
       Effect.onExit((exit) =>
         Effect.sync(() => {
           collector.end()

@@ -8,6 +8,7 @@ import * as CacheService from "../../CacheService.ts"
 import type * as Change from "../../Change.ts"
 import type { Collected, Subscriber } from "../../Changes.ts"
 import * as Invalidation from "../../Invalidation.ts"
+import { invalidate } from "../service/invalidating.ts"
 import { collectorOf } from "./collector.ts"
 
 export const Subscribers = Context.Reference<ReadonlyArray<Subscriber>>("effect-cache-algebra/Changes/Subscribers", {
@@ -43,7 +44,7 @@ const deliverNow = ({ changes, invalidation }: Collected): Delivery =>
       const batch = () => Invalidation.combine(Invalidation.changes(changes), invalidation)
       const exit = disconnected.has("cache")
         ? Exit.succeed(nothing)
-        : yield* Effect.exit(restore(Effect.suspend(() => CacheService.invalidate(batch()))))
+        : yield* Effect.exit(restore(Effect.suspend(() => invalidate(batch()))))
       // The change has happened, whatever became of the invalidation.
       if (changes.length > 0) {
         yield* notify((yield* Subscribers).filter(({ name }) => !disconnected.has(name)), changes)
