@@ -79,7 +79,9 @@ const publicNames = modules.map(({ name }) => name)
 /** What a large room keeps behind its door: on its floor, and for those alone who have the key. */
 const backRooms: Readonly<Record<string, readonly [room: string, ...keys: ReadonlyArray<string>]>> = {
   "internal/changes/": ["Changes", "Outbox"],
-  "internal/redis/": ["RedisCache"]
+  "internal/interpreter/": ["Cached"],
+  "internal/redis/": ["RedisCache"],
+  "internal/service/": ["CacheService", "Cached", "Changes", "Contract", "Schedules"]
 }
 
 const backRoomOf = (name: string): readonly [room: string, ...keys: ReadonlyArray<string>] | undefined =>
@@ -92,7 +94,7 @@ const at = (module: Module, { line }: { readonly line: number }): string => `src
 const directionComplaint = (from: string, to: string, typeOnly: boolean): string | undefined => {
   if (roomOf(from) === roomOf(to)) return undefined
   const backRoom = backRoomOf(to)
-  if (backRoom !== undefined) return backRoom.includes(from) ? undefined : `${to} belongs to ${roomOf(to)}`
+  if (backRoom !== undefined) return backRoom.includes(roomOf(from)) ? undefined : `${to} belongs to ${roomOf(to)}`
   if (isInternal(to)) return undefined
   const [low, high] = [floorOf(to), floorOf(from)]
   if (isInternal(from)) {
