@@ -15,10 +15,12 @@ import { createHash } from "node:crypto"
 import * as path from "node:path"
 import { CacheStore, Invalidation } from "../../src/index.ts"
 import * as Broadcast from "../../src/internal/broadcast.ts"
+import type { Value } from "../../src/internal/redis/client.ts"
+import { toStoreError } from "../../src/internal/redis/ioredis.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import type { Script } from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
-import { toStoreError, type Transport, type Value } from "../../src/internal/redis/transport.ts"
+import type { Transport } from "../../src/internal/redis/transport.ts"
 import { Names } from "../../src/internal/redis/wire.ts"
 import { connect, startServer } from "../support/redis.ts"
 import type { Access } from "./machine.ts"
@@ -91,8 +93,7 @@ interface Sendable {
 /** Scripts that are told the time, and in which a mistake was made. */
 const rewriting = (edits: Mistake["edits"] = []): (script: Script) => Sendable => {
   for (const { from, scripts } of edits) {
-    const all = Object.values(Scripts as Readonly<Record<string, Script>>)
-    const edited = all.filter(({ name, source }) => source.includes(from) && (scripts?.includes(name) ?? true))
+    const edited = Scripts.all.filter(({ name, source }) => source.includes(from) && (scripts?.includes(name) ?? true))
     // A mistake that does not take would be looked for in vain.
     if (edited.length === 0) throw new Error(`no script has the text ${from}`)
   }
@@ -242,7 +243,8 @@ const gated = (
         )
       ),
     settle: () => Effect.void,
-    // Nobody listens to what was invalidated.
+    page: () => Effect.die(new Error("no case asks which keys are stored")),
+    // No actor listens to what was invalidated.
     publish: () => Effect.void
   }
 }
@@ -268,6 +270,7 @@ const switchboard = (split: boolean, current: () => Transport): Transport => ({
   runAcknowledged: (...args) => current().runAcknowledged(...args),
   settle: (...args) => current().settle(...args),
   walk: (...args) => current().walk(...args),
+  page: (...args) => current().page(...args),
   publish: (...args) => current().publish(...args)
 })
 
@@ -279,6 +282,7 @@ const silence: Transport = {
   runAcknowledged: () => Effect.succeed([String(epoch * 1000)]),
   settle: () => Effect.void,
   walk: () => Effect.void,
+  page: () => Effect.succeed({ keys: [], cursor: undefined }),
   publish: () => Effect.void
 }
 
