@@ -233,7 +233,7 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
   if (acknowledge === "primary" && replicas !== undefined) throw refuse("`replicas` needs acknowledge: \"replicas\"")
   return acknowledge === "primary"
     ? undefined
-    : { replicas: natural("replicas", replicas ?? 1, 1), within, key: new Names(prefixOf(options)).acknowledgement }
+    : { replicas: natural("replicas", replicas ?? 1, 1), within, keys: new Names(prefixOf(options)).acknowledgements }
 }
 
 /**

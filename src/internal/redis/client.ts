@@ -51,9 +51,8 @@ export interface Listener {
 /** A connection to a server, or to a cluster. */
 export interface Client {
   readonly isCluster: boolean
-  readonly get: (operation: string, key: string) => Effect.Effect<Value, StoreError>
-  /** Of keys that lie on one server. */
-  readonly getMany: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<unknown, StoreError>
+  /** The values of string keys: on one server by one command, in a cluster each where it lies. */
+  readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<unknown, StoreError>
   /** Runs a script where its first key lies, also if the server has forgotten it. */
   readonly script: (
     operation: string,

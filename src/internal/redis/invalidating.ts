@@ -33,8 +33,6 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
   // announcing
   // ---------------------------------------------------------------------------
 
-  const messageOf = (piece: Piece): string => Wire.writeMessage(notices.origin, asInvalidation(piece))
-
   /** What the others hear from the server, or have heard, this process hears from itself. */
   const announceHere = (batch: Invalidation.Invalidation, position: string): void =>
     notices.announcements.publish({
@@ -78,11 +76,12 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
 
   const applyAtOnce = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
     const { modes, places } = targetsOf(piece)
+    const batch = asInvalidation(piece)
     return Effect.flatMap(
       run(operation, Scripts.invalidate, [names.journal, names.fences, ...places], [
         names.released,
         names.invalidated,
-        messageOf(piece),
+        Wire.writeMessage(notices.origin, batch),
         nonce,
         markerLife,
         journalLife,
@@ -90,7 +89,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
         ...modes
       ], acknowledged),
       ([, count, position]) => {
-        announceHere(asInvalidation(piece), String(position))
+        announceHere(batch, String(position))
         return countOf(operation, count)
       }
     )
@@ -209,8 +208,9 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
       Math.ceil(length),
       Invalidation.encode(targetsIn(over) > mostFenced ? Invalidation.everything : over)
     ]
-    const isEmpty = piece === emptyPiece
     const { modes, places } = targetsOf(piece)
+    // A fence over patterns alone changes nothing yet, and there is nothing to announce.
+    const batch = piece === emptyPiece ? undefined : asInvalidation(piece)
     return split
       ? Effect.flatMap(
         run(
@@ -224,7 +224,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
           Effect.mapError(
             Effect.tap(
               changeInSteps("fence", piece, nonce),
-              () => isEmpty ? Effect.void : announce("fence", asInvalidation(piece), position)
+              () => batch === undefined ? Effect.void : announce("fence", batch, position)
             ),
             (error) => error.ofPart()
           )
@@ -235,11 +235,11 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
           ...opening,
           ...noting,
           names.invalidated,
-          isEmpty ? "" : messageOf(piece),
+          batch === undefined ? "" : Wire.writeMessage(notices.origin, batch),
           ...modes
         ], acknowledged),
         ([, count, position]) => {
-          if (!isEmpty) announceHere(asInvalidation(piece), String(position))
+          if (batch !== undefined) announceHere(batch, String(position))
           return countOf("fence", count)
         }
       )

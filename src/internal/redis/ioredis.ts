@@ -9,7 +9,7 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../CacheStore.ts"
-import { type Argument, type Client, type Listener, type Node, unavailable, type Wait } from "./client.ts"
+import { type Argument, type Client, type Listener, type Node, unavailable, type Value, type Wait } from "./client.ts"
 import type { Script } from "./scripts.ts"
 import { realClock } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
@@ -124,6 +124,13 @@ const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
     })
   })
 
+// As `MGET` has it: what is no string is not there.
+const getString = (raw: Raw, key: string): Promise<Value> =>
+  raw.get(key).catch((error) => {
+    if (beginsWith(error, "WRONGTYPE")) return null
+    throw error
+  })
+
 const nodeOf = (raw: Raw, ask: Ask): Node => ({
   command: (operation, ...command) => ask(operation, () => raw.call(...command)),
   wait: (operation, wait) =>
@@ -151,14 +158,16 @@ export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
 
   return {
     isCluster: raw.isCluster,
-    get: (operation, key) =>
-      ask(operation, () =>
-        raw.get(key).catch((error) => {
-          // As `MGET` has it: what is no string is not there.
-          if (beginsWith(error, "WRONGTYPE")) return null
-          throw error
-        })),
-    getMany: (operation, keys) => ask(operation, () => raw.mget(keys as Array<string>)),
+    get: (operation, keys) =>
+      ask(
+        operation,
+        (): Promise<unknown> =>
+          !raw.isCluster
+            ? raw.mget(keys as Array<string>)
+            : keys.length === 1
+            ? getString(raw, keys[0]!).then((value) => [value])
+            : Promise.all(keys.map((key) => getString(raw, key)))
+      ),
     script: (operation, script, keys, args) =>
       ask(
         operation,
@@ -328,7 +337,7 @@ export const open = (
 // listening
 // -----------------------------------------------------------------------------
 
-// The package would connect and subscribe again by itself, and nobody could tell that anything was missed meanwhile.
+// The package would connect and subscribe again by itself, and hide that messages were lost meanwhile.
 const once = {
   lazyConnect: true,
   enableOfflineQueue: true,

@@ -4,7 +4,7 @@
  *
  * While there is no connection nothing is heard, and what was published
  * meanwhile is not published again. So whenever one listens, also for the first
- * time, whoever waits looks again, and a gap is announced.
+ * time, every waiter looks again, and a gap is announced.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ import * as Wire from "./wire.ts"
 /** How many announcements a slow listener may be behind before it loses the oldest. */
 const buffered = 4096
 
-/** Who waits for which lease. */
+/** The waiters of each lease. */
 class Waiting {
   private readonly byToken = new Map<Token, Set<() => void>>()
 

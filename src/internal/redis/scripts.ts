@@ -282,7 +282,7 @@ end
 
 const made: Array<Script> = []
 
-/** All scripts of this file: who sends them by their hashes computes these first. */
+/** All scripts of this file, so that their hashes can be computed before they are sent. */
 export const all: ReadonlyArray<Script> = made
 
 const script = (name: string, ...parts: ReadonlyArray<string>): Script => {

@@ -57,8 +57,20 @@ export interface Paged {
   readonly cursor: string | undefined
 }
 
-/** So many replicas must have acknowledged a write within so many milliseconds; `key` is what the names of keys begin with that are written for it. */
-export type Acknowledgement = Wait
+/** So many replicas must have acknowledged a write within so many milliseconds. */
+export interface Acknowledgement {
+  readonly replicas: number
+  readonly within: number
+  /** What the acknowledgement keys begin with, which are written to be waited for. */
+  readonly keys: string
+}
+
+/** In the slot of what stands in these braces. */
+const waitFor = ({ keys, replicas, within }: Acknowledgement, braces: string): Wait => ({
+  key: `${keys}${braces}`,
+  replicas,
+  within
+})
 
 /**
  * - `writer`: the client for what replicas must acknowledge: `WAIT` holds up what
@@ -98,7 +110,7 @@ const checked = (operation: string, answer: unknown): Effect.Effect<ReadonlyArra
     ? Effect.succeed(answer)
     : Effect.fail(malformed(operation, answer))
 
-const enough = (operation: string, { replicas }: Wait, count: unknown): Effect.Effect<void, StoreError> =>
+const enough = (operation: string, { replicas }: Acknowledgement, count: unknown): Effect.Effect<void, StoreError> =>
   typeof count === "number" && count >= replicas
     ? Effect.void
     : Effect.fail(unavailable(operation, new Error(`${String(count)} of ${replicas} replicas acknowledged`)))
@@ -243,43 +255,39 @@ const onePage = (
 export const make = (client: Client, options: TransportOptions): Transport => {
   const { acknowledgement, limit, writer } = options
 
-  const getAtOnce: Transport["get"] = (operation, keys) =>
+  const get: Transport["get"] = (operation, keys) =>
     Effect.flatMap(
-      client.getMany(operation, keys),
+      client.get(operation, keys),
       (values) =>
         Array.isArray(values) && values.length === keys.length
           ? Effect.succeed(values as ReadonlyArray<Value>)
           : Effect.fail(malformed(operation, values))
     )
 
-  const getEach: Transport["get"] = (operation, keys) =>
-    Effect.forEach(keys, (key) => client.get(operation, key), { concurrency: "unbounded" })
-
   const run: Transport["run"] = (operation, script, keys, args) =>
     Effect.flatMap(client.script(operation, script, keys, args), (answer) => checked(operation, answer))
 
-  const runAndWait = (wait: Wait): Transport["run"] => (operation, script, keys, args) => {
-    // In the slot of the first key, which has braces.
-    const key = `${wait.key}${/\{[^}]*\}/.exec(keys[0]!)?.[0] ?? ""}`
+  const runAndWait = (asked: Acknowledgement): Transport["run"] => (operation, script, keys, args) => {
+    const [braces = ""] = /\{[^}]*\}/.exec(keys[0]!) ?? []
     return Effect.flatMap(
-      writer.scriptAndWait(operation, script, keys, args, { ...wait, key }),
-      ([answer, count]) => Effect.andThen(enough(operation, wait, count), checked(operation, answer))
+      writer.scriptAndWait(operation, script, keys, args, waitFor(asked, braces)),
+      ([answer, count]) => Effect.andThen(enough(operation, asked, count), checked(operation, answer))
     )
   }
 
-  const settle = (operation: string, wait: Wait): Effect.Effect<void, StoreError> =>
+  const settle = (operation: string, asked: Acknowledgement): Effect.Effect<void, StoreError> =>
     everywhere(operation, writer, (primaries) =>
       Effect.forEach(primaries, ({ claim, node }) => {
         const tag = tagIn(claim.ranges)
         return tag === undefined ? Effect.void : Effect.flatMap(
-          node.wait(operation, { ...wait, key: `${wait.key}{${tag}}` }),
-          (count) => enough(operation, wait, count)
+          node.wait(operation, waitFor(asked, `{${tag}}`)),
+          (count) => enough(operation, asked, count)
         )
       }, { concurrency: "unbounded", discard: true }))
 
   return {
     cluster: client.isCluster,
-    get: client.isCluster ? getEach : together(within(getAtOnce, limit)),
+    get: client.isCluster ? get : together(within(get, limit)),
     run,
     runAcknowledged: acknowledgement === undefined ? run : runAndWait(acknowledgement),
     settle: (operation) => acknowledgement === undefined ? Effect.void : settle(operation, acknowledgement),

@@ -20,7 +20,7 @@ export class Names {
   readonly fences: string
   readonly probe: string
   /** What the names of keys begin with that are written to be waited for. */
-  readonly acknowledgement: string
+  readonly acknowledgements: string
   readonly released: string
   readonly invalidated: string
   private readonly entries: string
@@ -34,7 +34,7 @@ export class Names {
     this.journal = `${prefix}:j:{journal}`
     this.fences = `${prefix}:f:{journal}`
     this.probe = `${prefix}:p:{probe}`
-    this.acknowledgement = `${prefix}:a:`
+    this.acknowledgements = `${prefix}:a:`
     this.released = `${prefix}:released`
     this.invalidated = `${prefix}:invalidated`
   }
