@@ -141,18 +141,20 @@ const accessOf = (
   split: boolean
 ): Access => {
   const looks = script === undefined || looking.has(script)
+  // These look at the fences for the position that they announce, and no actor listens.
+  const touched = script === "invalidate" || script === "note" ? keys.filter((key) => key !== names.fences) : keys
   const isRead = script === undefined && operation === "read"
   return {
     // "store" is what an evictor writes.
     reads: [
       "store",
-      ...looks ? keys : [],
+      ...looks ? touched : [],
       ...operation === "read" ? ["history"] : [],
       // Two that read the same leave the same. With split, a read ends with what it read earlier.
       ...isRead && !split ? [memoryOf(process)] : []
     ],
     writes: [
-      ...looks ? [] : keys,
+      ...looks ? [] : touched,
       ...(isRead && split) || operation === "released" ? [memoryOf(process)] : [],
       ...script !== undefined && waking(script) ? processes.map(memoryOf) : [],
       ...settling.has(operation) ? [process] : [],
