@@ -12,9 +12,9 @@
  *   its node.
  * - Beginning a load, storing it, invalidating and fencing are one script each
  *   on one node.
- * - One load of a key at a time across all processes. Those who wait are told
- *   when it is done; they look for themselves each second as well.
- * - Everything that is stored has an end: what nobody reads any more goes.
+ * - One load of a key at a time across all processes. Those who wait are woken
+ *   when it is done; they look again each second as well.
+ * - Everything that is stored has an end: what is not read any more goes.
  *
  * **Gotchas**
  *
@@ -61,9 +61,12 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
-import * as Connect from "./internal/redis/connect.ts"
+import { type Client as AnyClient, unavailable } from "./internal/redis/client.ts"
+import * as Ioredis from "./internal/redis/ioredis.ts"
 import * as Look from "./internal/redis/look.ts"
+import * as Notices from "./internal/redis/notices.ts"
 import * as Scripts from "./internal/redis/scripts.ts"
+import type { Settings } from "./internal/redis/session.ts"
 import * as Store from "./internal/redis/store.ts"
 import * as Transport from "./internal/redis/transport.ts"
 import { Names } from "./internal/redis/wire.ts"
@@ -184,40 +187,24 @@ const prefixOf = ({ prefix = "cache" }: Options): string => {
   throw refuse("a prefix needs at least one character, and none of { } * ? [ ] \\ ^ or white space")
 }
 
-// The URL is not told: it may hold a password.
+// The message leaves out the URL: it may hold a password.
 const checkUrl = (url: string): string => {
   if (/^rediss?:\/\//.test(url) && URL.canParse(url)) return url
   throw refuse("a url begins with redis:// or rediss://")
 }
 
-const withoutKeyPrefix = <A extends object>(options: A): A => {
-  const { keyPrefix } = options as { readonly keyPrefix?: unknown }
-  if (keyPrefix === undefined || keyPrefix === "") return options
-  throw refuse("keyPrefix of ioredis would hide keys from patterns: use `prefix`")
-}
-
-// Markers that a replica has not got yet would bring back what was invalidated.
-const fromPrimary = <A extends object>(options: A): A => {
-  const { readOnly, role, scaleReads } = options as {
-    readonly readOnly?: unknown
-    readonly role?: unknown
-    readonly scaleReads?: unknown
-  }
-  if ((scaleReads ?? "master") !== "master" || role === "slave" || readOnly === true) {
-    throw refuse("a cache reads from primaries only: a replica may not know yet what was invalidated")
-  }
+const checked = <A extends object>(options: A): A => {
+  const complaint = Ioredis.complaintAbout(options)
+  if (complaint !== undefined) throw refuse(complaint)
   return options
 }
 
-const checked = <A extends object>(options: A): A => fromPrimary(withoutKeyPrefix(options))
-
-const targetOf = ({ client, cluster, options, url }: Options): Connect.Target => {
+const targetOf = ({ client, cluster, options, url }: Options): Ioredis.Target => {
   const given = [client, cluster, url ?? options].filter((one) => one !== undefined).length
   if (given !== 1) throw refuse("give one of `url` or `options`, `cluster`, or `client`")
   if (client !== undefined) {
-    const { redisOptions = {} } = checked(client.options) as { readonly redisOptions?: object }
-    checked(redisOptions)
-    return { _tag: "Client", client: client as unknown as Transport.Client }
+    checked(client.options)
+    return { _tag: "Client", client }
   }
   if (cluster !== undefined) {
     if (cluster.nodes.length === 0) throw refuse("a cluster needs a node to begin with")
@@ -230,7 +217,7 @@ const targetOf = ({ client, cluster, options, url }: Options): Connect.Target =>
 
 const day = 86_400_000
 
-const settingsOf = (options: Options): Store.Settings => ({
+const settingsOf = (options: Options): Settings => ({
   prefix: prefixOf(options),
   journal: natural("journal", options.journal ?? 10_000, 1),
   // What a 32-bit count of seconds can hold, some 68 years, is enough for infinity.
@@ -246,7 +233,7 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
   if (acknowledge === "primary" && replicas !== undefined) throw refuse("`replicas` needs acknowledge: \"replicas\"")
   return acknowledge === "primary"
     ? undefined
-    : { replicas: natural("replicas", replicas ?? 1, 1), within, witness: new Names(prefixOf(options)).witness }
+    : { replicas: natural("replicas", replicas ?? 1, 1), within, keys: new Names(prefixOf(options)).acknowledgements }
 }
 
 /**
@@ -277,20 +264,18 @@ const commands = [
   ..."zadd zcard zscore zrange zremrangebyrank hset hget hgetall hdel".split(" "),
   ..."evalsha eval scan time publish subscribe wait".split(" "),
   ..."info ping client|setname".split(" "),
-  ..."cluster|myid cluster|slots cluster|shards cluster|info cluster|nodes readonly".split(" ")
+  ..."cluster|slots cluster|shards cluster|info cluster|nodes readonly".split(" ")
 ]
 
 // -----------------------------------------------------------------------------
 // the store
 // -----------------------------------------------------------------------------
 
-const allScripts = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
-
 // Some 600 ms in all: a connection that broke is there again, or the server is away.
 const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
-// Repeating is safe. Whatever the last attempt met, an earlier one may have happened. A lease that is given up belongs
-// to them: left behind, it would keep others waiting.
+// Repeating is safe. Whatever the last attempt met, an earlier one may have happened. Giving up a lease is repeated too:
+// left behind, it would keep others waiting.
 const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retry"]>): CacheStore.CacheStore => {
   const again = <A>(effect: Effect.Effect<A, CacheStore.StoreError>) =>
     Effect.suspend(() => {
@@ -302,13 +287,19 @@ const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retr
       })
       return Effect.retry(attempt, { schedule: retry, while: ({ reason }) => reason._tag === "Unavailable" })
     })
-  return {
-    ...store,
+  return CacheStore.wrap(store, (store) => ({
+    read: store.read,
+    begin: store.begin,
+    commit: store.commit,
+    discard: store.discard,
     abandon: (address, token) => again(store.abandon(address, token)),
+    released: store.released,
     invalidate: (batch) => again(store.invalidate(batch)),
     fence: (fence) => again(store.fence(fence)),
-    lift: (fence) => again(store.lift(fence))
-  }
+    lift: (fence) => again(store.lift(fence)),
+    inspect: store.inspect,
+    scan: store.scan
+  }))
 }
 
 /** Everything that options decide, checked before anything is done. */
@@ -336,20 +327,19 @@ type Prepared = ReturnType<typeof prepare>
 const within = <A>(effect: Effect.Effect<A, CacheStore.StoreError>, patience: number) =>
   Effect.timeoutOrElse(effect, {
     duration: patience,
-    orElse: () => Effect.fail(Transport.toStoreError("look", new Error("no answer")))
+    orElse: () => Effect.fail(unavailable("look", new Error("no answer")))
   })
 
 /** Warns once of each thing that will hurt. */
 const lookAround = (
-  client: Transport.Client,
+  client: AnyClient,
   transport: Transport.Transport,
   { acknowledgement, patience, settings }: Prepared,
   unheard: string | undefined
 ): Effect.Effect<void> => {
   const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
   const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
-  const look = Effect.suspend(() => Look.look(Transport.primariesOf(client)[0] ?? client, transport, settings.prefix))
-  return within(look, patience).pipe(
+  return within(Look.look(client, transport, settings.prefix), patience).pipe(
     Effect.matchEffect({
       onSuccess: (seen) => {
         const refused = unheard === undefined ? seen.refused : [...seen.refused, `SUBSCRIBE: ${unheard}`]
@@ -370,11 +360,10 @@ const makePrepared = Effect.fnUntraced(function*(
   limit: number | undefined
 ): Effect.fn.Return<CacheStore.CacheStore, never, Scope.Scope> {
   const { acknowledgement, patience, retry, settings, target } = prepared
-  const client = yield* Connect.open(target, patience)
-  const writer = acknowledgement === undefined ? client : yield* Connect.beside(client, patience)
-  const hashes = yield* Transport.hashAll(allScripts)
-  const transport = Transport.make(client, { writer, acknowledgement, hashes, limit })
-  const notices = yield* Connect.listen(client, settings.prefix, randomId(), patience)
+  const client = yield* Ioredis.open(target, Scripts.all, patience)
+  const writer = acknowledgement === undefined ? client : yield* client.beside
+  const transport = Transport.make(client, { writer, acknowledgement, limit })
+  const notices = yield* Notices.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared, notices.refused)
   const store = Store.make(transport, settings, notices)
   yield* Effect.ignore(within(store.synchronize, patience))

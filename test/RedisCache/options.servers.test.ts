@@ -548,15 +548,13 @@ const needed = [
 
 /** What the clients of `ioredis` ask for besides, and the look at the start. */
 const besides = ["info", "ping", "client|setname"]
-const ofCluster = ["cluster|myid", "cluster|slots", "cluster|shards", "cluster|info", "cluster|nodes", "readonly"]
+const ofCluster = ["cluster|slots", "cluster|shards", "cluster|info", "cluster|nodes", "readonly"]
 
 /** Those that scripts call. */
 const called = [
   ...new Set(
-    Object.values(Scripts).flatMap((one) =>
-      typeof one === "object"
-        ? [...one.source.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, name]) => name!.toLowerCase())
-        : []
+    Scripts.all.flatMap(({ source }) =>
+      [...source.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, name]) => name!.toLowerCase())
     )
   )
 ].sort()

@@ -348,13 +348,13 @@ const types: Record<string, (client: Client, key: string) => Promise<unknown>> =
   "an empty text": (client, key) => client.set(key, ""),
   "a line": (client, key) => client.set(key, "garbage"),
   "a number": (client, key) => client.set(key, "99999999999999999999999999"),
-  "lines": (client, key) => client.set(key, "A\n\n\n\n\n"),
-  "a letter": (client, key) => client.set(key, "A"),
-  "a long line": (client, key) => client.set(key, "A".repeat(100_000)),
+  "lines": (client, key) => client.set(key, "B\n\n\n\n\n"),
+  "a letter": (client, key) => client.set(key, "B"),
+  "a long line": (client, key) => client.set(key, "B".repeat(100_000)),
   "an open lease": (client, key) => client.set(key, "0"),
   "a lease with garbage": (client, key) => client.set(key, "0somebody\ngarbage\n \n  \nno token"),
   "binary": (client, key) => client.set(key, Buffer.from([0, 255, 254, 10, 128, 10, 10, 10])),
-  "a token that is not UTF-8": (client, key) => client.set(key, Buffer.from([65, 255, 10, 128, 10, 10, 10])),
+  "a token that is not UTF-8": (client, key) => client.set(key, Buffer.from([66, 255, 10, 128, 10, 10, 10])),
   "commas": (client, key) => client.set(key, ",,,"),
   "slashes": (client, key) => client.set(key, "///")
 }
@@ -480,6 +480,60 @@ for (const way of both) {
             yield* one.run(Cached.get(cached, "a"))
             assert.strictEqual(state.loads, loads + 1, `cut at ${length}: it does not heal`)
           }
+        })
+    )
+
+    on(
+      way,
+      "an entry of an earlier release is a miss, and no invalidation fails on it",
+      ({ client, prefix, process }) =>
+        Effect.gen(function*() {
+          const one = yield* process({ failures: 1_000_000 })
+          const { cached, state } = rows()
+          yield* one.run(Cached.get(cached, "a"))
+          const key = places(prefix).entry("row:a")
+          const whole = yield* promise(() => client.get(key))
+          assert(whole !== null)
+          const [head = "", vector = "", line = "", payload = ""] = whole.split("\n")
+          const facts = JSON.parse(line) as ReadonlyArray<unknown>
+          assert.lengthOf(facts, 9)
+          const written = (letter: string, all: ReadonlyArray<unknown>) =>
+            [`${letter}${head.slice(1)}`, vector, JSON.stringify(all), payload].join("\n")
+          // Its facts had no end; and where they had one of parts, it stood where the end stands now.
+          const until = Date.now() + 3_600_000
+          const old = [facts.slice(0, 8), [...facts.slice(0, 8), until]].flatMap((all) => [
+            written("A", all),
+            written("a", all)
+          ])
+          assert.notStrictEqual(written("B", facts), written("A", facts))
+          assert.strictEqual(written("B", facts), whole)
+          for (const text of [...old, written("A", facts), written("B", facts.slice(0, 8))]) {
+            const put = promise(() => client.set(key, text))
+            yield* put
+            const inspected = yield* one.service.store.inspect("row:a")
+            assert.isUndefined(inspected.entry?.payload, text)
+            const { loads } = state
+            const { unreadable } = yield* one.run(Cached.stats(cached))
+            assert.deepStrictEqual(yield* one.run(Cached.get(cached, "a")), { id: "a", version: state.version })
+            assert.strictEqual(state.loads, loads + 1, text)
+            assert.strictEqual((yield* one.run(Cached.stats(cached))).unreadable, unreadable + 1, text)
+            yield* one.run(Cached.get(cached, "a"))
+            assert.strictEqual(state.loads, loads + 1, `it does not heal: ${text}`)
+            for (
+              const batch of [
+                Cached.invalidation(cached, ["a"]),
+                Invalidation.soft(Cached.invalidation(cached, ["a"])),
+                Invalidation.tags(["a", "found a"]),
+                Cached.pattern(cached, {})
+              ]
+            ) {
+              yield* put
+              state.version++
+              yield* one.run(Cached.apply(batch))
+              assert.strictEqual((yield* one.run(Cached.get(cached, "a"))).version, state.version, `${batch}: ${text}`)
+            }
+          }
+          assert.strictEqual((yield* one.run(Cached.stats(cached))).storeFailures, 0)
         })
     )
 

@@ -8,16 +8,15 @@ import { Redis } from "ioredis"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
-import * as Connect from "../../src/internal/redis/connect.ts"
+import { unavailable } from "../../src/internal/redis/client.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
-import * as Store from "../../src/internal/redis/store.ts"
-import * as Transport from "../../src/internal/redis/transport.ts"
+import type * as Transport from "../../src/internal/redis/transport.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { serviceOn } from "../support/port.ts"
-import { patient, places, start } from "../support/redisCache.ts"
+import { patient, places, start, storeOf } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 
 const lookAt = Effect.acquireRelease(
@@ -29,21 +28,12 @@ type Refuse = (script: Scripts.Script, keys: ReadonlyArray<string>) => boolean
 
 /** A node of a cluster that is down refuses what is asked of it; the others go on. */
 const refusing = (prefix: string, split: boolean, refuse: Refuse) =>
-  serviceOn(Effect.gen(function*() {
-    const client = (yield* lookAt) as unknown as Transport.Client
-    const all = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
-    const hashes = yield* Transport.hashAll(all)
-    const transport = Transport.make(client, { writer: client, acknowledgement: undefined, hashes })
+  serviceOn(storeOf(prefix, split, (transport) => {
     const unless = (send: Transport.Transport["run"]): Transport.Transport["run"] => (operation, script, keys, args) =>
       refuse(script, keys)
-        ? Effect.fail(Transport.toStoreError(operation, new Error("CLUSTERDOWN Hash slot not served")))
+        ? Effect.fail(unavailable(operation, new Error("CLUSTERDOWN Hash slot not served"), false))
         : send(operation, script, keys, args)
-    const notices = yield* Connect.listen(client, prefix, crypto.randomUUID(), 1000)
-    return Store.make(
-      { ...transport, run: unless(transport.run), runAcknowledged: unless(transport.runAcknowledged) },
-      { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split },
-      notices
-    )
+    return { ...transport, run: unless(transport.run), runAcknowledged: unless(transport.runAcknowledged) }
   }))
 
 const many = (count: number) => Invalidation.tags(Array.from({ length: count }, (_, i) => `tag ${i}`))

@@ -13,13 +13,14 @@ import { Effect, Scope } from "effect"
 import type { Redis } from "ioredis"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
-import type { CacheStore } from "../../src/index.ts"
-import { Invalidation } from "../../src/index.ts"
+import { type CacheStore, Invalidation } from "../../src/index.ts"
 import * as Broadcast from "../../src/internal/broadcast.ts"
+import type { Value } from "../../src/internal/redis/client.ts"
+import { toStoreError } from "../../src/internal/redis/ioredis.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import type { Script } from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
-import { toStoreError, type Transport, type Value } from "../../src/internal/redis/transport.ts"
+import type { Transport } from "../../src/internal/redis/transport.ts"
 import { Names } from "../../src/internal/redis/wire.ts"
 import { connect, startServer } from "../support/redis.ts"
 import type { Access } from "./machine.ts"
@@ -92,8 +93,7 @@ interface Sendable {
 /** Scripts that are told the time, and in which a mistake was made. */
 const rewriting = (edits: Mistake["edits"] = []): (script: Script) => Sendable => {
   for (const { from, scripts } of edits) {
-    const all = Object.values(Scripts as Readonly<Record<string, Script>>)
-    const edited = all.filter(({ name, source }) => source.includes(from) && (scripts?.includes(name) ?? true))
+    const edited = Scripts.all.filter(({ name, source }) => source.includes(from) && (scripts?.includes(name) ?? true))
     // A mistake that does not take would be looked for in vain.
     if (edited.length === 0) throw new Error(`no script has the text ${from}`)
   }
@@ -141,18 +141,20 @@ const accessOf = (
   split: boolean
 ): Access => {
   const looks = script === undefined || looking.has(script)
+  // These look at the fences for the position that they announce, and no actor listens.
+  const touched = script === "invalidate" || script === "note" ? keys.filter((key) => key !== names.fences) : keys
   const isRead = script === undefined && operation === "read"
   return {
     // "store" is what an evictor writes.
     reads: [
       "store",
-      ...looks ? keys : [],
+      ...looks ? touched : [],
       ...operation === "read" ? ["history"] : [],
       // Two that read the same leave the same. With split, a read ends with what it read earlier.
       ...isRead && !split ? [memoryOf(process)] : []
     ],
     writes: [
-      ...looks ? [] : keys,
+      ...looks ? [] : touched,
       ...(isRead && split) || operation === "released" ? [memoryOf(process)] : [],
       ...script !== undefined && waking(script) ? processes.map(memoryOf) : [],
       ...settling.has(operation) ? [process] : [],
@@ -243,7 +245,8 @@ const gated = (
         )
       ),
     settle: () => Effect.void,
-    // Nobody listens to what was invalidated.
+    page: () => Effect.die(new Error("no case asks which keys are stored")),
+    // No actor listens to what was invalidated.
     publish: () => Effect.void
   }
 }
@@ -269,6 +272,7 @@ const switchboard = (split: boolean, current: () => Transport): Transport => ({
   runAcknowledged: (...args) => current().runAcknowledged(...args),
   settle: (...args) => current().settle(...args),
   walk: (...args) => current().walk(...args),
+  page: (...args) => current().page(...args),
   publish: (...args) => current().publish(...args)
 })
 
@@ -280,6 +284,7 @@ const silence: Transport = {
   runAcknowledged: () => Effect.succeed([String(epoch * 1000)]),
   settle: () => Effect.void,
   walk: () => Effect.void,
+  page: () => Effect.succeed({ keys: [], cursor: undefined }),
   publish: () => Effect.void
 }
 

@@ -3,8 +3,9 @@
  * is another, or a transport that does other than it was asked.
  */
 import { Effect } from "effect"
+import type { Value } from "../../src/internal/redis/client.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
-import type { Transport, Value } from "../../src/internal/redis/transport.ts"
+import type { Transport } from "../../src/internal/redis/transport.ts"
 import type { Lab, Mistake } from "./redis.ts"
 import { onRedis, quick } from "./redisCases.ts"
 import { type Case, exhaustIn, type Found, type Run, sampleIn } from "./search.ts"
@@ -87,7 +88,7 @@ const markersFirst = (transport: Transport): Transport => {
   return running((run, operation, script, keys, args) => {
     if (script.name === "open") {
       const [nonce, , journalLife, limit, ...names] = args.slice(3)
-      note = run(operation, Scripts.noteDown, [keys[0]!], [nonce!, journalLife!, limit!, ...names])
+      note = run(operation, Scripts.noteDown, [keys[0]!, keys[1]!], [nonce!, journalLife!, limit!, ...names])
     }
     const ran = run(operation, script, keys, args)
     return script.name === "replace" ? Effect.tap(ran, () => Effect.ignore(note)) : ran

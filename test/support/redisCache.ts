@@ -14,7 +14,9 @@ import { Cluster, Redis } from "ioredis"
 import { Cluster as Cluster5, Redis as Redis5 } from "ioredis-5"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
-import * as Connect from "../../src/internal/redis/connect.ts"
+import type * as RedisClient from "../../src/internal/redis/client.ts"
+import * as Ioredis from "../../src/internal/redis/ioredis.ts"
+import * as Notices from "../../src/internal/redis/notices.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
 import * as Transport from "../../src/internal/redis/transport.ts"
@@ -62,17 +64,30 @@ export const patient = { timeLimit: "20 seconds" } as const
 export const lent = <C extends RedisCache.Client & { disconnect(): void }>(make: () => C): Way["layer"] => (more) =>
   Layer.unwrap(Effect.map(released(make), (client) => RedisCache.layer({ client, ...patient, ...more })))
 
-/** A store whose steps come apart on one node, as they do in a cluster. */
+/** The port of a client on the shared node. */
+export const nodeClient: Effect.Effect<RedisClient.Client, never, Scope.Scope> = Effect.suspend(() =>
+  Ioredis.open({ _tag: "Node", url: nodeUrl(), options: {} }, Scripts.all, 20_000)
+)
+
+/**
+ * A store on the shared node from its parts. With `split` its steps come apart, as they do in a cluster; `between` stands
+ * between it and its transport.
+ */
+export const storeOf = (
+  prefix: string,
+  split: boolean,
+  between: (transport: Transport.Transport) => Transport.Transport = (transport) => transport
+): Effect.Effect<CacheStore.CacheStore, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const client = yield* nodeClient
+    const transport = Transport.make(client, { writer: client, acknowledgement: undefined })
+    const notices = yield* Notices.listen(client, prefix, crypto.randomUUID(), 1000)
+    const settings = { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split }
+    return Store.make(between(transport), settings, notices)
+  })
+
 const apart: Way["layer"] = ({ prefix = "cache" }) =>
-  serviceOn(Effect.gen(function*() {
-    const client = yield* released(() => new Redis(nodeUrl()) as unknown as Transport.Client)
-    const all = Object.values(Scripts).filter((one): one is Scripts.Script => typeof one === "object")
-    const hashes = yield* Transport.hashAll(all)
-    const transport = Transport.make(client, { writer: client, acknowledgement: undefined, hashes })
-    const notices = yield* Connect.listen(client, prefix, crypto.randomUUID(), 1000)
-    const settings = { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split: true }
-    return CacheStore.guard(Store.make(transport, settings, notices), patient)
-  }))
+  serviceOn(Effect.map(storeOf(prefix, true), (store) => CacheStore.guard(store, patient)))
 
 export const oneNode: Way = {
   name: "one node",

@@ -5,7 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { StoreError } from "../../CacheStore.ts"
-import type { Transport, Value } from "./transport.ts"
+import type { Value } from "./client.ts"
+import type { Transport } from "./transport.ts"
 
 /** One read of a batch: where its keys stand among those of all. */
 interface Reader {

@@ -3,8 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { StoreError } from "../../CacheStore.ts"
+import { type Client, type Node, unavailable } from "./client.ts"
 import * as Scripts from "./scripts.ts"
-import { type Client, toStoreError, type Transport } from "./transport.ts"
+import type { Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"
 
 /** What a server said of itself, as far as it was allowed to. */
@@ -16,7 +17,7 @@ export interface Look {
   readonly refused: ReadonlyArray<string>
 }
 
-/** What the layer was told, as far as the server has to fit. */
+/** What the layer was given, as far as the server has to fit. */
 export interface Expected {
   readonly cluster: boolean
   readonly replicas: number
@@ -104,14 +105,6 @@ const parsePairs = (answer: unknown): Record<string, string> => {
   )
 }
 
-const ask = (node: Client, operation: string, ...command: readonly [string, ...Array<string>]) =>
-  Effect.callback<unknown, StoreError>((resume) => {
-    node.call(...command).then(
-      (answer) => resume(Effect.succeed(answer)),
-      (error) => resume(Effect.fail(toStoreError(operation, error)))
-    )
-  })
-
 const messageOf = ({ cause, message }: StoreError): string => cause instanceof Error ? cause.message : message
 
 /** The server's refusals, each with the command it is about; fails if the server cannot be reached. */
@@ -130,25 +123,29 @@ const refusalsOf = (
 
 /** Asks a node what it is and what it lets do. Fails only if it cannot be reached. */
 export const look = Effect.fnUntraced(function*(
-  node: Client,
+  client: Client,
   transport: Transport,
   prefix: string
 ): Effect.fn.Return<Look, StoreError> {
   const names = new Wire.Names(prefix)
+  const node: Node | undefined = client.primaries()[0]
+  if (node === undefined) return yield* Effect.fail(unavailable("look", new Error("no node of the cluster is known")))
   const refused = [
     ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, [names.probe], [names.released]))),
     ...(yield* refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), []))),
-    ...(yield* refusalsOf("SCAN", Effect.as(ask(node, "look", "SCAN", "0", "COUNT", "1"), [])))
+    ...(yield* refusalsOf("SCAN", Effect.as(node.command("look", "SCAN", "0", "COUNT", "1"), [])))
   ]
-  const tell = <A>(parse: (answer: unknown) => A, otherwise: A, ...command: readonly [string, ...Array<string>]) =>
-    Effect.match(ask(node, "look", ...command), { onSuccess: parse, onFailure: () => otherwise })
-  const info = yield* tell((text) => parseLines(text, ":"), {}, "INFO")
-  const cluster = yield* tell((text) => parseLines(text, ":"), {}, "CLUSTER", "INFO")
-  const configs = yield* Effect.forEach(asked, (name) => tell(parsePairs, {}, "CONFIG", "GET", name), {
+  // What the user may not ask is not known, and cannot be complained about.
+  const factsBy = (
+    parse: (answer: unknown) => Record<string, string>,
+    ...command: readonly [string, ...Array<string>]
+  ) => Effect.match(node.command("look", ...command), { onSuccess: parse, onFailure: () => ({}) })
+  const info = yield* factsBy((text) => parseLines(text, ":"), "INFO")
+  const cluster = yield* factsBy((text) => parseLines(text, ":"), "CLUSTER", "INFO")
+  const configs = yield* Effect.forEach(settings, (name) => factsBy(parsePairs, "CONFIG", "GET", name), {
     concurrency: "unbounded"
   })
   return { info, cluster, config: Object.assign({}, ...configs), refused }
 })
 
-// What the user may not ask is not told, and cannot be complained about.
-const asked = ["maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync"]
+const settings = ["maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync"]

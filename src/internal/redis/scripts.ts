@@ -7,14 +7,14 @@
  * its own, sent in the order that `store.ts` gives.
  *
  * Scripts are constants: whatever differs from call to call is an argument.
- * Every answer begins with the server's time, by which ages are told.
+ * Every answer begins with the server's time, from which ages are reckoned.
  *
  * | key | what |
  * |---|---|
- * | entry | `A` (`a` once softened), token, vector, facts, payload; a line each |
+ * | entry | `B` (`b` once softened), token, vector, facts, payload; a line each |
  * | lease | `0` (`1` once somebody waits for it), token; then the vector it was taken under, a name and a token a line |
  * | marker | the token, and after a `/` the one of the last soft invalidation since |
- * | journal | a sorted set: the epoch (score -1), `!` (up to where it was forgotten), and `=` names by when they were last invalidated |
+ * | journal | a sorted set: the epoch (score -1), `!` (up to where it has forgotten), and `=` names by when they were last invalidated |
  * | fences | a hash: id to until when it stands, and over what |
  */
 
@@ -50,7 +50,7 @@ local function lasts(key, least)
   if redis.call('PTTL', key) < least then redis.call('PEXPIRE', key, string.format('%.0f', least)) end
 end
 
--- A marker that is missing is made afresh, so nothing older can match it.
+-- A marker that is missing is made new, so nothing older can match it.
 local function capture(key, nonce, life)
   local token = get(key)
   if token then lasts(key, life); return token end
@@ -73,7 +73,7 @@ end
 local function tokenOf(entry)
   local head = redis.pcall('GETRANGE', entry, 0, 255)
   if type(head) == 'table' then redis.call('DEL', entry); return nil end
-  return string.match(head, '^[Aa]([ -~]*)\\n')
+  return string.match(head, '^[Bb]([ -~]*)\\n')
 end
 
 local function held(lease)
@@ -82,7 +82,7 @@ local function held(lease)
   return string.match(value, '^[01]([^\\n]*)\\n'), value
 end
 
--- Only who waits has to be told.
+-- It is published only if somebody waits for it.
 local function release(lease, channel)
   local token, value = held(lease)
   redis.call('DEL', lease)
@@ -102,7 +102,7 @@ end
 
 -- A lease that was taken under older tokens than the caller's is doomed, since something it depends on was invalidated, and
 -- is stolen. Which are older no clock can tell. The caller's are not, if they were captured when that lease was there:
--- 'before' names the one that it had seen. Else it is told, and captures them again.
+-- 'before' names the one that it had seen. Else it hears so, and captures them again.
 local function take(entry, lease, channel, token, seen, drop, force, length, names, tokens, before)
   local stored = tokenOf(entry)
   if stored and not force and stored ~= seen then return 'found', '' end
@@ -224,12 +224,32 @@ local function allStand(fences, ids)
 end
 `
 
+const announcing = `
+-- The journal's state, and the fences; without names it is not known, and another each time. This writes to no journal,
+-- so that it can follow an invalidation on a full server.
+local function positionAfter(journal, fences, names, nonce)
+  local unknown = '-' .. us .. nonce
+  if #names == 0 then return unknown end
+  local first = redis.pcall('ZRANGE', journal, 0, 0)
+  if first.err or not first[1] or string.sub(first[1], 1, 1) ~= '@' then return unknown end
+  local last = redis.call('ZRANGE', journal, -1, -1, 'WITHSCORES')
+  local parts = { first[1], string.format('%.0f', tonumber(last[2])) }
+  local stand = standing(fences)
+  for i = 1, #stand, 2 do parts[#parts + 1] = stand[i] end
+  return table.concat(parts, ' ')
+end
+
+local function announce(channel, message, position)
+  if message ~= '' then redis.call('PUBLISH', channel, message .. '\\n' .. position) end
+end
+`
+
 const storing = `
 -- Gives how long it will be kept; nil when its time is over.
 local function put(entry, name, tokens, facts, payload, expires, longest)
   local left = math.min(math.floor(tonumber(expires) - ms), tonumber(longest))
   if left <= 0 then redis.call('DEL', entry); return nil end
-  local text = table.concat({ 'A', name, '\\n', table.concat(tokens, ','), '\\n', facts, '\\n', payload })
+  local text = table.concat({ 'B', name, '\\n', table.concat(tokens, ','), '\\n', facts, '\\n', payload })
   redis.call('SET', entry, text, 'PX', string.format('%.0f', left))
   return left
 end
@@ -241,14 +261,14 @@ local function remove(entry, lease, channel, mode)
   release(lease, channel)
   if mode == 'hard' then return redis.call('DEL', entry) end
   local first = redis.pcall('GETRANGE', entry, 0, 0)
-  if type(first) == 'table' or first ~= '' and first ~= 'A' and first ~= 'a' then return redis.call('DEL', entry) end
+  if type(first) == 'table' or first ~= '' and first ~= 'B' and first ~= 'b' then return redis.call('DEL', entry) end
   if first == '' then return 0 end
-  if failed(redis.pcall('SETRANGE', entry, 0, 'a')) then redis.call('DEL', entry) end
+  if failed(redis.pcall('SETRANGE', entry, 0, 'b')) then redis.call('DEL', entry) end
   return 1
 end
 `
 
-// Arguments in order; lists are told by their length first.
+// Arguments in order; a list begins with its length.
 const reading = `
 local at = 0
 local function arg() at = at + 1; return ARGV[at] end
@@ -260,10 +280,16 @@ local function list()
 end
 `
 
-const script = (name: string, ...parts: ReadonlyArray<string>): Script => ({
-  name,
-  source: [library, ...parts.slice(0, -1), reading, parts.at(-1)].join("")
-})
+const made: Array<Script> = []
+
+/** All scripts of this file, so that their hashes can be computed before they are sent. */
+export const all: ReadonlyArray<Script> = made
+
+const script = (name: string, ...parts: ReadonlyArray<string>): Script => {
+  const one = { name, source: [library, ...parts.slice(0, -1), reading, parts.at(-1)].join("") }
+  made.push(one)
+  return one
+}
 
 // What stores asks first whether there is room: a server that is full must not grow on by it.
 const asking = `
@@ -347,20 +373,23 @@ return { now, #over > 0 and 'fenced' or 'unstored' }
 `
 )
 
-/** KEYS: journal, entry and lease of each key, a marker a name. */
+/** KEYS: journal, fences, entry and lease of each key, a marker a name. */
 export const invalidate = script(
   "invalidate",
+  fencing,
   noting,
   removing,
+  announcing,
   `
 local channel, loud, message, nonce, life, journalLife, limit = arg(), arg(), arg(), arg(), number(), arg(), number()
 local keyModes, names, modes = list(), list(), list()
 local count = 0
-for i = 1, #keyModes do count = count + remove(KEYS[2 * i], KEYS[2 * i + 1], channel, keyModes[i]) end
+for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
 note(KEYS[1], names, limit, nonce, journalLife)
-for i = 1, #names do replace(KEYS[1 + 2 * #keyModes + i], modes[i], nonce, life) end
-if message ~= '' then redis.call('PUBLISH', loud, message) end
-return { now, count }
+for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
+local position = positionAfter(KEYS[1], KEYS[2], names, nonce)
+announce(loud, message, position)
+return { now, count, position }
 `
 )
 
@@ -370,6 +399,7 @@ export const fence = script(
   fencing,
   noting,
   removing,
+  announcing,
   `
 local channel, id, length, over = arg(), arg(), number(), arg()
 local nonce, life, journalLife, limit, loud, message = arg(), number(), arg(), number(), arg(), arg()
@@ -379,8 +409,9 @@ open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
 for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
 for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
-if message ~= '' then redis.call('PUBLISH', loud, message) end
-return { now, count }
+local position = positionAfter(KEYS[1], KEYS[2], names, nonce)
+announce(loud, message, position)
+return { now, count, position }
 `
 )
 
@@ -388,7 +419,7 @@ return { now, count }
 // steps for a cluster; some of them are whole operations on one node as well
 // -----------------------------------------------------------------------------
 
-/** KEYS: a marker. Its token, made afresh if it is missing. */
+/** KEYS: a marker. Its token; one that is missing is made. */
 export const captureOne = script(
   "capture",
   `${asking}
@@ -454,14 +485,16 @@ return { now, token or '' }
 `
 )
 
-/** KEYS: journal. */
+/** KEYS: journal, fences. Notes what is invalidated, and gives the position that it has then. */
 export const noteDown = script(
   "note",
+  fencing,
   noting,
+  announcing,
   `
 local nonce, journalLife, limit, names = arg(), arg(), number(), list()
 note(KEYS[1], names, limit, nonce, journalLife)
-return { now }
+return { now, positionAfter(KEYS[1], KEYS[2], names, nonce) }
 `
 )
 
@@ -485,16 +518,17 @@ return { now, remove(KEYS[1], KEYS[2], channel, mode) }
 `
 )
 
-/** KEYS: journal, fences. Opens a fence, and notes what it is over. */
+/** KEYS: journal, fences. Opens a fence, notes what it is over, and gives the position that it has then. */
 export const openFence = script(
   "open",
   fencing,
   noting,
+  announcing,
   `
 local id, length, over, nonce, life, journalLife, limit, names = arg(), number(), arg(), arg(), number(), arg(), number(), list()
 open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
-return { now }
+return { now, positionAfter(KEYS[1], KEYS[2], names, nonce) }
 `
 )
 
@@ -519,7 +553,7 @@ return { now, allStand(KEYS[1], list()) and 1 or 0 }
 `
 )
 
-/** KEYS: fences. Takes a fence away; tells whether it stood. */
+/** KEYS: fences. Takes a fence away; answers whether it stood. */
 export const liftFence = script(
   "lift",
   fencing,
@@ -531,7 +565,7 @@ return { now, stood and 1 or 0 }
 `
 )
 
-/** KEYS: lease. Gives it up if it is the caller's, and tells whether it was. */
+/** KEYS: lease. Gives it up if it is the caller's; answers whether it was. */
 export const abandonLease = script(
   "abandon",
   `
@@ -545,7 +579,7 @@ return { now, 1 }
 /** KEYS: lease. Takes it from whoever has it. */
 export const releaseLease = script("release", `\nrelease(KEYS[1], arg())\nreturn { now }\n`)
 
-/** KEYS: lease. Whether it is still that one; if so, its end will be told. */
+/** KEYS: lease. Whether it is still that one; if so, its end will be published. */
 export const awaitLease = script(
   "await",
   `

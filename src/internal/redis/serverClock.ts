@@ -1,15 +1,16 @@
 /**
  * The server's clock, seen from this process.
  *
- * It is told by the monotonic clock since the last answers: the wall clock of
- * this process may be wrong by hours, or be set while an entry is served, and
- * takes no part.
+ * Between two answers of the server it goes on by the monotonic clock. The wall
+ * clock of this process may be wrong by hours, or be set while an entry is
+ * served, and takes no part.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import { elapsed } from "../deadline.ts"
 
-const realClock = Context.get(Context.empty(), Clock.Clock)
+/** The clock of the machine, whatever clock a program is given. */
+export const realClock = Context.get(Context.empty(), Clock.Clock)
 
 export class ServerClock {
   private ahead: number | undefined
@@ -22,7 +23,7 @@ export class ServerClock {
    * The server said `server` to what was sent and answered at these ticks. The
    * truth lies between what it said and what it would say when the answer came,
    * so the estimate moves only as far as an answer demands. The clock of a test
-   * is told once: ages then move with it, and not with real time.
+   * learns it once: ages then move with it, and not with real time.
    */
   learn(clock: Clock.Clock, server: number, sent: number, received: number): void {
     if (this.ahead === undefined) this.ahead = server - (sent + received) / 2

@@ -19,23 +19,36 @@ const crc16 = (text: string): number => {
 /** First and last slot of a range. */
 export type Range = readonly [number, number]
 
-/** What a node says that it has itself. */
+/** What a node says that it has itself. While `moving`, keys go from it or to it one by one. */
 export interface Claim {
   readonly id: string
   readonly ranges: ReadonlyArray<Range>
+  readonly moving: boolean
 }
 
-/** Reads the answers to `CLUSTER MYID` and `CLUSTER SLOTS` of one node; undefined if they are none. */
-export const claimOf = (id: unknown, slots: unknown): Claim | undefined => {
-  if (typeof id !== "string" || !Array.isArray(slots)) return undefined
+/** What a server has that is no cluster. */
+export const everySlot: Claim = { id: "all", ranges: [[0, slotCount - 1]], moving: false }
+
+/** Reads one node's answer to `CLUSTER NODES`; undefined if it is none. */
+export const claimOf = (nodes: unknown): Claim | undefined => {
+  if (typeof nodes !== "string") return undefined
+  const lines = nodes.split("\n").map((line) => line.trim().split(" "))
+  const own = lines.find(([, , flags = ""]) => flags.split(",").includes("myself"))
+  const id = own?.[0]
+  if (own === undefined || id === undefined) return undefined
   const ranges: Array<Range> = []
-  for (const one of slots as ReadonlyArray<unknown>) {
-    if (!Array.isArray(one)) return undefined
-    const [first, last, primary] = one as ReadonlyArray<unknown>
-    if (typeof first !== "number" || typeof last !== "number" || !Array.isArray(primary)) return undefined
-    if (primary[2] === id) ranges.push([first, last])
+  let moving = false
+  for (const slots of own.slice(8)) {
+    // A slot that is on its way stands in brackets, with the node that it goes to or comes from.
+    if (slots.startsWith("[")) {
+      moving = true
+      continue
+    }
+    const [first = NaN, last = first] = slots.split("-").map(Number)
+    if (!Number.isInteger(first) || !Number.isInteger(last)) return undefined
+    ranges.push([first, last])
   }
-  return { id, ranges }
+  return { id, ranges, moving }
 }
 
 /** Whether every slot is claimed by a node. */

@@ -2,8 +2,11 @@
  * What is written to Redis, and how it is read again. Nothing that is read is
  * trusted: it has the shape that was written, or it is unreadable.
  */
-import type { Entry } from "../../CacheStore.ts"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Entry, Position } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
+import * as Invalidation from "../../Invalidation.ts"
 import type * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
 import type { Stamp } from "../stamp.ts"
@@ -17,7 +20,8 @@ export class Names {
   readonly journal: string
   readonly fences: string
   readonly probe: string
-  readonly witness: string
+  /** What the names of keys begin with that are written to be waited for. */
+  readonly acknowledgements: string
   readonly released: string
   readonly invalidated: string
   private readonly entries: string
@@ -31,7 +35,7 @@ export class Names {
     this.journal = `${prefix}:j:{journal}`
     this.fences = `${prefix}:f:{journal}`
     this.probe = `${prefix}:p:{probe}`
-    this.witness = `${prefix}:w:`
+    this.acknowledgements = `${prefix}:a:`
     this.released = `${prefix}:released`
     this.invalidated = `${prefix}:invalidated`
   }
@@ -91,6 +95,46 @@ export const replacedAt = (marker: string): number | undefined => {
   const micros = /^(?:.*\/)?(\d{16})/.exec(marker)
   return micros === null ? undefined : Math.floor(Number(micros[1]) / 1000)
 }
+
+// -----------------------------------------------------------------------------
+// positions and announcements
+// -----------------------------------------------------------------------------
+
+/**
+ * A position as an opaque text: the epoch and the sequence of the journal, and
+ * the ids of the fences that stand, which the server lists in any order.
+ */
+export const positionOf = (epoch: string, sequence: string, fences: ReadonlyArray<string>): Position =>
+  [epoch, sequence, ...[...fences].sort()].join(" ")
+
+/** A position of which nothing is known; the name makes it another than any other. */
+export const unknownPosition = (name: string): Position => `-${name}`
+
+/** Who invalidates, and what. Where it is announced its position follows in another line. */
+export const writeMessage = (origin: string, batch: Invalidation.Invalidation): string =>
+  `${origin} ${Schema.encodeSync(Invalidation.FromString)(batch)}`
+
+/** The position as a script gives it, and publishes it. */
+export const readPosition = (text: string): Position => {
+  const [epoch = "", sequence, ...fences] = text.split(" ")
+  return sequence === undefined ? epoch : positionOf(epoch, sequence, fences)
+}
+
+/** What was announced, as far as it can be read: who invalidated, what, and at which position. */
+export interface Message {
+  readonly origin: string
+  readonly batch: Option.Option<Invalidation.Invalidation>
+  readonly position: Position
+}
+
+export const readMessage = (text: string): Message => {
+  const [, origin = "", batch = "", position = ""] = /^([^ ]*) ([^\n]*)\n([^\n]+)$/.exec(text) ?? []
+  return { origin, batch: Schema.decodeOption(Invalidation.FromString)(batch), position: readPosition(position) }
+}
+
+/** What a text of an invalidation covers; one that cannot be read covers everything, since none may be missed. */
+export const coveredBy = (text: string): Invalidation.Invalidation =>
+  Option.getOrElse(Schema.decodeOption(Invalidation.FromString)(text), () => Invalidation.everything)
 
 // -----------------------------------------------------------------------------
 // entries
@@ -184,16 +228,21 @@ const readFacts = (text: string): Pick<Written, "stamp" | "expiresAt"> | undefin
     : undefined
 }
 
-// As the scripts have it: a byte that was changed must not make the same token two.
-const printable = /^[ -~]*$/
+// As the scripts have it: a byte that was changed must not make the same token two. They look for its end in the first
+// 256 bytes.
+const writable = /^[ -~]{1,254}$/
+
+/** Whether an entry can be stored under this name: another would be read as one that is longer, shorter or none. */
+export const isWritable = (name: string): boolean => writable.test(name)
 
 /** Reads what lies under an entry's key. */
 export const readEntry = (text: string): Written => {
   const flag = text[0]
   const endOfToken = text.indexOf("\n")
-  if ((flag !== "A" && flag !== "a") || endOfToken < 0) return unreadable("")
+  // Those of releases before begin with an A: the facts in them are others.
+  if ((flag !== "B" && flag !== "b") || endOfToken < 0) return unreadable("")
   const token = text.slice(1, endOfToken)
-  if (!printable.test(token)) return unreadable("")
+  if (!isWritable(token)) return unreadable("")
   const endOfVector = text.indexOf("\n", endOfToken + 1)
   const endOfFacts = endOfVector < 0 ? -1 : text.indexOf("\n", endOfVector + 1)
   if (endOfFacts < 0) return unreadable(token)
@@ -201,7 +250,7 @@ export const readEntry = (text: string): Written => {
   if (facts === undefined) return unreadable(token)
   const vector = endOfVector === endOfToken + 1 ? none : text.slice(endOfToken + 1, endOfVector).split(",")
   if (vector.length !== facts.stamp.dependencies.length) return unreadable(token)
-  return { token, softened: flag === "a", ...facts, vector, payload: text.slice(endOfFacts + 1) }
+  return { token, softened: flag === "b", ...facts, vector, payload: text.slice(endOfFacts + 1) }
 }
 
 /** What became of an entry's dependencies, where a marker is given for each. */

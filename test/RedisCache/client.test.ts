@@ -1,0 +1,100 @@
+/** The port of a client of Redis: which file knows the package behind it, and what a cluster's nodes say of themselves. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "vitest"
+import { complaintAbout } from "../../src/internal/redis/ioredis.ts"
+import { claimOf, coverAll, everySlot, tagIn } from "../../src/internal/redis/slots.ts"
+import { packageOf, readModules, root, target } from "../support/modules.ts"
+
+const adapter = "internal/redis/ioredis"
+
+describe("the package", () => {
+  const modules = readModules(path.join(root, "src"))
+
+  it("is imported by one file, when a layer is built", () => {
+    const importers = modules.filter(({ imports }) => imports.some((one) => packageOf(one) === "ioredis"))
+    assert.deepStrictEqual(importers.map(({ name }) => name), [adapter])
+    const text = fs.readFileSync(path.join(root, `src/${adapter}.ts`), "utf8")
+    assert.notMatch(text, /^import .* "ioredis"/m)
+  })
+
+  it("is mentioned nowhere else in the folder, and the file that knows it is used by RedisCache alone", () => {
+    const others = fs.readdirSync(path.join(root, "src/internal/redis")).filter((file) => file !== "ioredis.ts")
+    assert.isAbove(others.length, 10)
+    const mentioning = others.filter((file) =>
+      /ioredis/i.test(fs.readFileSync(path.join(root, "src/internal/redis", file), "utf8"))
+    )
+    assert.deepStrictEqual(mentioning, [])
+    const users = modules.filter((module) => module.imports.some((one) => target(module, one) === adapter))
+    assert.deepStrictEqual(users.map(({ name }) => name), ["RedisCache"])
+  })
+
+  it("is complained about where its options would break a promise", () => {
+    assert.isUndefined(complaintAbout({ host: "h", keyPrefix: "", scaleReads: "master", role: "master" }))
+    assert.match(complaintAbout({ keyPrefix: "x" })!, /keyPrefix/)
+    assert.match(complaintAbout({ redisOptions: { keyPrefix: "x" } })!, /keyPrefix/)
+    for (const options of [{ scaleReads: "all" }, { role: "slave" }, { readOnly: true }]) {
+      assert.match(complaintAbout(options)!, /primaries only/)
+    }
+  })
+})
+
+describe("a node of a cluster", () => {
+  const line = (id: string, flags: string, slots: string) =>
+    `${id} 127.0.0.1:7000@17000,host ${flags} - 0 1700000000000 1 connected${slots === "" ? "" : ` ${slots}`}`
+  const nodes = (...lines: ReadonlyArray<string>) => `${lines.join("\n")}\n`
+
+  it("says which slots it has", () => {
+    const all = nodes(line("a", "master", "0-5460"), line("b", "myself,master", "5461-10921 10923 16383"))
+    assert.deepStrictEqual(claimOf(all), {
+      id: "b",
+      ranges: [[5461, 10_921], [10_923, 10_923], [16_383, 16_383]],
+      moving: false
+    })
+    const replica = nodes(line("a", "master", "0-16383"), line("b", "myself,slave", ""))
+    assert.deepStrictEqual(claimOf(replica), { id: "b", ranges: [], moving: false })
+  })
+
+  it("says that a slot comes or goes", () => {
+    for (const open of ["[7->-a]", "[7-<-a]"]) {
+      assert.deepStrictEqual(claimOf(nodes(line("b", "myself,master", `0-10 ${open}`))), {
+        id: "b",
+        ranges: [[0, 10]],
+        moving: true
+      })
+    }
+  })
+
+  it("says nothing that is believed if it is no such answer", () => {
+    for (
+      const answer of [
+        undefined,
+        null,
+        7,
+        [],
+        "",
+        "garbage",
+        nodes(line("a", "master", "0-1")),
+        nodes(line("b", "myself", "x-y"))
+      ]
+    ) {
+      assert.isUndefined(claimOf(answer), JSON.stringify(answer))
+    }
+  })
+
+  it("covers with others all slots, or not", () => {
+    const claim = (...ranges: ReadonlyArray<readonly [number, number]>) => ({ id: "x", ranges, moving: false })
+    assert.isTrue(coverAll([everySlot]))
+    assert.isTrue(coverAll([claim([8000, 16_383]), claim([0, 4000]), claim([4001, 7999])]))
+    assert.isFalse(coverAll([claim([0, 4000]), claim([4002, 16_383])]))
+    assert.isFalse(coverAll([claim([0, 16_382])]))
+    assert.isFalse(coverAll([]))
+  })
+
+  it("has a key in its slots, if it has slots", () => {
+    assert.strictEqual(tagIn([[0, 16_383]]), "0")
+    // What `CLUSTER KEYSLOT 1` says.
+    assert.strictEqual(tagIn([[9842, 9842]]), "1")
+    assert.isUndefined(tagIn([]))
+  })
+})
