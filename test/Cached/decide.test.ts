@@ -49,7 +49,7 @@ interface Row {
   readonly says: readonly [came: string, condition: string, then: string]
   readonly came: Came
   readonly holds: (known: Case) => boolean
-  readonly then: Next["_tag"] | ((known: Case) => Next["_tag"])
+  readonly next: Next["_tag"] | ((known: Case) => Next["_tag"])
 }
 
 const always = () => true
@@ -59,47 +59,47 @@ const servableWithCaller = ({ found, insideLoad, refresh }: Case) =>
   (found === "Fresh" || found === "Refresh" || found === "Stale") && (!insideLoad || found === "Refresh")
 
 const rows: ReadonlyArray<Row> = [
-  { says: ["loaded", "", "conclude"], came: "Loaded", holds: always, then: "Conclude" },
+  { says: ["loaded", "", "conclude"], came: "Loaded", holds: always, next: "Conclude" },
   {
     says: ["refused", "for the fourth time", "load alone"],
     came: "Refused",
     holds: ({ refused }) => refused >= 4,
-    then: "LoadAlone"
+    next: "LoadAlone"
   },
-  { says: ["", "else", "look again"], came: "Refused", holds: always, then: "LookAgain" },
-  { says: ["found", "", "look at that entry"], came: "Found", holds: always, then: "LookAtFound" },
-  { says: ["circle", "", "load alone"], came: "Circle", holds: always, then: "LoadAlone" },
+  { says: ["", "else", "look again"], came: "Refused", holds: always, next: "LookAgain" },
+  { says: ["found", "", "look at that entry"], came: "Found", holds: always, next: "LookAtFound" },
+  { says: ["circle", "", "load alone"], came: "Circle", holds: always, next: "LoadAlone" },
   {
     says: ["late", "the old value may still be served", "fall back on it"],
     came: "Late",
     holds: ({ old }) => old,
-    then: "FallBack"
+    next: "FallBack"
   },
-  { says: ["", "else", "look again"], came: "Late", holds: always, then: "LookAgain" },
+  { says: ["", "else", "look again"], came: "Late", holds: always, next: "LookAgain" },
   {
     says: ["busy elsewhere", "servable, and only the caller who refreshes waits", "serve"],
     came: "Busy",
     holds: servableWithCaller,
-    then: "Serve"
+    next: "Serve"
   },
   {
     says: ["", "waited for `softTimeout`, and the old value may still be served", "fall back on it"],
     came: "Busy",
     holds: ({ old, softTimeout, waited }) => old && waited >= (softTimeout ?? Infinity),
-    then: "FallBack"
+    next: "FallBack"
   },
   {
     says: ["", "waited for `waitLimit`", "load alone"],
     came: "Busy",
     holds: ({ waitLimit, waited }) => waited >= waitLimit,
-    then: "LoadAlone"
+    next: "LoadAlone"
   },
-  { says: ["", "else", "wait, then look again"], came: "Busy", holds: always, then: "Wait" },
+  { says: ["", "else", "wait, then look again"], came: "Busy", holds: always, next: "Wait" },
   {
     says: ["the store failed", "", "load alone, or fail (`storeFailure`)"],
     came: "StoreFailed",
     holds: always,
-    then: ({ failsWithStore }) => failsWithStore ? "Fail" : "LoadAlone"
+    next: ({ failsWithStore }) => failsWithStore ? "Fail" : "LoadAlone"
   }
 ]
 
@@ -121,7 +121,7 @@ describe("afterwards", () => {
     for (const known of cases()) {
       const row = rows.find(({ came, holds }) => came === known.came && holds(known))!
       used.add(row)
-      const expected = typeof row.then === "function" ? row.then(known) : row.then
+      const expected = typeof row.next === "function" ? row.next(known) : row.next
       const { _tag } = afterwards(known, known)
       if (_tag !== expected) assert.fail(`${_tag}, not ${expected}: ${JSON.stringify(known)}`)
     }
