@@ -421,18 +421,25 @@ export const getOption: {
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getOption(inside(self), key))
 
 /**
- * A stored value, and what is known of it. Times are milliseconds of the store's
- * clock.
+ * A value, and what is known of its entry at this moment. Times are milliseconds
+ * of the store's clock, `age` is milliseconds.
  *
- * - `verdict`: `Fresh`, or how it may be served.
+ * - `verdict`: how it may be served.
  * - `age`: since it was stored.
- * - `freshUntil`: until then it is fresh unless something changes; now, if it is not
- *   fresh any more. `Infinity` for always.
- * - `usableUntil`: after that it can no longer be served in any case, unless
- *   something changes before.
- * - `dependencies`: what it depends on.
- * - `validator`: a text that is another whenever the value may be another, for an
- *   `ETag`. None, if the value was not stored.
+ * - `freshUntil`: when it stops being fresh by its age or a tick of a clock, with
+ *   jitter and spread, if nothing it depends on changes before. It is `Infinity`
+ *   if no time ends it, and the present if it is past. `xfetch` may have it
+ *   refreshed earlier; it is fresh meanwhile.
+ * - `usableUntil`: from then on it is served in no case, as `freshUntil` if nothing
+ *   changes before.
+ * - `dependencies`: what it depends on: what the key tells and what was found in
+ *   the value.
+ * - `validator`: a text of letters, digits and hyphens, for an `ETag`. It is the same
+ *   while the entry is, and another whenever the value may be another.
+ *
+ * A value that was loaded now and not stored (refused by an invalidation, loaded
+ * under a fence, too large, without the store, or by its policy) is `Fresh` until
+ * now, depends on nothing, and has no validator.
  *
  * @category models
  * @since 0.1.0
@@ -450,12 +457,13 @@ export interface Entry<out V> {
 
 /**
  * The value of a key as `get` gives it, with what is known of its entry, all from
- * one look. A load is waited for until it is stored.
+ * one read. A load is waited for until it is stored, so its validator is that of
+ * the entry which the next read finds.
  *
  * **Example** (An entry and its validator)
  *
  * ```ts
- * import { Effect, Schema } from "effect"
+ * import { Effect, Equal, Schema } from "effect"
  * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
  *
  * const film = Cached.make("film", {
@@ -469,10 +477,16 @@ export interface Entry<out V> {
  *   const again = yield* Cached.getEntry(film, 42)
  *   yield* Cached.invalidate(film, 42)
  *   const other = yield* Cached.getEntry(film, 42)
- *   return [first.value, first.validator === again.validator, first.validator === other.validator]
+ *   return {
+ *     value: first.value,
+ *     secondsFresh: Math.round((first.freshUntil - first.storedAt) / 1000),
+ *     sameWhileStored: Equal.equals(first.validator, again.validator),
+ *     sameWhenLoadedAgain: Equal.equals(first.validator, other.validator)
+ *   }
  * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
  *
  * await Effect.runPromise(program)
+ * // => { value: "film 42", secondsFresh: 60, sameWhileStored: true, sameWhenLoadedAgain: false }
  * ```
  *
  * @category reading
@@ -484,9 +498,42 @@ export const getEntry: {
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getEntry(inside(self), key))
 
 /**
- * The entry of a key, if there is one that may still be served in some case.
- * Never loads, refreshes nothing, and counts as no read. A cached failure fails.
- * A store that fails gives none.
+ * The entry of a key, if there is one that may still be served in some case, be
+ * it only in place of a load that fails (`OnError`). One that is `Dead` is dropped.
+ *
+ * Asks the store once, never loads, refreshes nothing, and counts as no read. A
+ * cached failure fails. A store that fails, and an entry that cannot be read, give
+ * none; those are counted.
+ *
+ * What a lookup makes of a stale entry that it peeked at is stale, too, unless it
+ * is the entry that it is to replace.
+ *
+ * **Example** (How much longer?)
+ *
+ * ```ts
+ * import { Effect, Option, Schema } from "effect"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
+ * import { TestClock } from "effect/testing"
+ *
+ * const film = Cached.make("film", {
+ *   key: Key.int("id"),
+ *   value: Schema.String,
+ *   lookup: (id) => Effect.succeed(`film ${id}`)
+ * }, Policy.ttl("1 minute", { onErrorFor: "1 hour" }))
+ *
+ * const program = Effect.gen(function*() {
+ *   const before = yield* Cached.peekEntry(film, 42)
+ *   yield* Cached.get(film, 42)
+ *   yield* TestClock.adjust("2 minutes")
+ *   const after = yield* Cached.peekEntry(film, 42)
+ *   return [before, after].map(Option.map(({ age, usableUntil, verdict }) => [verdict, age, usableUntil]))
+ * }).pipe(Effect.provide(TestCache.layer()), Effect.provide(TestClock.layer()))
+ *
+ * const [before, after] = await Effect.runPromise(program)
+ * before?._tag // => "None"
+ * Option.getOrThrow(after!) // => ["OnError", 120000, 3660000]
+ * ```
  *
  * @category reading
  * @since 0.1.0
@@ -502,6 +549,7 @@ export const peekEntry: {
     self: Cached<K, V, E, R>
   ) => Effect.Effect<Option.Option<Entry<V>>, E, R | CacheService.CacheService>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.peekEntry(inside(self), key))
+
 /**
  * The values of several keys, in their order. What is missing is loaded by one
  * call of `lookupMany` (if the definition has none, by one `lookup` each, at

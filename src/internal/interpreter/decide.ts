@@ -6,25 +6,26 @@
  * |---|---|---|
  * | failed | | load alone, or fail (`storeFailure`) |
  * | answered | fresh | serve |
- * | | servable, and refreshed in the background | serve, and refresh |
+ * | | servable, and refreshed in the background | serve and refresh |
  * | | anything else | load |
  *
- * and when it was to be loaded:
+ * Inside of a load nothing is refreshed in the background but what is `Refresh`.
+ * When it was to be loaded:
  *
  * | what came of it | if | then |
  * |---|---|---|
  * | loaded | | conclude |
- * | refused | this often | load alone |
+ * | refused | for the fourth time | load alone |
  * | | else | look again |
  * | found | | look at that entry |
  * | circle | | load alone |
  * | late | the old value may still be served | fall back on it |
  * | | else | look again |
- * | busy elsewhere | only the caller who refreshes waits | serve |
+ * | busy elsewhere | servable, and only the caller who refreshes waits | serve |
  * | | waited for `softTimeout`, and the old value may still be served | fall back on it |
  * | | waited for `waitLimit` | load alone |
  * | | else | wait, then look again |
- * | the store failed | | load alone, or fail |
+ * | the store failed | | load alone, or fail (`storeFailure`) |
  */
 import type * as Verdict from "../../Verdict.ts"
 
@@ -122,5 +123,6 @@ const whileBusy = ({ found, insideLoad, old, waited }: Tried, rules: Rules): Nex
   if (isServable(found) && refreshOf(found, rules, insideLoad) === "caller") return { _tag: "Serve" }
   if (old && softTimeout !== undefined && waited >= softTimeout) return { _tag: "FallBack" }
   if (waited >= waitLimit) return { _tag: "LoadAlone" }
-  return { _tag: "Wait", atMost: (old && softTimeout !== undefined ? softTimeout : waitLimit) - waited }
+  const limit = old && softTimeout !== undefined ? Math.min(softTimeout, waitLimit) : waitLimit
+  return { _tag: "Wait", atMost: limit - waited }
 }

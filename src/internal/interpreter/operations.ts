@@ -10,17 +10,18 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
-import type { Entry, Reason, StoreError } from "../../CacheStore.ts"
+import type { Entry, Reason, Stamp, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import type { Verdict } from "../../Verdict.ts"
+import type * as Verdict from "../../Verdict.ts"
 import { KeyAddress, type Versions, View } from "../definition.ts"
 import * as Explain from "../explain.ts"
 import * as Plan from "../plan.ts"
 import { invalidate } from "../service/invalidating.ts"
 import { CacheService, inside, InvalidationError, type Service, storeOf } from "../service/model.ts"
+import { isServable } from "../verdicts.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
 import { begin, byForce, fillOne } from "./fill.ts"
-import { mayBeShared, prepare } from "./finish.ts"
+import { mayBeShared, prepare, type Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { type Answer, type AnyFiber, type Judged, Read } from "./read.ts"
 import { warnUnwritable } from "./report.ts"
@@ -157,8 +158,6 @@ const peek = (read: Read): AnyEffect<Judged | undefined> =>
       })
   )
 
-const isServable = (verdict: Verdict): boolean => verdict === "Fresh" || verdict === "Refresh" || verdict === "Stale"
-
 export const getOption = (definition: Definition, key: unknown): AnyEffect =>
   withRead(
     definition,
@@ -216,7 +215,7 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
 /** What `getEntry` and `peekEntry` give, without its documentation. */
 export interface CachedEntry {
   readonly value: unknown
-  readonly verdict: Verdict
+  readonly verdict: Verdict.Verdict
   readonly storedAt: number
   readonly age: number
   readonly freshUntil: number
@@ -225,10 +224,47 @@ export interface CachedEntry {
   readonly validator: Option.Option<string>
 }
 
-/** The entry that an answer is from. What is from none was loaded now, and is not stored. */
-const entryOf = (read: Read, value: unknown, { from }: Answer): CachedEntry => {
+/** What an entry is described by, however a read came by it. */
+interface Facts {
+  readonly armed: Plan.Armed
+  readonly stamp: Stamp
+  readonly token: Token
+  readonly changed: Entry["changed"]
+  readonly versions: Versions["value"]
+  readonly verdict: Verdict.Verdict
+}
+
+const factsOf = (from: Judged | Stored, now: number): Facts => {
+  if ("view" in from) {
+    const { entry: { changed, stamp, token }, verdict, versions, view: { armed } } = from
+    return { armed, stamp, token, changed, versions: versions.value, verdict }
+  }
+  // It may be stale from the start, by a tick during its load or by what it was made of; or dead since it was sent.
+  const { armed, stamp, token } = from
+  const { versions } = stamp
+  return {
+    armed,
+    stamp,
+    token,
+    changed: undefined,
+    versions,
+    verdict: Plan.judge(armed, now, surely, undefined, versions)
+  }
+}
+
+// The draw with which nothing is refreshed early.
+const surely = (): number => 1
+
+/** The end of freshness by age and ticks, of the alternatives that changes and versions have not ended. */
+const freshUntil = ({ armed, changed, verdict, versions }: Facts, now: number): number =>
+  verdict !== "Fresh" && verdict !== "Refresh" ? now : armed.alternatives
+    .filter((one) => Plan.judge({ ...armed, alternatives: [one] }, now, surely, changed, versions) === "Fresh")
+    .reduce((last, one) => Math.max(last, one.freshUntil), now)
+
+const entryOf = (read: Read, value: unknown, from: Answer["from"]): CachedEntry => {
   const now = read.now()
-  if (from === undefined) {
+  const facts = from && factsOf(from, now)
+  if (facts === undefined || facts.verdict === "Dead") {
     return {
       value,
       verdict: "Fresh",
@@ -240,17 +276,14 @@ const entryOf = (read: Read, value: unknown, { from }: Answer): CachedEntry => {
       validator: Option.none()
     }
   }
-  const judged = "entry" in from ? from : undefined
-  const { armed } = judged?.view ?? from as { readonly armed: Plan.Armed }
-  const { stamp, token } = judged?.entry ?? from as Pick<Entry, "stamp" | "token">
-  const verdict = judged?.verdict ?? "Fresh"
+  const { armed, changed, stamp, token, verdict, versions } = facts
   return {
     value,
     verdict,
     storedAt: stamp.storedAt,
     age: Math.max(0, now - stamp.storedAt),
-    freshUntil: verdict === "Fresh" ? Math.max(armed.surelyFreshUntil, now) : now,
-    usableUntil: judged?.usableUntil() ?? Plan.lastUse(armed),
+    freshUntil: freshUntil(facts, now),
+    usableUntil: Math.max(now, Plan.usableUntil(armed, now, changed, versions)),
     dependencies: stamp.dependencies,
     validator: Option.some(token)
   }
@@ -258,23 +291,18 @@ const entryOf = (read: Read, value: unknown, { from }: Answer): CachedEntry => {
 
 export const getEntry = (definition: Definition, key: unknown): AnyEffect =>
   withRead(definition, key, (read) =>
-    Effect.flatMap(
-      resolve([read], oneByOne(definition)),
-      (answers) => {
-        const answer = answers.get(read)!
-        return Effect.map(answer.exit as AnyEffect, (value) => entryOf(read, value, answer))
-      }
-    ))
+    Effect.flatMap(resolve([read], oneByOne(definition)), (answers) => {
+      const { exit, from } = answers.get(read)!
+      return Effect.map(exit as AnyEffect, (value) => entryOf(read, value, from))
+    }))
 
 export const peekEntry = (definition: Definition, key: unknown): AnyEffect =>
   withRead(definition, key, (read) =>
-    Effect.flatMap(peek(read), (judged) =>
-      judged === undefined
-        ? Effect.succeedNone
-        : Effect.map(
-          judged.view.exit as AnyEffect,
-          (value) => Option.some(entryOf(read, value, { exit: judged.view.exit, from: judged }))
-        )))
+    Effect.flatMap(peek(read), (judged) => {
+      if (judged === undefined) return Effect.succeedNone
+      read.passOn(judged)
+      return Effect.map(judged.view.exit as AnyEffect, (value) => Option.some(entryOf(read, value, judged)))
+    }))
 
 // -----------------------------------------------------------------------------
 // writing

@@ -98,11 +98,12 @@ export class Read {
     return new Loading.Loading(waiting, this.place, [...alone, this.place])
   }
 
-  /** This read serves a stale entry, which may be served until then. A load may look at what it is to replace. */
-  private passOn(until: number): void {
-    const { fills } = this.loading ?? {}
+  /** This read gives an entry: what a load makes of a stale one is stale, too. A load may look at what it is to replace. */
+  passOn({ usableUntil, verdict }: Judged): void {
+    if (this.loading === undefined || verdict === "Fresh" || verdict === "Refresh") return
+    const { fills } = this.loading
     if (fills !== undefined && Loading.isSame(fills, this.place)) return
-    this.loading?.given(this.elapsed() + until - this.now())
+    this.loading.given(this.elapsed() + usableUntil() - this.now())
   }
 
   now(): number {
@@ -144,12 +145,13 @@ export class Read {
     return { entry, judged, versions, found: judged?.verdict ?? (entry ? "Dead" : "Nothing") }
   }
 
-  serve(judged: Judged, verdict: Verdict.Verdict = judged.verdict): Answer {
+  serve(judged: Judged): Answer {
+    const { verdict } = judged
     if (verdict === "Fresh") {
       this.counters.hits++
       this.service.publish({ _tag: "Hit", ...this.label() })
     } else {
-      if (verdict !== "Refresh") this.passOn(judged.usableUntil())
+      this.passOn(judged)
       this.counters.staleServed++
       this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
     }
@@ -186,7 +188,7 @@ export class Read {
   }
 
   fallBack(old: Judged): Answer {
-    return this.serve(old, old.again(this.now()))
+    return this.serve({ ...old, verdict: old.again(this.now()) })
   }
 
   /** The result of a load: itself, or the old value where it is no answer. */
