@@ -41,8 +41,9 @@ const inTest: Contract.Instruments<TestCache.TestCache> = {
   }
 }
 
-const losing = (what: Contract.Losable) => (key: string, names: ReadonlyArray<Dependency.Dependency>) =>
-  Effect.map(storeAs<MarkerStore>(), ({ lose }) => lose(what, key, names))
+const losing =
+  (what: keyof Required<Contract.Instruments>["lose"]) => (key: string, names: ReadonlyArray<Dependency.Dependency>) =>
+    Effect.map(storeAs<MarkerStore>(), ({ lose }) => lose(what, key, names))
 
 const inMarkers: Contract.Instruments<CacheService.CacheService> = {
   advance,

@@ -58,7 +58,10 @@ const byName = new Map(modules.map((module) => [module.name, module]))
 const publicNames = modules.map(({ name }) => name)
   .filter((name) => name !== "index" && !name.startsWith("internal/"))
 /** What a large room keeps behind its door: on its floor, and for nobody else. */
-const backRooms: Readonly<Record<string, string>> = { "internal/redis/": "RedisCache" }
+const backRooms: Readonly<Record<string, string>> = {
+  "internal/contract/": "Contract",
+  "internal/redis/": "RedisCache"
+}
 
 const roomOf = (name: string): string =>
   Object.entries(backRooms).find(([folder]) => name.startsWith(folder))?.[1] ?? name
