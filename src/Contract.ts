@@ -41,7 +41,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { CacheService } from "./CacheService.ts"
-import { toldLaw } from "./internal/contract/announcements.ts"
+import { announcementLaws } from "./internal/contract/announcements.ts"
 import { clockLaws } from "./internal/contract/clock.ts"
 import { entryLaws } from "./internal/contract/entries.ts"
 import { fenceLaws } from "./internal/contract/fences.ts"
@@ -50,8 +50,10 @@ import { type ContractViolation, type Law, losses, type Options } from "./intern
 import { leaseLaws, releaseLaw } from "./internal/contract/leases.ts"
 import { leaseLossLaw, lossLaws, nestedLossLaws } from "./internal/contract/losses.ts"
 import { interruptedLaw, nestedLaws } from "./internal/contract/nested.ts"
+import { raceLaws } from "./internal/contract/races.ts"
 import { randomLaw } from "./internal/contract/random/search.ts"
 import { type Rule, settle } from "./internal/contract/rule.ts"
+import { scanLaws } from "./internal/contract/scans.ts"
 import { targetLaws } from "./internal/contract/targets.ts"
 import type { Waiting } from "./internal/contract/waiting.ts"
 
@@ -125,12 +127,14 @@ export const make = <R = never>(options: Options<R> = {}): ReadonlyArray<Law<R>>
   const undisturbed = { ...options, instruments: advance === undefined ? {} : { advance } }
   const rules: ReadonlyArray<Rule<R>> = [
     ...entryLaws,
+    ...scanLaws,
     ...leaseLaws,
     releaseLaw(waiting),
     ...targetLaws,
     ...invalidationLaws,
-    toldLaw(waiting),
+    ...announcementLaws(waiting),
     ...fenceLaws,
+    ...raceLaws,
     ...nestedLaws,
     interruptedLaw(waiting),
     ...(advance === undefined ? [] : clockLaws(advance)),

@@ -785,7 +785,7 @@ describe("the contract has teeth", () => {
         caught.push(`${name} | ${law!.law} | ${operations}`)
         if (!isRandom) return
         assert.isDefined(violation, "random operations do not show it")
-        assert.isAtMost(violation!.operations!.length, 6)
+        assert.isAtMost(violation!.operations!.length, 7)
         assert.include(violation!.message, `With seed ${violation!.seed}`)
         // It can be replayed, by its seed alone.
         const again = yield* run(violation!.seed!)

@@ -6,7 +6,7 @@ import * as Invalidation from "../../Invalidation.ts"
 import { expect } from "./law.ts"
 import { law, type Rule } from "./rule.ts"
 import { awkward, texts, values } from "./samples.ts"
-import { same, show } from "./scene.ts"
+import { long, same, show } from "./scene.ts"
 
 export const entryLaws: ReadonlyArray<Rule<never>> = [
   law("port", "what was stored is read as it was given, each time", function*(s) {
@@ -91,6 +91,43 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
     yield* s.isDead(address)
   }),
 
+  law("port", "an entry keeps the name and the end that it was given", function*(s) {
+    const address = s.at("a", s.tag("known"))
+    const now = yield* s.now
+    for (const expiresAt of [now + long, now + long + 0.5, Infinity]) {
+      const draft = yield* s.put(address, { found: [s.tag("found")], token: s.service.token(), expiresAt })
+      const begun = yield* s.begin(address)
+      const entries = [yield* s.serves(address, draft), ...(begun._tag === "Found" ? [begun.entry] : [])]
+      yield* expect(entries.length === 2, () => `begin should have found the entry, and answered ${begun._tag}`)
+      for (const { expiresAt, token } of entries) {
+        yield* expect(token === draft.token, () => `the entry was stored as ${draft.token}, and is named ${token}`)
+        yield* expect(
+          expiresAt === draft.expiresAt,
+          () => `the entry should end at ${draft.expiresAt}, and says that it ends at ${expiresAt}`
+        )
+      }
+    }
+  }),
+
+  law("port", "begin goes by the name that the entry was given, not by that of its lease", function*(s) {
+    const address = s.at("a")
+    const loading = yield* s.load(address)
+    const draft = yield* s.finish(loading, { token: s.service.token() })
+    for (const seen of [undefined, loading.lease.token, s.service.token()]) {
+      const begun = yield* s.begin(address, { seen, drop: true })
+      yield* expect(
+        begun._tag === "Found" && begun.entry.token === draft.token,
+        () => `begin should have found the entry ${draft.token}, and answered ${show(begun)}`
+      )
+      yield* s.serves(address, draft)
+    }
+    const over = yield* s.load(address, { seen: draft.token })
+    yield* s.serves(address, draft)
+    yield* s.store.abandon(address, over.lease.token)
+    yield* s.load(address, { seen: draft.token, drop: true })
+    yield* s.isMissing(address)
+  }),
+
   law("G4", "what is past its time is not stored, and leaves nothing older", function*(s) {
     const address = s.at("a")
     const past = { expiresAt: (yield* s.now) - 1000 }
@@ -126,5 +163,26 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
     yield* s.serves(address, draft)
     yield* s.fence(Invalidation.dependencies(s.tag("known")))
     yield* expect((yield* inspect).fenced, () => "a fence stands over the key, and the inspection does not show it")
+  }),
+
+  law("port", "inspecting needs nothing but the stored key, where there is an entry", function*(s) {
+    const address = s.at("a", s.tag("known"))
+    const inspect = Effect.suspend(() => s.store.inspect(address.key))
+    const draft = yield* s.put(address, { found: [s.tag("found")] })
+    const good = yield* inspect
+    yield* expect(
+      same(good.entry?.payload, draft.payload) && same(good.entry?.stamp, draft.stamp) && !good.entry?.changed?.size &&
+        !good.entry?.softened && good.leased === undefined && !good.fenced,
+      () => `an entry that is good is inspected as ${show(good)}`
+    )
+    yield* s.invalidate(Invalidation.soft(Invalidation.dependencies(s.tag("found"))))
+    yield* s.invalidate(Invalidation.soft(Invalidation.keys(address.key)))
+    const marked = yield* inspect
+    yield* expect(
+      marked.entry?.changed?.get(s.tag("found")) === "soft" && marked.entry.changed.size === 1 && marked.entry.softened,
+      () => `an entry whose key and dependency were invalidated softly is inspected as ${show(marked)}`
+    )
+    yield* s.fence(Invalidation.soft(Invalidation.dependencies(s.tag("found"))))
+    yield* expect((yield* inspect).fenced, () => "a fence stands over the entry, and the inspection does not show it")
   })
 ]

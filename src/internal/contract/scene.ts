@@ -50,6 +50,8 @@ export interface Loaded {
   readonly found?: ReadonlyArray<Dependency.Dependency>
   readonly fatal?: ReadonlyArray<Dependency.Dependency>
   readonly expiresAt?: number
+  /** The name of the entry, if it is not that of the lease. */
+  readonly token?: CacheStore.Token
 }
 
 export type Asked = Partial<CacheStore.Begin>
@@ -120,7 +122,7 @@ export class Scene {
     const found = (loaded.found ?? []).filter((name) => !address.known.includes(name))
     const payload = "payload" in loaded ? loaded.payload : this.payload({ load: ++this.loads })
     return {
-      token: lease.token,
+      token: loaded.token ?? lease.token,
       payload,
       stamp: {
         storedAt: now,

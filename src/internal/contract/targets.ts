@@ -4,6 +4,7 @@ import type * as CacheStore from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import type * as Verdict from "../../Verdict.ts"
 import type { Step } from "./law.ts"
+import { raceRounds, whileRead } from "./races.ts"
 import { law, type Rule } from "./rule.ts"
 import type { Loaded, Scene } from "./scene.ts"
 
@@ -111,6 +112,26 @@ export const targetLaws: ReadonlyArray<Rule<never>> = targets.flatMap(({ alone, 
       const loading = yield* s.load(covered(s), { force: true })
       const both = [Effect.asVoid(s.commit(loading, finding(s))), Effect.asVoid(invalidate(s, "hard"))]
       yield* Effect.all(round % 2 === 0 ? both : both.reverse(), { concurrency: "unbounded" })
+      yield* s.isDead(covered(s))
+    }
+  }, alone),
+
+  law("G1", `a read that races an invalidation of ${name} keeps nothing old`, function*(s) {
+    for (let round = 0; round < raceRounds; round++) {
+      const mode = round % 4 < 2 ? "hard" : "soft"
+      yield* s.put(covered(s), finding(s))
+      yield* whileRead(s, covered(s), round, Effect.asVoid(invalidate(s, mode)))
+      if (mode === "hard") yield* s.isDead(covered(s))
+      else yield* s.isNotFresh(covered(s))
+    }
+  }, alone),
+
+  law("G7", `a read that races a fence over ${name} keeps nothing old`, function*(s) {
+    for (let round = 0; round < raceRounds; round++) {
+      yield* s.put(covered(s), finding(s))
+      const fence = yield* whileRead(s, covered(s), round, s.fence(over(s)))
+      yield* s.isDead(covered(s))
+      yield* whileRead(s, covered(s), round, s.lift(fence))
       yield* s.isDead(covered(s))
     }
   }, alone),

@@ -15,10 +15,8 @@ export interface Flight {
   readonly since: number
   /** The fences that stood then. */
   readonly fences: ReadonlyArray<OpenFence>
-  payload: unknown
-  stamp: CacheStore.Stamp | undefined
-  /** The token of its entry, once it was seen. */
-  entry: CacheStore.Token | undefined
+  /** What it was committed with first. */
+  draft: CacheStore.Draft | undefined
 }
 
 export interface OpenFence {
@@ -31,7 +29,7 @@ export interface OpenFence {
 export type Fact =
   | { readonly _tag: "began"; readonly flight: Flight }
   | { readonly _tag: "ended"; readonly flight: Flight }
-  | { readonly _tag: "stored"; readonly flight: Flight; readonly fatal: ReadonlySet<Dependency.Dependency> }
+  | { readonly _tag: "stored"; readonly flight: Flight; readonly draft: CacheStore.Draft }
   | { readonly _tag: "voided"; readonly key: number }
   | { readonly _tag: "gone"; readonly key: number }
   | { readonly _tag: "softened"; readonly key: number }
@@ -45,6 +43,7 @@ export type Fact =
 /** What the model knows of a stored entry. */
 export interface Known {
   readonly flight: Flight
+  readonly draft: CacheStore.Draft
   readonly marks: ReadonlyMap<Dependency.Dependency, Mode>
   readonly softened: boolean
   /** Whether a store may have removed it at once: nothing of it could be served. */
@@ -74,12 +73,12 @@ export class Model {
   }
 
   entry(key: number): Known | undefined {
-    let stored: { readonly flight: Flight; readonly fatal: ReadonlySet<Dependency.Dependency> } | undefined
+    let stored: { readonly flight: Flight; readonly draft: CacheStore.Draft } | undefined
     let marks = new Map<Dependency.Dependency, Mode>()
     let [softened, mayBeGone] = [false, false]
     const mark = (dependency: Dependency.Dependency, mode: Mode) => {
       marks.set(dependency, Invalidation.stronger(marks.get(dependency), mode)!)
-      if (mode === "hard" && stored?.fatal.has(dependency)) mayBeGone = true
+      if (mode === "hard" && stored?.draft.fatal.has(dependency)) mayBeGone = true
     }
     for (const fact of this.facts) {
       if (fact._tag === "stored" && fact.flight.key === key) {
@@ -91,11 +90,11 @@ export class Model {
       if (fact._tag === "gone" && fact.key === key) stored = undefined
       if (fact._tag === "softened" && fact.key === key) softened = true
       if (fact._tag === "marked" && fact.key === key) mark(fact.dependency, fact.mode)
-      if (fact._tag === "touched" && stored?.flight.stamp!.dependencies.includes(fact.dependency)) {
+      if (fact._tag === "touched" && stored?.draft.stamp.dependencies.includes(fact.dependency)) {
         mark(fact.dependency, fact.mode)
       }
     }
-    return stored && { flight: stored.flight, marks, softened, mayBeGone }
+    return stored && { flight: stored.flight, draft: stored.draft, marks, softened, mayBeGone }
   }
 
   /** Whether one of these was invalidated since, or any if they are not known. */

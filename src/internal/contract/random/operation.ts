@@ -35,6 +35,8 @@ export type Operation =
     readonly found: ReadonlyArray<number>
     readonly fatal: ReadonlyArray<number>
     readonly late: boolean
+    /** Whether the entry has another name than the lease. */
+    readonly renamed: boolean
   }
   | { readonly _tag: "Discard"; readonly load: number; readonly found: ReadonlyArray<number> | undefined }
   | { readonly _tag: "Abandon"; readonly load: number; readonly stranger: boolean }
@@ -118,7 +120,14 @@ export class Draw {
     }
     if (at < 64) {
       const [found, fatal] = [this.some(tagNames.length, 0.35), this.some(tagNames.length, 0.3)]
-      return { _tag: "Commit", load: this.recent(this.begun), found, fatal, late: this.chance(0.05) }
+      return {
+        _tag: "Commit",
+        load: this.recent(this.begun),
+        found,
+        fatal,
+        late: this.chance(0.05),
+        renamed: this.chance(0.3)
+      }
     }
     if (at < 68) {
       const found = this.chance(0.3) ? undefined : this.some(tagNames.length, 0.35)
@@ -170,7 +179,7 @@ export const describe = (operation: Operation): string => {
       return `load ${operation.load} asks for its lease again`
     case "Commit":
       return `load ${operation.load} commits, found ${tags(operation.found)}, fatal ${tags(operation.fatal)}` +
-        flags({ late: operation.late })
+        flags({ late: operation.late, "under another name": operation.renamed })
     case "Discard":
       return `load ${operation.load} stores nothing, found ${
         operation.found ? tags(operation.found) : "what is unknown"

@@ -116,26 +116,24 @@ export class Play {
 
   /** Compares an entry that the store gave with the one that is known. */
   private compare(key: number, by: number, actual: CacheStore.Entry, known: Known | undefined): Step<void> {
-    if (known === undefined || !same(known.flight.payload, actual.payload)) {
+    if (known === undefined || !same(known.draft.payload, actual.payload)) {
       const refused = this.leftover(key, actual)
       if (refused === undefined) {
         return broken(
-          `there should be ${known === undefined ? "nothing" : show(known.flight.payload)}, and is ${showEntry(actual)}`
+          `there should be ${known === undefined ? "nothing" : show(known.draft.payload)}, and is ${showEntry(actual)}`
         )
       }
       known = refused
     }
-    const { flight, marks, softened } = known
+    const { draft, flight, marks, softened } = known
     const actualMarks = actual.changed ?? new Map()
     const weaker = [...marks].filter(([name, mode]) =>
       mode === "hard" ? actualMarks.get(name) !== "hard" : !actualMarks.has(name)
     )
-    const wrong = !same(flight.stamp, actual.stamp)
-      ? `the stamp should be ${show(flight.stamp)}, and is ${show(actual.stamp)}`
-      : flight.entry !== undefined && flight.entry !== actual.token
-      ? `its token was ${flight.entry}, and is ${actual.token}`
-      : this.isOthers(flight, actual.token)
-      ? `its token is that of another entry`
+    const wrong = !same(draft.stamp, actual.stamp)
+      ? `the stamp should be ${show(draft.stamp)}, and is ${show(actual.stamp)}`
+      : draft.token !== actual.token
+      ? `its token should be ${draft.token}, and is ${actual.token}`
       : weaker.length > 0
       ? `it should be marked${weaker.map(([name, mode]) => ` ${mode} ${Dependency.format(name)}`).join(",")}`
       : softened && !actual.softened
@@ -144,7 +142,6 @@ export class Play {
       ? "it is marked without a reason"
       : undefined
     if (wrong !== undefined) return broken(`${wrong}: ${showEntry(actual)}`)
-    flight.entry = actual.token
     this.seen.set(`${by} ${key}`, { flight, token: actual.token })
     // What is found dead must stay so.
     for (const [dependency, mode] of actualMarks) this.model.note({ _tag: "marked", key, dependency, mode })
@@ -152,23 +149,22 @@ export class Play {
     return Effect.void
   }
 
-  private isOthers(flight: Flight, token: CacheStore.Token): boolean {
-    return [...this.flights.values()].some((other) => other !== flight && other.entry === token)
-  }
-
   /** Where steps come apart, a load that is refused may have stored an entry that is dead from the start. */
   private leftover(key: number, actual: CacheStore.Entry): Known | undefined {
-    const flight = [...this.flights.values()].find((one) => one.key === key && same(one.payload, actual.payload))
-    if (flight === undefined || !isMarked(actual)) return undefined
+    const flight = [...this.flights.values()].find((one) =>
+      one.key === key && one.draft !== undefined && same(one.draft.payload, actual.payload)
+    )
+    if (flight?.draft === undefined || !isMarked(actual)) return undefined
+    const { draft } = flight
     const since = this.model.facts.slice(flight.since)
     if (since.some((fact) => fact._tag === "stored" && fact.flight === flight)) return undefined
     const marks = since.flatMap((fact): ReadonlyArray<Fact> => {
       if (fact._tag === "softened" && fact.key === key) return [fact]
-      const touched = fact._tag === "touched" && flight.stamp!.dependencies.includes(fact.dependency)
+      const touched = fact._tag === "touched" && draft.stamp.dependencies.includes(fact.dependency)
       return touched ? [{ ...fact, _tag: "marked", key }] : []
     })
     if (marks.length === 0 && !this.lenient) return undefined
-    this.model.note({ _tag: "stored", flight, fatal: new Set() }, ...marks)
+    this.model.note({ _tag: "stored", flight, draft: { ...draft, fatal: new Set() } }, ...marks)
     return this.model.entry(key)
   }
 
@@ -178,7 +174,7 @@ export class Play {
       const known = this.model.entry(key)
       if (actual !== undefined) return this.compare(key, by, actual, known)
       if (known !== undefined && !known.mayBeGone && !this.lenient) {
-        return broken(`there should be ${show(known.flight.payload)}, and is nothing`)
+        return broken(`there should be ${show(known.draft.payload)}, and is nothing`)
       }
       this.model.note({ _tag: "gone", key })
       return Effect.void
@@ -204,7 +200,7 @@ export class Play {
         return this.compare(key, by, begun.entry, known)
       }
       if (unseen && !known.mayBeGone && !this.lenient) {
-        return broken(`begin should have found ${show(known.flight.payload)}`)
+        return broken(`begin should have found ${show(known.draft.payload)}`)
       }
       if (unseen || (known !== undefined && drop)) this.model.note({ _tag: "gone", key })
       return this.granted(begun, address, operation, now)
@@ -239,9 +235,7 @@ export class Play {
       until: now + leaseFor,
       since: this.model.facts.length,
       fences: this.model.standing(now),
-      payload: undefined,
-      stamp: undefined,
-      entry: undefined
+      draft: undefined
     }
     this.flights.set(id, flight)
     this.model.note({ _tag: "began", flight })
@@ -276,10 +270,11 @@ export class Play {
     const draft = this.scene.draft(flight.loading, now, {
       found: operation.found.map((i) => this.tag(i)),
       fatal: operation.fatal.map((i) => this.tag(i)),
-      ...(operation.late ? { expiresAt: now - 1000 } : {})
+      ...(operation.late ? { expiresAt: now - 1000 } : {}),
+      ...(operation.renamed ? { token: this.scene.service.token() } : {})
     })
     // A second commit of a load must be refused, so what it would have stored does not matter.
-    if (flight.stamp === undefined) Object.assign(flight, { payload: draft.payload, stamp: draft.stamp })
+    flight.draft ??= draft
     return Effect.flatMap(this.scene.commitDraft(flight.loading, draft), (outcome) => {
       note(`${outcome} (${show(draft.payload)})`)
       const allowed = this.outcomes(flight, draft.stamp.dependencies, draft.expiresAt, now)
@@ -288,7 +283,7 @@ export class Play {
       this.model.note({ _tag: "ended", flight })
       if (outcome === "stored") {
         for (const open of over) this.pierced.add(open)
-        this.model.note({ _tag: "stored", flight, fatal: draft.fatal })
+        this.model.note({ _tag: "stored", flight, draft })
       }
       if (outcome === "unstored") this.model.note({ _tag: "gone", key: flight.key })
       return Effect.void

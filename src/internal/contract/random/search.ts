@@ -27,18 +27,22 @@ const playAll = (play: Play, operations: ReadonlyArray<Operation>): Effect.Effec
     return undefined
   })
 
-/** Takes out operations, many at once and then fewer, as long as what is left still fails. */
+/** Takes out operations, many at once and then fewer, until none can be spared. */
 const shrink = Effect.fnUntraced(function*(
   failure: Failure,
   attempt: (operations: ReadonlyArray<Operation>) => Effect.Effect<Failure | undefined>
 ) {
   let least = failure
-  for (let size = Math.ceil(least.played.length / 2); size > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+  for (let size = Math.ceil(least.played.length / 2); size > 0;) {
+    const before = least.played.length
     for (let start = 0; start < least.played.length;) {
       const fewer = yield* attempt(least.played.toSpliced(start, size))
       if (fewer === undefined) start += size
       else least = fewer
     }
+    // What was taken out last may have been all that another one was needed for.
+    if (size > 1) size = Math.ceil(size / 2)
+    else if (least.played.length === before) size = 0
   }
   return least
 })
