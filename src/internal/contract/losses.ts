@@ -99,7 +99,7 @@ export const nestedLossLaws = <R>(way: NonNullable<Lose<R>[Losable]>): ReadonlyA
         for (let round = 0; round < rounds; round++) {
           const invalidated = Effect.suspend(() => s.invalidate(over(nest)))
           const losing = Effect.forEach(Array.from({ length: round % 3 }), () => lose, { discard: true })
-          yield* nest.round(Effect.all([invalidated, losing], { concurrency: "unbounded" }))
+          yield* nest.round(round, Effect.all([invalidated, losing], { concurrency: "unbounded" }))
         }
         yield* nest.isKept
       },

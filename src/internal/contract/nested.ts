@@ -6,7 +6,7 @@ import type * as Dependency from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { expect, type Step } from "./law.ts"
 import { law, type Rule } from "./rule.ts"
-import { isMarked, type Scene } from "./scene.ts"
+import { isMarked, type Loaded, type Scene } from "./scene.ts"
 import { modes } from "./targets.ts"
 import { pause, soon, type Waiting } from "./waiting.ts"
 
@@ -45,13 +45,13 @@ export class Nest {
       const begun = yield* scene.begin(address, { seen: entry?.token, drop: entry !== undefined })
       if (begun._tag === "Found" && !isMarked(begun.entry)) return this.shown(begun.entry)
       const version = yield* this.load(i)
-      if (begun._tag === "Leased") {
-        const payload = scene.payload({ version })
-        const found = [this.found(i), scene.tag("found in all")]
-        yield* scene.commit({ address, lease: begun.lease }, { payload, found })
-      }
+      if (begun._tag === "Leased") yield* scene.commit({ address, lease: begun.lease }, this.loaded(i, version))
       return version
     })
+  }
+
+  private loaded(i: number, version: number): Loaded {
+    return { payload: this.scene.payload({ version }), found: [this.found(i), this.scene.tag("found in all")] }
   }
 
   private load(i: number): Step<number> {
@@ -85,10 +85,19 @@ export class Nest {
     })
   }
 
-  /** Fills all three, changes the origin, and invalidates while they are read. */
-  round<R>(way: Step<unknown, R>): Step<void, R> {
+  /** Stores all three, and reads some, others in each round: of these a tier has a copy from then on. */
+  fill(round: number): Step<void> {
+    const { addresses, scene } = this
     return Effect.gen({ self: this }, function*() {
-      yield* this.get(2)
+      for (const [i, address] of addresses.entries()) yield* scene.fill(address, this.loaded(i, this.version))
+      for (const [i, address] of addresses.entries()) if (round & (1 << i)) yield* scene.read(address)
+    })
+  }
+
+  /** Fills all three, changes the origin, and invalidates while they are read. */
+  round<R>(round: number, way: Step<unknown, R>): Step<void, R> {
+    return Effect.gen({ self: this }, function*() {
+      yield* this.fill(round)
       this.version++
       yield* this.during(way)
       yield* this.isTrue
@@ -131,7 +140,7 @@ export const coverings: Record<string, (nest: Nest) => Invalidation.Invalidation
     ])
 }
 
-export const rounds = 6
+export const rounds = 8
 
 export const nestedLaws: ReadonlyArray<Rule<never>> = Object.entries(coverings).flatMap(([name, over]) => {
   const alone = name === "everything"
@@ -143,7 +152,7 @@ export const nestedLaws: ReadonlyArray<Rule<never>> = Object.entries(coverings).
         function*(s) {
           const nest = new Nest(s)
           for (let round = 0; round < rounds; round++) {
-            yield* nest.round(Effect.suspend(() => s.invalidate(Invalidation.withMode(over(nest), mode))))
+            yield* nest.round(round, Effect.suspend(() => s.invalidate(Invalidation.withMode(over(nest), mode))))
           }
           yield* nest.isKept
         },
@@ -153,12 +162,15 @@ export const nestedLaws: ReadonlyArray<Rule<never>> = Object.entries(coverings).
     law("G7", `what was made of an old entry under a fence over ${name} is not served after it`, function*(s) {
       const nest = new Nest(s)
       for (let round = 0; round < rounds; round++) {
-        yield* nest.round(Effect.gen(function*() {
-          const fence = yield* s.fence(over(nest))
-          yield* Effect.yieldNow
-          nest.version++
-          yield* s.lift(fence)
-        }))
+        yield* nest.round(
+          round,
+          Effect.gen(function*() {
+            const fence = yield* s.fence(over(nest))
+            yield* Effect.yieldNow
+            nest.version++
+            yield* s.lift(fence)
+          })
+        )
       }
       yield* nest.isKept
     }, alone)
@@ -173,7 +185,7 @@ export const interruptedLaw = <R>(waiting: Waiting<R>): Rule<R> =>
         Object.entries(coverings).flatMap(([name, one]) => name === "everything" ? [] : [one(nest)])
       )
     for (let round = 0; round < 12; round++) {
-      yield* nest.get(2)
+      yield* nest.fill(round)
       nest.version++
       const writer = yield* Effect.forkChild(s.invalidate(over()), { startImmediately: true })
       for (let turn = 0; turn < round; turn++) yield* nest.get(1 + turn % 2)

@@ -32,7 +32,7 @@ export const raceLaws: ReadonlyArray<Rule<never>> = [
   law("G6", "a read that races a commit keeps nothing older", function*(s) {
     const address = s.at("a", s.tag("known"))
     for (let round = 0; round < raceRounds; round++) {
-      yield* s.put(address)
+      yield* s.fill(address)
       const loading = yield* s.load(address, { force: true })
       const draft = yield* whileRead(s, address, round, s.finish(loading))
       yield* s.serves(address, draft)
@@ -42,7 +42,7 @@ export const raceLaws: ReadonlyArray<Rule<never>> = [
   law("G6", "a read that races a commit of what is past its time keeps nothing older", function*(s) {
     const address = s.at("a")
     for (let round = 0; round < raceRounds; round++) {
-      yield* s.put(address)
+      yield* s.fill(address)
       const loading = yield* s.load(address, { force: true })
       const outcome = yield* whileRead(s, address, round, s.commit(loading, yield* past(s)))
       yield* s.outcome(outcome, "unstored")
@@ -53,7 +53,7 @@ export const raceLaws: ReadonlyArray<Rule<never>> = [
   law("G2", "a read that races a begin which drops the entry does not bring it back", function*(s) {
     const address = s.at("a")
     for (let round = 0; round < raceRounds; round++) {
-      const { token } = yield* s.put(address)
+      const { token } = yield* s.fill(address)
       const loading = yield* whileRead(s, address, round, s.load(address, { seen: token, drop: true }))
       yield* s.isMissing(address)
       yield* s.store.abandon(address, loading.lease.token)

@@ -168,9 +168,14 @@ export class Scene {
     })
   }
 
-  /** A whole load, whatever is stored. */
-  put(address: CacheStore.Address, loaded: Loaded = {}): Step<CacheStore.Draft> {
+  /** A whole load, whatever is stored. A tier has no copy of it yet. */
+  fill(address: CacheStore.Address, loaded: Loaded = {}): Step<CacheStore.Draft> {
     return Effect.flatMap(this.load(address, { force: true }), (loading) => this.finish(loading, loaded))
+  }
+
+  /** A whole load, and a read: a tier has a copy from then on. */
+  put(address: CacheStore.Address, loaded: Loaded = {}): Step<CacheStore.Draft> {
+    return Effect.tap(this.fill(address, loaded), () => this.read(address))
   }
 
   read(address: CacheStore.Address): Step<CacheStore.Entry | undefined> {

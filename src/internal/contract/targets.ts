@@ -119,7 +119,7 @@ export const targetLaws: ReadonlyArray<Rule<never>> = targets.flatMap(({ alone, 
   law("G1", `a read that races an invalidation of ${name} keeps nothing old`, function*(s) {
     for (let round = 0; round < raceRounds; round++) {
       const mode = round % 4 < 2 ? "hard" : "soft"
-      yield* s.put(covered(s), finding(s))
+      yield* s.fill(covered(s), finding(s))
       yield* whileRead(s, covered(s), round, Effect.asVoid(invalidate(s, mode)))
       if (mode === "hard") yield* s.isDead(covered(s))
       else yield* s.isNotFresh(covered(s))
@@ -128,7 +128,7 @@ export const targetLaws: ReadonlyArray<Rule<never>> = targets.flatMap(({ alone, 
 
   law("G7", `a read that races a fence over ${name} keeps nothing old`, function*(s) {
     for (let round = 0; round < raceRounds; round++) {
-      yield* s.put(covered(s), finding(s))
+      yield* s.fill(covered(s), finding(s))
       const fence = yield* whileRead(s, covered(s), round, s.fence(over(s)))
       yield* s.isDead(covered(s))
       yield* whileRead(s, covered(s), round, s.lift(fence))

@@ -104,11 +104,13 @@ export class Model {
     )
   }
 
-  /** Whether nothing happened since then that may void a load. */
+  /** Whether surely nothing happened since then that may void a load. */
   unmovedSince({ fences, since }: Flight, now: number): boolean {
     const standing = this.standing(now)
-    return !this.touchedSince(since, undefined) && fences.length === standing.length &&
-      fences.every((open) => standing.includes(open)) && !this.facts.slice(since).some(({ _tag }) => _tag === "forgot")
+    return !this.touchedSince(since, undefined) && standing.every((open) => fences.includes(open)) &&
+      // One that the store had lost before the load began is not missed.
+      fences.every((open) => standing.includes(open) || this.mayBeUnseen(open, since)) &&
+      !this.facts.slice(since).some(({ _tag }) => _tag === "forgot")
   }
 
   stands({ id, until }: OpenFence, now: number): boolean {
