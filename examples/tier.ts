@@ -9,11 +9,11 @@ import { CacheStore, Invalidation, MemoryCache } from "../src/index.ts"
 
 // #region tier
 /** Whether an entry may be served: it is there, and nothing of it was invalidated. */
-const isGood = (entry: CacheStore.Entry | undefined): entry is CacheStore.Entry =>
+export const isGood = (entry: CacheStore.Entry | undefined): entry is CacheStore.Entry =>
   entry !== undefined && !entry.softened && (entry.changed?.size ?? 0) === 0
 
 /** An entry of the store below, to be stored above: under the name and until the end that it has there. */
-const copyOf = ({ expiresAt, payload, stamp, token }: CacheStore.Entry): CacheStore.Draft => ({
+export const copyOf = ({ expiresAt, payload, stamp, token }: CacheStore.Entry): CacheStore.Draft => ({
   token,
   payload,
   stamp,

@@ -7,7 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import type { Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { makeTier, tier } from "../../examples/tier.ts"
+import { copyOf, isGood, makeTier, tier } from "../../examples/tier.ts"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
@@ -124,21 +124,16 @@ describe("a tier", () => {
 // teeth
 // -----------------------------------------------------------------------------
 
-const isGood = (entry: CacheStore.Entry | undefined): entry is CacheStore.Entry =>
-  entry !== undefined && !entry.softened && (entry.changed?.size ?? 0) === 0
-
 let fills = 0
 
 /** Stores above what was read below, under a lease that is taken now. */
 const keep = (above: CacheStore.CacheStore, { key }: CacheStore.Address, entry: CacheStore.Entry) => {
   const slot = { key, known: [] }
   const request = { token: `kept ${++fills}`, seen: undefined, drop: false, force: true, leaseFor: 60_000 }
-  return Effect.flatMap(above.begin(slot, request), (begun) => {
-    const { expiresAt, payload, stamp, token } = entry
-    const found = stamp.dependencies
-    const draft = { token, payload, stamp, expiresAt, found, fatal: new Set<never>(), size: () => 1, memo: undefined }
-    return begun._tag === "Leased" ? above.commit(slot, begun.lease, draft) : Effect.void
-  })
+  return Effect.flatMap(
+    above.begin(slot, request),
+    (begun) => begun._tag === "Leased" ? above.commit(slot, begun.lease, copyOf(entry)) : Effect.void
+  )
 }
 
 type Make = typeof tier

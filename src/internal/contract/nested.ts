@@ -44,9 +44,14 @@ export class Nest {
       if (entry !== undefined && !isMarked(entry)) return this.shown(entry)
       const begun = yield* scene.begin(address, { seen: entry?.token, drop: entry !== undefined })
       if (begun._tag === "Found" && !isMarked(begun.entry)) return this.shown(begun.entry)
-      const version = yield* this.load(i)
-      if (begun._tag === "Leased") yield* scene.commit({ address, lease: begun.lease }, this.loaded(i, version))
-      return version
+      if (begun._tag !== "Leased") return yield* this.load(i)
+      const { lease } = begun
+      const whole = Effect.tap(
+        this.load(i),
+        (version) => scene.commit({ address, lease }, this.loaded(i, version))
+      )
+      // The store may fail meanwhile, since the clock is moved.
+      return yield* Effect.onError(whole, () => Effect.ignore(scene.store.abandon(address, lease.token)))
     })
   }
 
