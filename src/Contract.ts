@@ -20,8 +20,10 @@
  *
  * - Keys are made from the prefix, so they are the same in each process. Give a
  *   prefix of its own to each run on a store that keeps what it held.
- * - A law that waits for the store to tell something waits by the real clock,
- *   whatever clock is provided.
+ * - A law that waits for an announcement, or for the end of a lease, waits by the
+ *   real clock, whatever clock is provided.
+ * - What is made of stores, as a tier is, is judged as one: what an instrument loses
+ *   must be gone from all of them.
  *
  * **Example** (The store in memory obeys)
  *
