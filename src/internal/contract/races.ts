@@ -6,7 +6,7 @@ import { law, type Rule } from "./rule.ts"
 import type { Scene } from "./scene.ts"
 
 /** So often something is raced, each time with other steps of one between those of the other. */
-export const raceRounds = 24
+export const raceRounds = 12
 
 const later = <A>(turns: number, effect: Step<A>): Step<A> =>
   Effect.andThen(Effect.forEach(Array.from({ length: turns }), () => Effect.yieldNow, { discard: true }), effect)
