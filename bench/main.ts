@@ -10,24 +10,32 @@
  * one, or uses an empty database with `--redis URL`.
  *
  * No assertion is made on times, here or in a test: machines are too different.
- * How it is measured is said in `harness.ts` and in `stampede/simulation.ts`.
+ * How it is measured is said in `measure/harness.ts` and in `stampede/simulation.ts`.
  */
 import { Effect } from "effect"
 import { fork } from "node:child_process"
-import { aimsOf } from "./aims.ts"
-import { fillingCapacity, fillingTable } from "./filling.ts"
-import { checksum, consumeElsewhere, type Effort, measure, type Measured, merge, type Table } from "./harness.ts"
-import { hitTables, libraryTables } from "./hits.ts"
-import { invalidations } from "./invalidating.ts"
-import { judgingTables } from "./judging.ts"
-import { atOnce, formatTraffic, measureRedis, openServer, traffic } from "./redis.ts"
-import type { Traffic } from "./redisTraffic.ts"
-import { format, formatAims, formatMachine, machine, save } from "./report.ts"
+import { aimsOf } from "./measure/aims.ts"
+import { fillingCapacity, fillingTable } from "./measure/filling.ts"
+import {
+  checksum,
+  consumeElsewhere,
+  type Effort,
+  measure,
+  type Measured,
+  merge,
+  type Table
+} from "./measure/harness.ts"
+import { hitTables, libraryTables } from "./measure/hits.ts"
+import { invalidations } from "./measure/invalidating.ts"
+import { judgingTables } from "./measure/judging.ts"
+import { atOnce, formatTraffic, measureRedis, openServer, traffic } from "./measure/redis.ts"
+import type { Traffic } from "./measure/redisTraffic.ts"
+import { format, formatAims, formatMachine, machine, save } from "./measure/report.ts"
+import { memory } from "./measure/subjects.ts"
 import type { Result } from "./stampede/report.ts"
 import { withSimulations } from "./stampede/run.ts"
 import { formatResult, legend } from "./stampede/terminal.ts"
 import { performAll, tasks } from "./stampede/virtual.ts"
-import { memory } from "./subjects.ts"
 
 const flags = process.argv.slice(2)
 const full = flags.includes("--full")

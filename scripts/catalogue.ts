@@ -2,11 +2,11 @@
  * What the cached values of the example depend on, as a page and as a picture: `node scripts/catalogue.ts`. Both are
  * generated from the policies; a test compares them.
  */
-import * as fs from "node:fs"
-import * as path from "node:path"
 import * as Model from "../examples/articles/Model.ts"
 import { approximate, reads } from "../examples/articles/Site.ts"
-import { Cached } from "../src/index.ts"
+import * as Catalogue from "../src/Catalogue.ts"
+import { draw } from "./catalogueSvg.ts"
+import { write } from "./write.ts"
 
 const entities = [
   Model.Articles,
@@ -22,14 +22,14 @@ const entities = [
 
 /** The files, by their paths below the root. */
 export const files = (): Readonly<Record<string, string>> => {
-  const catalogue = Cached.catalogue([...reads, ...approximate].map(({ cached }) => cached), { entities })
+  const catalogue = Catalogue.make([...reads, ...approximate].map(({ cached }) => cached), { entities })
   const [values, changes] = catalogue.markdown.split("\n\n")
   return {
-    "docs/strategies/catalogue.svg": `${catalogue.svg}\n`,
+    "docs/strategies/catalogue.svg": `${draw(catalogue)}\n`,
     "docs/strategies/catalogue.md": `# The catalogue of the site
 
-What each cached value of [the example](../../examples/articles/Site.ts) depends on. Nobody wrote this page:
-\`Cached.catalogue\` made it of the policies, and a test fails when it is not what they say.
+What each cached value of [the example](../../examples/articles/Site.ts) depends on. The page is
+generated from the policies by \`Catalogue.make\`, and a test fails when it is not what they say.
 [Observing](../observing.md#ask-about-a-whole-program) says how to make one of your own.
 
 ![What changes on the left, cached values on the right, a curve for each dependency](catalogue.svg)
@@ -53,11 +53,4 @@ ${catalogue.mermaid}
   }
 }
 
-if (import.meta.main) {
-  for (const [file, text] of Object.entries(files())) {
-    const absolute = path.join(import.meta.dirname, "..", file)
-    fs.mkdirSync(path.dirname(absolute), { recursive: true })
-    fs.writeFileSync(absolute, text)
-    console.log(file)
-  }
-}
+if (import.meta.main) write(files())

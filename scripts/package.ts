@@ -1,12 +1,15 @@
 /**
- * The package as its users get it: packed, installed into an empty project,
- * type-checked with nothing skipped, and run on the oldest Node that is
- * promised and on the one that development uses.
+ * The package as its users get it: packed, looked over by `publint` and
+ * `attw`, installed into an empty project, type-checked with nothing skipped,
+ * bundled for a browser, and run on the oldest Node that is promised and on the
+ * one that development uses.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { isBuiltin } from "node:module"
 import * as os from "node:os"
 import * as path from "node:path"
+import { bundle } from "../bench/size/bundle.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
 const bin = path.join(root, "node_modules/.bin")
@@ -71,6 +74,21 @@ const checkContents = (names: ReadonlyArray<string>): void => {
   check("nothing is left of an earlier build", stale.length === 0, stale.join("\n"))
 }
 
+/** Run by the Node of development: its tools need not run on the oldest. */
+const tool = (name: string, ...args: ReadonlyArray<string>): string =>
+  run(root, path.join(bin, "node"), path.join(bin, name), ...args)
+
+/** What a package says of itself, and where its types are found. */
+const checkManifest = (tarball: string): void => {
+  tool("publint", "run", tarball, "--strict")
+  check("publint has nothing to say", true)
+  const modules = fs.readdirSync(path.join(root, "src")).filter((file) => file.endsWith(".ts"))
+    .map((file) => file.replace(/\.ts$/, "")).filter((name) => name !== "index")
+  // A wildcard in the exports is not resolved there, so each module is named.
+  tool("attw", tarball, "--profile", "esm-only", "--format", "ascii", "--include-entrypoints", ...modules)
+  check(`types are found from ESM and by bundlers, for the index and ${modules.length} modules`, true)
+}
+
 const filesBelow = (folder: string): ReadonlyArray<string> =>
   fs.readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -133,6 +151,21 @@ const checkImports = (folder: string): void => {
   check("effect-cache-algebra/internal/escape is not", inner === "ERR_PACKAGE_PATH_NOT_EXPORTED", inner)
 }
 
+/** The minimal program of `npm run size`, as a user has it. */
+const checkBrowser = async (consumer: string): Promise<void> => {
+  const folder = path.join(consumer, "minimal")
+  fs.mkdirSync(folder)
+  const text = fs.readFileSync(path.join(root, "bench/size/program.ts"), "utf8")
+  const file = path.join(folder, "program.ts")
+  fs.writeFileSync(file, text.replace("../../src/index.ts", "effect-cache-algebra"))
+  const { code, packages } = await bundle(file, consumer, [])
+  const bundled = path.join(folder, "bundled.mjs")
+  fs.writeFileSync(bundled, code)
+  check("a program in memory is bundled for a browser, and runs", run(folder, "node", bundled).trim() === "Hello, Ada")
+  const unwanted = [...packages].filter((name) => name === "ioredis" || isBuiltin(name))
+  check("it imports no client of Redis and nothing of Node", unwanted.length === 0, unwanted.join(", "))
+}
+
 const runOn = (folder: string, node: string): void => {
   const version = run(folder, node, "--version").trim()
   for (const file of fs.readdirSync(path.join(folder, "out")).filter((name) => name.endsWith(".js"))) {
@@ -142,7 +175,7 @@ const runOn = (folder: string, node: string): void => {
   }
 }
 
-const main = (folder: string): void => {
+const main = async (folder: string): Promise<void> => {
   const tarball = pack(folder)
   const names = listed(tarball)
   const consumer = path.join(folder, "consumer")
@@ -154,6 +187,7 @@ const main = (folder: string): void => {
     `${path.basename(tarball)}: ${kB(fs.statSync(tarball).size)}, ${kB(unpacked)} unpacked, ${names.length} files`
   )
   checkContents(names)
+  checkManifest(tarball)
   checkPaths(installed)
   checkImports(consumer)
   for (const compiler of ["typescript-6", "typescript"]) {
@@ -170,11 +204,12 @@ const main = (folder: string): void => {
   }
   runOn(consumer, "node")
   runOn(consumer, path.join(bin, "node"))
+  await checkBrowser(consumer)
 }
 
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "effect-cache-algebra-"))
 try {
-  main(fs.realpathSync(temporary))
+  await main(fs.realpathSync(temporary))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

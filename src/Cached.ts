@@ -57,53 +57,33 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
-import * as Pipeable from "effect/Pipeable"
-import * as Predicate from "effect/Predicate"
-import * as Random from "effect/Random"
+import type * as Option from "effect/Option"
+import type * as Pipeable from "effect/Pipeable"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
-import * as CacheStore from "./CacheStore.ts"
-import * as Catalogues from "./internal/catalogue.ts"
+import type * as CacheStore from "./CacheStore.ts"
+import type * as Dependency from "./Dependency.ts"
 import * as Counters from "./internal/counters.ts"
-import { elapsed } from "./internal/deadline.ts"
-import * as Internal from "./internal/definition.ts"
-import { positiveMillis } from "./internal/duration.ts"
 import * as Explain from "./internal/explain.ts"
-import * as Loads from "./internal/load.ts"
-import * as Loading from "./internal/loading.ts"
+import type { Refresh } from "./internal/interpreter/decide.ts"
+import * as Definitions from "./internal/interpreter/definitions.ts"
+import type { AnyEffect } from "./internal/interpreter/definitions.ts"
+import * as Operations from "./internal/interpreter/operations.ts"
+import { invalidate as applyNow, mutate as mutateNow } from "./internal/service/invalidating.ts"
+import { inside as insideService } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
-import * as Plan from "./Plan.ts"
 import type * as Policy from "./Policy.ts"
-import * as Verdict from "./Verdict.ts"
+import type * as Verdict from "./Verdict.ts"
 
-/**
- * Runtime type identifier of definitions.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export const TypeId: TypeId = "~effect-cache-algebra/Cached"
-
-/**
- * Type-level identifier of definitions.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export type TypeId = "~effect-cache-algebra/Cached"
+export type { Refresh } from "./internal/interpreter/decide.ts"
+export { LoadTimeout } from "./internal/interpreter/definitions.ts"
 
 /**
  * A cached read of values of type `V` by keys of type `K`.
@@ -116,7 +96,7 @@ export type TypeId = "~effect-cache-algebra/Cached"
  * @since 0.1.0
  */
 export interface Cached<in K, in out V, out E = never, out R = never> extends Pipeable.Pipeable {
-  readonly [TypeId]: {
+  readonly "~effect-cache-algebra/Cached": {
     readonly _K: (_: K) => void
     readonly _V: (_: V) => V
     readonly _E: () => E
@@ -135,36 +115,8 @@ export interface Cached<in K, in out V, out E = never, out R = never> extends Pi
  * @since 0.1.0
  */
 export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "name" | "toString"> {
-  readonly [TypeId]: object
+  readonly "~effect-cache-algebra/Cached": object
 }
-
-/**
- * A load took longer than `hardTimeout` and was interrupted.
- *
- * @category errors
- * @since 0.1.0
- */
-export class LoadTimeout extends Schema.TaggedError<LoadTimeout>()("LoadTimeout", {
-  name: Schema.String,
-  key: Schema.String,
-  millis: Schema.Finite
-}) {
-  override get message(): string {
-    return `loading ${this.key} took longer than ${this.millis} ms`
-  }
-}
-
-/**
- * Who waits while an entry that may still be served is refreshed.
- *
- * - `background`: nobody; everyone is served the old value.
- * - `caller`: the one who refreshes; the others are served the old value.
- * - `everyone`: all share the refresh and wait for it.
- *
- * @category models
- * @since 0.1.0
- */
-export type Refresh = "background" | "caller" | "everyone"
 
 /**
  * Options of a definition.
@@ -226,87 +178,6 @@ export interface Options<
 // -----------------------------------------------------------------------------
 // definitions
 // -----------------------------------------------------------------------------
-
-type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
-
-class Definition extends Pipeable.Class implements Internal.Definition {
-  readonly [TypeId] = {} as never
-  readonly name: string
-  readonly key: Key.Key<never>
-  readonly written: Internal.WrittenKeys
-  readonly policy: Policy.Any
-  readonly value: Internal.Kind
-  readonly failures: Internal.Kind | undefined
-  readonly knownToAll: Internal.Definition["knownToAll"]
-  readonly hasVersions: boolean
-  readonly lookupOne: (key: unknown) => AnyEffect
-  readonly lookupMany:
-    | ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>)
-    | undefined
-  readonly refresh: Refresh
-  /** All limits are milliseconds. */
-  readonly softTimeout: number | undefined
-  readonly leaseFor: number
-  readonly waitLimit: number
-  readonly failsWithStore: boolean
-
-  constructor(name: string, options: AnyOptions, policy: Policy.Any) {
-    super()
-    const where = `Cached.make("${name}")`
-    this.name = name
-    this.key = options.key
-    this.written = new Internal.WrittenKeys(name, options.key)
-    this.policy = policy
-    this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
-    this.failures = options.failures && {
-      policy: options.failures.policy,
-      plan: options.failures.policy.plan,
-      codec: Internal.makeCodec(options.failures.error)
-    }
-    this.knownToAll = Internal.knownToAll(this.value, this.failures)
-    this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
-    this.refresh = options.refresh ?? "background"
-    const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
-    this.softTimeout = options.softTimeout === undefined ? undefined : limit("softTimeout", options.softTimeout)
-    const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
-    this.leaseFor = limit("lease", options.lease ?? "1 minute")
-    this.waitLimit = limit("waitLimit", options.waitLimit ?? "10 seconds")
-    this.failsWithStore = options.storeFailure === "fail"
-    const { lookup, lookupMany } = options
-    const bounded = <A>(effect: AnyEffect<A>, key: () => string): AnyEffect<A> =>
-      hard === undefined ? effect : Effect.timeoutOrElse(effect, {
-        duration: hard,
-        orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: hard }))
-      })
-    this.lookupOne = (key) =>
-      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(this.written.get(key)))
-    this.lookupMany = lookupMany &&
-      ((keys) => bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
-  }
-
-  override toString(): string {
-    return `${this.name}(${this.key.fields.join(", ")}): ${this.policy}`
-  }
-
-  toJSON(): unknown {
-    return { _id: "Cached", name: this.name, key: this.key.fields, policy: this.policy.toString() }
-  }
-}
-
-interface AnyOptions extends
-  Pick<
-    Options<never, unknown, unknown, never>,
-    "refresh" | "softTimeout" | "lease" | "waitLimit"
-  >
-{
-  readonly key: Key.Key<never>
-  readonly value: Schema.Top
-  readonly lookup: (key: never) => AnyEffect
-  readonly lookupMany?: (keys: never) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>
-  readonly failures?: { readonly error: Schema.Top; readonly policy: Policy.Any }
-  readonly hardTimeout?: Duration.Input
-  readonly storeFailure?: "load" | "fail"
-}
 
 /**
  * Defines a cached read.
@@ -370,10 +241,10 @@ export const make = <
   | PE
   | EM
   | EF
-  | ([H] extends [never] ? never : LoadTimeout)
+  | ([H] extends [never] ? never : Definitions.LoadTimeout)
   | (S extends "fail" ? CacheStore.StoreError : never),
   R | PR | RM | RF
-> => new Definition(name, options as unknown as AnyOptions, policy as Policy.Any) as never
+> => new Definitions.Definition(name, options as unknown as Definitions.Options, policy as Policy.Any) as never
 
 /**
  * Tells whether a value is a definition.
@@ -381,11 +252,9 @@ export const make = <
  * @category guards
  * @since 0.1.0
  */
-export const isCached = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+export const isCached = (u: unknown): u is Any => Definitions.isDefinition(u)
 
-const inside = (self: Any): Definition => self as Definition
-
-const addressOf = (self: Any, key: unknown): Internal.KeyAddress => new Internal.KeyAddress(inside(self), key)
+const inside = (self: Any): Definitions.Definition => self as unknown as Definitions.Definition
 
 /**
  * The key under which a value is stored: the name and the parts of the key,
@@ -395,16 +264,26 @@ const addressOf = (self: Any, key: unknown): Internal.KeyAddress => new Internal
  * @category invalidations
  * @since 0.1.0
  */
-export const keyOf = <K, V, E, R>(self: Cached<K, V, E, R>, key: K): string => addressOf(self, key).key
+export const keyOf: {
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): string
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => string
+} = dual(2, (self: Any, key: unknown): string => inside(self).written.get(key))
 
 /**
- * The invalidation of some keys of a definition, as a value.
+ * The invalidation of some keys of a definition, as a value: to be combined with
+ * others, or given to `mutate`.
  *
  * @category invalidations
  * @since 0.1.0
  */
-export const keys = <K, V, E, R>(self: Cached<K, V, E, R>, ...all: ReadonlyArray<K>): Invalidation.Invalidation =>
-  Invalidation.keys(...all.map((key) => keyOf(self, key)))
+export const invalidation: {
+  <K, V, E, R>(self: Cached<K, V, E, R>, keys: Iterable<K>): Invalidation.Invalidation
+  <K>(keys: Iterable<K>): <V, E, R>(self: Cached<K, V, E, R>) => Invalidation.Invalidation
+} = dual(
+  2,
+  (self: Any, keys: Iterable<unknown>): Invalidation.Invalidation =>
+    Invalidation.keys(Array.from(keys, (key) => inside(self).written.get(key)))
+)
 
 /**
  * The invalidation of all keys of a definition that have the given fields, as a
@@ -506,619 +385,6 @@ export const patterns = <const D extends ReadonlyArray<Any>>(
   }))
 
 // -----------------------------------------------------------------------------
-// the interpreter
-// -----------------------------------------------------------------------------
-
-const noVersions: Loads.Versions = { value: {}, failure: {} }
-
-const readVersions = (
-  definition: Definition,
-  kind: Internal.Kind | undefined,
-  key: unknown
-): AnyEffect<Record<string, Plan.Version>> => {
-  if (kind === undefined || kind.plan.computed.length === 0) return Effect.succeed({})
-  return Effect.map(
-    Effect.forEach(kind.plan.computed, ({ current, name, slot }) =>
-      Effect.suspend(() => {
-        const answer = current(key as never)
-        const asVersion = (version: unknown) =>
-          [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
-        return Effect.isEffect(answer)
-          ? Effect.map(answer as AnyEffect, asVersion)
-          : Effect.sync(() => asVersion(answer))
-      })),
-    (all) => Object.fromEntries(all)
-  )
-}
-
-/** Versions are read before the entry and before a load, so what is stamped is never newer than what was loaded. */
-const currentVersions = (definition: Definition, key: unknown): AnyEffect<Loads.Versions> =>
-  definition.hasVersions
-    ? Effect.zipWith(
-      readVersions(definition, definition.value, key),
-      readVersions(definition, definition.failures, key),
-      (value, failure) => ({ value, failure })
-    )
-    : Effect.succeed(noVersions)
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/** An entry that was looked at. */
-interface Sight {
-  readonly entry: CacheStore.Entry
-  readonly view: Internal.View
-  readonly verdict: Verdict.Verdict
-  /** The verdict at another time, with the same draw. */
-  readonly again: (now: number) => Verdict.Verdict
-  /** Until when it may be served, as it was found. */
-  readonly usableUntil: () => number
-}
-
-/** One read of one key: what it knows, and the few steps it is made of. */
-class Read {
-  readonly definition: Definition
-  readonly service: CacheService.CacheService
-  readonly address: Internal.KeyAddress
-  readonly fiber: AnyFiber
-  readonly counters: Counters.Counters
-  /** The load that reads. */
-  readonly loading: Loading.Loading | undefined
-  /** Not before the read did. */
-  readonly began = Loads.moment()
-  private waits = false
-  private counted = false
-
-  constructor(
-    definition: Definition,
-    service: CacheService.CacheService,
-    address: Internal.KeyAddress,
-    fiber: AnyFiber
-  ) {
-    this.definition = definition
-    this.service = service
-    this.address = address
-    this.fiber = fiber
-    this.counters = service.counters(definition.name, fiber)
-    const loading = fiber.getRef(Loading.Current)
-    this.loading = loading?.ended === false ? loading : undefined
-  }
-
-  /** Who waits for a refresh of what was found: a load always does, since what it makes must be no older than it. */
-  refreshOf({ verdict }: Sight): Refresh {
-    return this.loading === undefined || verdict === "Refresh" ? this.definition.refresh : "everyone"
-  }
-
-  private get place(): Loading.Place {
-    return Loads.placeOf(this.service, this.address)
-  }
-
-  /** What a lookup that nobody can join knows of itself, where nobody can tell for which key it reads. */
-  unjoined(): Loading.Loading {
-    return new Loading.Loading(this.loading?.waiting, undefined, this.loading?.alone)
-  }
-
-  /** The same, of one that this read runs for its own key. */
-  alone(): Loading.Loading {
-    const { alone, waiting } = this.unjoined()
-    return new Loading.Loading(waiting, this.place, [...alone, this.place])
-  }
-
-  /** This read serves a stale entry, which may be served until then. A load may look at what it is to replace. */
-  private tell(until: number): void {
-    const { fills } = this.loading ?? {}
-    if (fills !== undefined && Loading.isSame(fills, this.place)) return
-    this.loading?.given(this.elapsed() + until - this.now())
-  }
-
-  now(): number {
-    return this.service.now(this.fiber)
-  }
-
-  /** For what takes time, whatever the store's clock does meanwhile: it may be known only since the first answer. */
-  elapsed(): number {
-    return elapsed(this.fiber.getRef(Clock.Clock))
-  }
-
-  private label(): { readonly name: string; readonly key: string } {
-    return { name: this.definition.name, key: this.address.key }
-  }
-
-  /** Judges an entry; undefined if it cannot be made sense of. */
-  look(entry: CacheStore.Entry, versions: Loads.Versions): Sight | undefined {
-    const view = Internal.open(this.address, entry, this.service.store, this.counters)
-    if (view === undefined) {
-      this.counters.unreadable++
-      this.service.publish({ _tag: "Unreadable", ...this.label() })
-      return undefined
-    }
-    // One draw for the whole read, made when it is first asked for. It is never 0.
-    let drawn: number | undefined
-    const draw = () => drawn ??= 1 - this.fiber.getRef(Random.Random).nextDoubleUnsafe()
-    const current = entry.stamp.failure ? versions.failure : versions.value
-    const again = (now: number) => {
-      const verdict = Plan.judge(view.armed, now, draw, entry.changed, current)
-      return entry.softened ? Verdict.meet(verdict, "Stale") : verdict
-    }
-    const now = this.now()
-    const usableUntil = () => Plan.usableUntil(view.armed, now, entry.changed, current)
-    return { entry, view, again, verdict: again(now), usableUntil }
-  }
-
-  hit(sight: Sight): AnyEffect {
-    this.counters.hits++
-    this.service.publish({ _tag: "Hit", ...this.label() })
-    return sight.view.exit as AnyEffect
-  }
-
-  serveStale(sight: Sight, verdict: Verdict.Verdict): AnyEffect {
-    if (verdict !== "Refresh") this.tell(sight.usableUntil())
-    this.counters.staleServed++
-    this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
-    return sight.view.exit as AnyEffect
-  }
-
-  /** The read has to wait for a load. */
-  miss(found: Verdict.Verdict | "Nothing"): void {
-    if (this.waits) return
-    this.waits = true
-    this.service.publish({ _tag: "Miss", ...this.label(), found })
-  }
-
-  /** Every read counts once: one that waited is a miss, unless it was served an old value after all. */
-  private missed(): void {
-    if (!this.waits || this.counted) return
-    this.counted = true
-    this.counters.misses++
-  }
-
-  coalesced(): void {
-    this.counters.coalesced++
-    this.service.publish({ _tag: "Coalesced", ...this.label() })
-  }
-
-  refreshing(): void {
-    this.counters.refreshes++
-    this.service.publish({ _tag: "Refresh", ...this.label() })
-  }
-
-  /** The old value in place of a load that failed or takes too long, if it may still be served now. */
-  fallback(sight: Sight | undefined): AnyEffect | undefined {
-    if (sight === undefined) return undefined
-    const verdict = sight.again(this.now())
-    return verdict === "Dead" ? undefined : this.serveStale(sight, verdict)
-  }
-
-  /** The result of a load: itself, or the old value where it is no answer. */
-  conclude({ exit, partsUntil }: Loading.Made<unknown, unknown>, old: Sight | undefined): AnyEffect {
-    if (partsUntil !== undefined) this.loading?.given(partsUntil)
-    const instead = Exit.isSuccess(exit) || isAnswer(this.definition, exit) ? undefined : this.fallback(old)
-    if (instead !== undefined) return instead
-    this.missed()
-    return exit as AnyEffect
-  }
-
-  /** Loads for this caller alone and stores nothing. */
-  loadAlone(old: Sight | undefined): AnyEffect {
-    return Effect.suspend(() => {
-      // A lookup that needs the key that it loads does not end.
-      const { alone = [] } = this.loading ?? {}
-      if (alone.some((one) => Loading.isSame(one, this.place))) {
-        const keys = alone.map(({ key }) => Key.format(key)).join(", ")
-        return this.fallback(old) ?? Effect.die(new Error(`cached reads that need each other: ${keys}`))
-      }
-      const started = this.elapsed()
-      const report = (exit: Exit.Exit<unknown, unknown>) =>
-        Effect.sync(() =>
-          Loads.reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
-        )
-      const load = Effect.flatMap(
-        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report), this.alone()),
-        (made) => this.conclude(made, old)
-      )
-      const soft = this.definition.softTimeout
-      if (old === undefined || soft === undefined) return load
-      return Effect.raceFirst(load, Effect.flatMap(Effect.sleep(soft), () => this.fallback(old) ?? Effect.never))
-    })
-  }
-
-  /** What a read does when the store failed. */
-  withoutStore(error: CacheStore.StoreError, old: Sight | undefined): AnyEffect {
-    Loads.reportStoreFailure(this.service, this.counters, error)
-    return this.definition.failsWithStore ? this.conclude(failed(error), old) : this.loadAlone(old)
-  }
-}
-
-const failed = (error: CacheStore.StoreError): Loading.Made<unknown, unknown> => ({
-  exit: Exit.fail(error),
-  partsUntil: undefined
-})
-
-/** A typed failure that is cached is an answer, not an error. */
-const isAnswer = (definition: Definition, exit: Exit.Exit<unknown, unknown>): boolean => {
-  if (definition.failures === undefined || Exit.isSuccess(exit)) return false
-  const error = Cause.findErrorOption(exit.cause)
-  return Option.isSome(error) && definition.failures.codec.is(error.value)
-}
-
-const lookupFor = (definition: Definition): Loads.Lookup => (addresses) =>
-  Effect.map(Effect.exit(definition.lookupOne(addresses[0]!.input)), (exit) => [exit])
-
-const lookupBatch = (definition: Definition): Loads.Lookup => (addresses) =>
-  Effect.map(Effect.exit(definition.lookupMany!(addresses.map(({ input }) => input))), (exit) => {
-    if (Exit.isFailure(exit)) return addresses.map(() => exit)
-    if (exit.value.length !== addresses.length) {
-      // Thrown, not given: nobody can tell which result is whose, so those who joined look again for themselves.
-      throw new Error(
-        `lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`
-      )
-    }
-    return exit.value.map((result) =>
-      Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure)
-    )
-  })
-
-/** How a caller goes about filling a key. `old` may be served in some cases in place of what is loaded. */
-interface Attempt {
-  readonly seen: Sight | undefined
-  readonly old: Sight | undefined
-  readonly seenToken: CacheStore.Token | undefined
-  readonly drop: boolean
-  readonly force: boolean
-  /** Waits for a load of this process that is under way. */
-  readonly join: boolean
-  /** Goes on though nobody waits. */
-  readonly held: boolean
-  /** Milliseconds after which the old value is served. */
-  readonly limit: number | undefined
-  readonly versions: Loads.Versions
-}
-
-/** For a caller who found this and waits. */
-const forCaller = (
-  read: Read,
-  entry: CacheStore.Entry | undefined,
-  sight: Sight | undefined,
-  versions: Loads.Versions
-): Attempt => {
-  const old = sight?.verdict === "Dead" ? undefined : sight
-  const servable = sight !== undefined && Verdict.isServable(sight.verdict)
-  return {
-    seen: sight,
-    old,
-    seenToken: entry?.token,
-    drop: entry !== undefined && old === undefined,
-    force: false,
-    join: !(servable && read.refreshOf(sight) === "caller"),
-    held: false,
-    limit: old && read.definition.softTimeout,
-    versions
-  }
-}
-
-/** For nobody: whoever found this was served it. */
-const inBackground = (sight: Sight, versions: Loads.Versions): Attempt => ({
-  seen: sight,
-  old: sight,
-  seenToken: sight.entry.token,
-  drop: false,
-  force: false,
-  join: false,
-  held: true,
-  limit: undefined,
-  versions
-})
-
-type Filled =
-  | { readonly _tag: "Landed"; readonly made: Loading.Made<unknown, unknown>; readonly final: boolean }
-  | { readonly _tag: "Late" }
-  | { readonly _tag: "Circle" }
-  | { readonly _tag: "Found"; readonly entry: CacheStore.Entry }
-  | { readonly _tag: "Busy"; readonly token: CacheStore.Token }
-  | { readonly _tag: "Failed"; readonly error: CacheStore.StoreError }
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-type BegunOrFailed = CacheStore.Begun | { readonly _tag: "Failed"; readonly error: CacheStore.StoreError }
-
-/** Asks the store for the lease. Whatever interrupts this gives up what the store may have granted. */
-const beginSafely = (
-  read: Read,
-  request: Omit<CacheStore.Begin, "token" | "leaseFor">,
-  restore: Restore,
-  token: CacheStore.Token = read.service.token()
-): AnyEffect<BegunOrFailed> => {
-  const { address, definition, service } = read
-  try {
-    // Runs the user's function, if there is one: what it throws is no failure of the store.
-    void address.known
-  } catch (thrown) {
-    return Effect.die(thrown)
-  }
-  const begin = service.store.begin(address, { ...request, token, leaseFor: definition.leaseFor })
-  return Effect.flatMap(Effect.exit(restore(begin)), (exit): AnyEffect<BegunOrFailed> => {
-    if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
-    const giveUp = Effect.forkIn(Effect.ignore(service.store.abandon(address, token)), service.scope)
-    const error = Cause.findErrorOption(exit.cause)
-    const answer: AnyEffect<BegunOrFailed> = Option.isSome(error)
-      ? Effect.succeed({ _tag: "Failed", error: error.value })
-      : Effect.failCause(exit.cause)
-    return Effect.andThen(giveUp, answer)
-  })
-}
-
-/** Asks for the lease of a load. Those of this process who are told that it is taken can wait for the load to start. */
-const beginLoad = (read: Read, { drop, force, seenToken }: Attempt, restore: Restore): AnyEffect<BegunOrFailed> =>
-  Effect.suspend(() => {
-    const { service } = read
-    const token = service.token()
-    Loads.announce(service, token)
-    return Effect.onExit(
-      beginSafely(read, { seen: seenToken, drop, force }, restore, token),
-      (exit) =>
-        Effect.sync(() => {
-          if (Exit.isFailure(exit) || exit.value._tag !== "Leased") Loads.settle(service, token)
-        })
-    )
-  })
-
-const sameVersions = (a: Loads.Versions["value"], b: Loads.Versions["value"]): boolean =>
-  a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
-
-/** The load that waits with an attempt. None does for a refresh in the background. */
-const waitingFor = (read: Read, { held }: Attempt): Loading.Waiting | undefined =>
-  held ? undefined : read.loading?.waiting
-
-/** How one came to wait for a flight: by starting it, or by joining it; `early` before anything could have voided it. */
-type Joined = "own" | "early" | "late"
-
-const attend = (
-  read: Read,
-  flight: Loads.Flight,
-  attempt: Attempt,
-  joined: Joined,
-  restore: Restore
-): AnyEffect<Filled> =>
-  Effect.map(Loads.attend(flight, attempt.limit, waitingFor(read, attempt), restore), (landed) => {
-    if (landed === undefined) return { _tag: "Late" }
-    const { failure, value } = attempt.versions
-    // One's own load began after the read did, and one that another has begun since is as good. A load that is older than
-    // the read counts only if the store let it stand. And what is joined must have begun under the versions that this read
-    // saw: no invalidation tells of a version that changed meanwhile.
-    const { shared } = landed
-    const given = shared === "all" || (shared === "early" && joined === "early") ||
-      (shared !== "none" && flight.began > read.began)
-    const joinable = given && sameVersions(value, flight.versions.value) &&
-      sameVersions(failure, flight.versions.failure)
-    return { _tag: "Landed", made: landed, final: joined === "own" || joinable }
-  })
-
-const flightFor = (read: Read, attempt: Attempt, lease: CacheStore.Lease): Loads.Flight => {
-  const { held, seen, versions } = attempt
-  if (seen !== undefined && Verdict.isServable(seen.verdict)) {
-    if (!held) read.miss(seen.verdict)
-    read.refreshing()
-  }
-  const usually = seen?.entry.stamp.duration ?? 0
-  return new Loads.Flight(read.address, lease, versions, usually, seen?.verdict === "Refresh")
-}
-
-/** Only a load of this process that the store says still stands may be joined. */
-const joinOther = (
-  read: Read,
-  attempt: Attempt,
-  begun: Exclude<BegunOrFailed, { readonly _tag: "Leased" }>,
-  restore: Restore
-): AnyEffect<Filled> => {
-  if (begun._tag !== "Busy" || !attempt.join) return Effect.succeed(begun)
-  const settled = Loads.settled(read.service, begun.token)
-  if (settled !== undefined) {
-    const waiting = attempt.limit === undefined
-      ? settled
-      : Effect.timeoutOrElse(settled, { duration: attempt.limit, orElse: () => Effect.void })
-    return Effect.flatMap(restore(waiting), () => joinStarted(read, attempt, begun, restore))
-  }
-  return joinStarted(read, attempt, begun, restore)
-}
-
-const joinStarted = (
-  read: Read,
-  attempt: Attempt,
-  begun: Extract<CacheStore.Begun, { readonly _tag: "Busy" }>,
-  restore: Restore
-): AnyEffect<Filled> => {
-  const flight = Loads.flightOf(read.service, begun.token)
-  if (flight === undefined) return Effect.succeed(begun)
-  const waiting = waitingFor(read, attempt)
-  if (waiting !== undefined && Loading.reaches(flight.load, waiting)) return Effect.succeed({ _tag: "Circle" })
-  if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
-  read.coalesced()
-  const early = begun.position !== undefined && begun.position === flight.lease.position
-  return attend(read, flight, attempt, early ? "early" : "late", restore)
-}
-
-/** Takes the lease and loads, or joins whoever has it. */
-const fill = (read: Read, attempt: Attempt): AnyEffect<Filled> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(
-      beginLoad(read, attempt, restore),
-      (begun): AnyEffect<Filled> => {
-        if (begun._tag !== "Leased") return joinOther(read, attempt, begun, restore)
-        const flight = flightFor(read, attempt, begun.lease)
-        const by = waitingFor(read, attempt)
-        return Effect.flatMap(
-          Loads.start(read.service, [flight], lookupFor(read.definition), read.counters, attempt.held, by),
-          (load) =>
-            Effect.onExit(attend(read, flight, attempt, "own", restore), () => Effect.sync(() => load.leave(by)))
-        )
-      }
-    )
-  )
-
-// So many times a caller looks again after a load that it joined was refused; then it loads for itself.
-const maxRounds = 4
-
-// Notifications can be lost: this often a waiting caller looks for itself.
-const pollEvery = 1000
-
-/** Nobody waits for a refresh in the background, so nobody else would hear that the store failed. */
-const tellIfFailed = (read: Read, filled: Filled): void => {
-  if (filled._tag === "Failed") Loads.reportStoreFailure(read.service, read.counters, filled.error)
-}
-
-const refreshInBackground = (read: Read, sight: Sight, versions: Loads.Versions): AnyEffect<void> => {
-  const { address, service } = read
-  // Not to be interrupted between the two: a key that is said to be refreshed, and is not, would be so for ever.
-  return Effect.uninterruptible(Effect.suspend(() => {
-    if (service.refreshing.has(address.key)) return Effect.void
-    service.refreshing.add(address.key)
-    const attempt = inBackground(sight, versions)
-    return Effect.asVoid(Effect.forkIn(
-      fill(read, attempt).pipe(
-        Effect.map((filled) => tellIfFailed(read, filled)),
-        Effect.onExit(() => Effect.sync(() => service.refreshing.delete(address.key)))
-      ),
-      service.scope
-    ))
-  }))
-}
-
-/**
- * Waits until another process is done with the key, or for a while: also when the store cannot tell, since asking again
- * at once would not end. A store may tell in the middle of storing, so what it is at is let end first.
- */
-const awaitOther = (read: Read, token: CacheStore.Token, atMost: number): AnyEffect<void> => {
-  const released = Effect.catch(read.service.store.released(read.address, token), () => Effect.never)
-  return Effect.timeoutOrElse(Effect.andThen(released, Effect.yieldNow), {
-    duration: Math.max(1, Math.min(pollEvery, atMost)),
-    orElse: () => Effect.void
-  })
-}
-
-type ReadAnswer = Result.Result<CacheStore.Entry | undefined, CacheStore.StoreError>
-
-/** `first` is the store's answer to the first read, where it was asked already and no version had to be read before. */
-const resolve = Effect.fnUntraced(function*(
-  definition: Definition,
-  service: CacheService.CacheService,
-  address: Internal.KeyAddress,
-  first: ReadAnswer | undefined
-): Generator<AnyEffect, unknown, never> {
-  const fiber = (yield* Effect.withFiber((self) => Effect.succeed(self))) as AnyFiber
-  const read = new Read(definition, service, address, fiber)
-  const started = read.elapsed()
-  const soft = definition.softTimeout
-  let last: Sight | undefined
-  for (let round = 0; round < maxRounds;) {
-    const versions = (yield* currentVersions(definition, address.input)) as Loads.Versions
-    const answer: ReadAnswer = first ?? ((yield* Effect.result(service.store.read(address))) as ReadAnswer)
-    first = undefined
-    if (Result.isFailure(answer)) {
-      read.miss("Nothing")
-      return yield* read.withoutStore(answer.failure, undefined)
-    }
-    let entry = answer.success
-    // Ends when the store neither gives an entry that has come meanwhile, nor an answer to return.
-    for (;;) {
-      const sight = entry && read.look(entry, versions)
-      if (sight?.verdict === "Fresh") return yield* read.hit(sight)
-      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
-      if (servable && read.refreshOf(sight) === "background") {
-        yield* refreshInBackground(read, sight, versions)
-        return yield* read.serveStale(sight, sight.verdict)
-      }
-      const attempt = forCaller(read, entry, sight, versions)
-      const { old } = attempt
-      last = old
-      const found = sight?.verdict ?? (entry ? "Dead" : "Nothing")
-      if (!servable) read.miss(found)
-      const filled = (yield* fill(read, attempt)) as Filled
-      if (filled._tag === "Found") {
-        entry = filled.entry
-        continue
-      }
-      if (filled._tag === "Failed") {
-        read.miss(found)
-        return yield* read.withoutStore(filled.error, old)
-      }
-      if (filled._tag === "Landed") {
-        if (filled.final) return yield* read.conclude(filled.made, old)
-        round++
-        break
-      }
-      // It would wait for itself. Keys that are loaded at once may need one another, and still be loaded one by one.
-      if (filled._tag === "Circle") return yield* read.loadAlone(old)
-      if (filled._tag === "Late") {
-        const stale = read.fallback(old)
-        if (stale !== undefined) return yield* stale
-        break
-      }
-      // Another process has it, or a write-through of this one.
-      if (servable && read.refreshOf(sight) === "caller") return yield* read.serveStale(sight, sight.verdict)
-      const waited = read.elapsed() - started
-      if (old !== undefined && soft !== undefined && waited >= soft) {
-        const stale = read.fallback(old)
-        if (stale !== undefined) return yield* stale
-      }
-      if (waited >= definition.waitLimit) {
-        read.miss(found)
-        return yield* read.loadAlone(old)
-      }
-      const atMost = old !== undefined && soft !== undefined
-        ? soft - waited
-        : definition.waitLimit - waited
-      yield* awaitOther(read, filled.token, atMost)
-      break
-    }
-  }
-  return yield* read.loadAlone(last)
-})
-
-/** What to serve if an entry is surely fresh, as nearly all are that are found. */
-const freshUnsafe = (
-  definition: Definition,
-  service: CacheService.CacheService,
-  address: Internal.KeyAddress,
-  entry: CacheStore.Entry | undefined,
-  fiber: AnyFiber
-): AnyEffect | undefined => {
-  if (entry === undefined) return undefined
-  const { changed, memo, softened } = entry
-  if (
-    memo instanceof Internal.View && memo.definition === definition && changed === undefined && !softened &&
-    (memo.armed.surelyFreshUntil === Infinity || service.now(fiber) < memo.armed.surelyFreshUntil)
-  ) {
-    memo.counters.hits++
-    if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
-    return memo.exit as AnyEffect
-  }
-}
-
-/** The hot path: a fresh entry, answered with what is stored. */
-const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): AnyEffect => {
-  const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
-  let address: Internal.KeyAddress
-  try {
-    address = new Internal.KeyAddress(definition, input)
-  } catch (error) {
-    return Effect.die(error)
-  }
-  if (definition.hasVersions) return resolve(definition, service, address, undefined) as AnyEffect
-  const answer = service.store.read(address)
-  if (!Exit.isExit(answer)) {
-    return Effect.matchEffect(answer, {
-      onSuccess: (entry) =>
-        freshUnsafe(definition, service, address, entry, fiber) ??
-          resolve(definition, service, address, Result.succeed(entry)) as AnyEffect,
-      onFailure: (error) => resolve(definition, service, address, Result.fail(error)) as AnyEffect
-    })
-  }
-  if (Exit.isFailure(answer)) return resolve(definition, service, address, undefined) as AnyEffect
-  const entry = answer.value as CacheStore.Entry | undefined
-  return freshUnsafe(definition, service, address, entry, fiber) ??
-    resolve(definition, service, address, Result.succeed(entry)) as AnyEffect
-}
-
-// -----------------------------------------------------------------------------
 // reading
 // -----------------------------------------------------------------------------
 
@@ -1131,7 +397,10 @@ const getUnsafe = (definition: Definition, input: unknown, fiber: AnyFiber): Any
 export const get: {
   <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
   <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
-} = dual(2, (self: Any, key: unknown): AnyEffect => Effect.withFiber((fiber) => getUnsafe(inside(self), key, fiber)))
+} = dual(
+  2,
+  (self: Any, key: unknown): AnyEffect => Effect.withFiber((fiber) => Operations.get(inside(self), key, fiber))
+)
 
 /**
  * The value of a key if it may be served without a load; never loads, and
@@ -1148,260 +417,90 @@ export const getOption: {
     self: Cached<K, V, E, R>,
     key: K
   ): Effect.Effect<Option.Option<V>, E, R | CacheService.CacheService>
-} = dual(2, (self: Any, key: unknown): AnyEffect =>
-  withRead(self, key, (read) =>
-    Effect.gen(function*() {
-      const versions = yield* currentVersions(read.definition, key)
-      const answer = yield* Effect.result(read.service.store.read(read.address))
-      if (Result.isFailure(answer)) {
-        Loads.reportStoreFailure(read.service, read.counters, answer.failure)
-        return Option.none()
-      }
-      const sight = answer.success && read.look(answer.success, versions)
-      if (sight?.verdict === "Dead") yield* drop(read, sight)
-      if (sight === undefined || !Verdict.isServable(sight.verdict)) return Option.none()
-      return Option.some(yield* sight.verdict === "Fresh" ? read.hit(sight) : read.serveStale(sight, sight.verdict))
-    })))
+} = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getOption(inside(self), key))
 
-/** What a read has found dead stays dead, also if a version should come back: the next load would have dropped it. */
-const drop = (read: Read, sight: Sight): AnyEffect<void> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(
-      beginSafely(read, { seen: sight.entry.token, drop: true, force: false }, restore),
-      (begun): AnyEffect<void> => {
-        if (begun._tag === "Failed") Loads.reportStoreFailure(read.service, read.counters, begun.error)
-        return begun._tag === "Leased"
-          ? Effect.ignore(read.service.store.abandon(read.address, begun.lease.token))
-          : Effect.void
-      }
-    )
-  )
-
-const withRead = (self: Any, key: unknown, use: (read: Read) => AnyEffect): AnyEffect =>
-  Effect.withFiber((fiber) => {
-    const definition = inside(self)
-    const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
-    try {
-      return use(new Read(definition, service, new Internal.KeyAddress(definition, key), fiber))
-    } catch (error) {
-      return Effect.die(error)
-    }
-  })
-
-/** One key of several, and how to fill it. */
-interface Want {
-  readonly read: Read
-  readonly attempt: Attempt
+/**
+ * A stored value, and what is known of it. Times are milliseconds of the store's
+ * clock.
+ *
+ * - `verdict`: `Fresh`, or how it may be served.
+ * - `age`: since it was stored.
+ * - `freshUntil`: until then it is fresh unless something changes; now, if it is not
+ *   fresh any more. `Infinity` for always.
+ * - `usableUntil`: after that it can no longer be served in any case, unless
+ *   something changes before.
+ * - `dependencies`: what it depends on.
+ * - `validator`: a text that is another whenever the value may be another, for an
+ *   `ETag`. None, if the value was not stored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry<out V> {
+  readonly value: V
+  readonly verdict: Verdict.Verdict
+  readonly storedAt: number
+  readonly age: number
+  readonly freshUntil: number
+  readonly usableUntil: number
+  readonly dependencies: ReadonlyArray<Dependency.Dependency>
+  readonly validator: Option.Option<string>
 }
 
-/** Asks for several leases at once. Unless all answered, those that were granted are given up. */
-const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<ReadonlyArray<BegunOrFailed>> => {
-  const begun: Array<BegunOrFailed | undefined> = wants.map(() => undefined)
-  const asking = Effect.forEach(wants, ({ attempt, read }, i) =>
-    Effect.uninterruptibleMask((inner) =>
-      Effect.map(
-        beginLoad(read, attempt, inner),
-        (answer) => {
-          begun[i] = answer
-        }
-      )
-    ), { concurrency: "unbounded", discard: true })
-  const giveUp = Effect.suspend(() =>
-    Effect.forEach(wants, ({ read: { address, service } }, i) => {
-      const answer = begun[i]
-      if (answer?._tag !== "Leased") return Effect.void
-      const { token } = answer.lease
-      Loads.settle(service, token)
-      return Effect.forkIn(Effect.ignore(service.store.abandon(address, token)), service.scope)
-    }, { discard: true })
-  )
-  return Effect.map(Effect.onError(restore(asking), () => giveUp), () => begun as ReadonlyArray<BegunOrFailed>)
-}
+/**
+ * The value of a key as `get` gives it, with what is known of its entry, all from
+ * one look. A load is waited for until it is stored.
+ *
+ * **Example** (An entry and its validator)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * const film = Cached.make("film", {
+ *   key: Key.int("id"),
+ *   value: Schema.String,
+ *   lookup: (id) => Effect.succeed(`film ${id}`)
+ * }, Policy.all(Policy.ttl("1 minute"), Policy.tagged("films")))
+ *
+ * const program = Effect.gen(function*() {
+ *   const first = yield* Cached.getEntry(film, 42)
+ *   const again = yield* Cached.getEntry(film, 42)
+ *   yield* Cached.invalidate(film, 42)
+ *   const other = yield* Cached.getEntry(film, 42)
+ *   return [first.value, first.validator === again.validator, first.validator === other.validator]
+ * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
+ *
+ * await Effect.runPromise(program)
+ * ```
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const getEntry: {
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<Entry<V>, E, R | CacheService.CacheService>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<Entry<V>, E, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getEntry(inside(self), key))
 
-/** Fills several keys: one load for those whose lease was granted, and the loads of others are joined. */
-const fillTogether = <A>(
-  definition: Definition,
-  wants: ReadonlyArray<Want>,
-  use: (want: Want, filled: Filled) => AnyEffect<A>
-): AnyEffect<ReadonlyArray<A>> =>
-  wants.length === 0 ?
-    Effect.succeed([]) :
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(beginTogether(wants, restore), (begun) => {
-        const [{ attempt, read }] = wants as [Want]
-        const { counters, service } = read
-        const by = waitingFor(read, attempt)
-        const own = wants.map(({ attempt, read }, i) => {
-          const answer = begun[i]!
-          return answer._tag === "Leased" ? flightFor(read, attempt, answer.lease) : undefined
-        })
-        const waiting = Effect.forEach(wants, (want, i) =>
-          Effect.uninterruptibleMask((inner) => {
-            const [answer, flight] = [begun[i]!, own[i]]
-            const filled = answer._tag === "Leased"
-              ? attend(want.read, flight!, want.attempt, "own", inner)
-              : joinOther(want.read, want.attempt, answer, inner)
-            return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
-          }), { concurrency: "unbounded" })
-        const flights = own.filter((flight) => flight !== undefined)
-        // Each key is waited for by a fiber of its own, so waiting can be interrupted only from outside of it.
-        return flights.length === 0
-          ? restore(waiting)
-          : Effect.flatMap(
-            Loads.start(service, flights, lookupBatch(definition), counters, attempt.held, by),
-            (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
-          )
-      })
-    )
-
-/** Refreshes several keys by one load, in the background. */
-const refreshTogether = (definition: Definition, wants: ReadonlyArray<Want>): AnyEffect<void> =>
-  Effect.uninterruptible(Effect.suspend(() => {
-    const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
-    if (mine.length === 0) return Effect.void
-    const { service } = mine[0]!.read
-    for (const { read } of mine) service.refreshing.add(read.address.key)
-    const report = ({ read }: Want, filled: Filled) => Effect.sync(() => tellIfFailed(read, filled))
-    return Effect.asVoid(Effect.forkIn(
-      Effect.onExit(fillTogether(definition, mine, report), () =>
-        Effect.sync(() => {
-          for (const { read } of mine) service.refreshing.delete(read.address.key)
-        })),
-      service.scope
-    ))
-  }))
-
-/** One key of several of which the store told nothing. */
-interface Untold {
-  readonly read: Read
-  readonly error: CacheStore.StoreError
-}
-
-/** Loads several values by one lookup and stores none of them. */
-const loadTogetherAlone = (
-  definition: Definition,
-  untold: ReadonlyArray<Untold>,
-  answer: (read: Read, effect: AnyEffect) => AnyEffect<void>
-): AnyEffect<void> => {
-  for (const { error, read } of untold) Loads.reportStoreFailure(read.service, read.counters, error)
-  if (untold.length === 0 || definition.failsWithStore) {
-    return Effect.forEach(untold, ({ error, read }) => answer(read, read.conclude(failed(error), undefined)), {
-      discard: true
-    })
-  }
-  return Effect.suspend(() => {
-    const [{ read: { counters, service }, read: first }] = untold as [Untold]
-    const started = first.elapsed()
-    const report = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>) => {
-      for (const [i, { read: { address } }] of untold.entries()) {
-        Loads.reportLoad(service, counters, address, exits[i]!, first.elapsed() - started, "unsaved")
-      }
-    }
-    const load = Effect.onExit(
-      lookupBatch(definition)(untold.map(({ read }) => read.address)),
-      (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : untold.map(() => exit)))
-    )
-    return Effect.flatMap(
-      Loading.run(load, first.unjoined()),
-      ({ exit, partsUntil }) =>
-        Effect.forEach(
-          untold,
-          ({ read }, i) =>
-            answer(read, read.conclude({ exit: Exit.isSuccess(exit) ? exit.value[i]! : exit, partsUntil }, undefined)),
-          { discard: true }
-        )
-    )
-  })
-}
-
-/** Answers one of several reads as a single one would be. */
-const finish = ({ attempt: { join, old }, read }: Want, filled: Filled): AnyEffect => {
-  const again = () => resolve(read.definition, read.service, read.address, undefined) as AnyEffect
-  switch (filled._tag) {
-    case "Landed":
-      return filled.final ? read.conclude(filled.made, old) : again()
-    case "Circle":
-      return read.loadAlone(old)
-    case "Late":
-      return read.fallback(old) ?? again()
-    case "Busy": // only the caller who refreshes waits
-      return !join && old !== undefined ? read.serveStale(old, old.verdict) : again()
-    case "Found":
-      return again()
-    case "Failed":
-      return read.withoutStore(filled.error, old)
-  }
-}
-
-/** Answers what can be answered without a load; the others are filled together. */
-const getTogether = Effect.fnUntraced(function*(
-  definition: Definition,
-  reads: ReadonlyArray<Read>
-): Effect.fn.Return<ReadonlyArray<Exit.Exit<unknown, unknown>>, unknown> {
-  const answers = new Map<Read, Exit.Exit<unknown, unknown>>()
-  const missing: Array<Want> = []
-  const stale: Array<Want> = []
-  const untold: Array<Untold> = []
-  const answer = (read: Read, effect: AnyEffect): AnyEffect<void> =>
-    Effect.map(Effect.exit(effect), (exit) => {
-      answers.set(read, exit)
-    })
-  const lookAt = (read: Read, versions: Loads.Versions): AnyEffect<void> =>
-    Effect.flatMap(Effect.result(read.service.store.read(read.address)), (result) => {
-      if (Result.isFailure(result)) {
-        read.miss("Nothing")
-        untold.push({ read, error: result.failure })
-        return Effect.void
-      }
-      const entry = result.success
-      const sight = entry && read.look(entry, versions)
-      if (sight?.verdict === "Fresh") return answer(read, read.hit(sight))
-      const servable = sight !== undefined && Verdict.isServable(sight.verdict)
-      if (servable && read.refreshOf(sight) === "background") {
-        stale.push({ read, attempt: inBackground(sight, versions) })
-        return answer(read, read.serveStale(sight, sight.verdict))
-      }
-      if (!servable) read.miss(sight?.verdict ?? (entry ? "Dead" : "Nothing"))
-      missing.push({ read, attempt: forCaller(read, entry, sight, versions) })
-      return Effect.void
-    })
-  yield* Effect.forEach(reads, (read) =>
-    Effect.matchCauseEffect(currentVersions(definition, read.address.input), {
-      onFailure: (cause) => answer(read, Effect.failCause(cause)),
-      onSuccess: (versions) => lookAt(read, versions)
-    }), { concurrency: "unbounded", discard: true })
-  yield* refreshTogether(definition, stale)
-  yield* fillTogether(definition, missing, (want, filled) => {
-    if (filled._tag !== "Failed" || want.attempt.old !== undefined) return answer(want.read, finish(want, filled))
-    untold.push({ read: want.read, error: filled.error })
-    return Effect.void
-  })
-  yield* loadTogetherAlone(definition, untold, answer)
-  return reads.map((read) => answers.get(read)!)
-})
-
-const manyExits = (self: Any, all: ReadonlyArray<unknown>): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> =>
-  Effect.withFiber((fiber) => {
-    const definition = inside(self)
-    const service = Context.getUnsafe(fiber.context, CacheService.CacheService)
-    let addresses: ReadonlyArray<Internal.KeyAddress>
-    try {
-      addresses = all.map((key) => new Internal.KeyAddress(definition, key))
-    } catch (error) {
-      return Effect.die(error)
-    }
-    const distinct = [...new Map(addresses.map((address) => [address.key, address])).values()]
-    const answers = definition.lookupMany === undefined
-      ? Effect.forEach(distinct, (address) => Effect.exit(getUnsafe(definition, address.input, fiber)), {
-        concurrency: "unbounded"
-      })
-      : getTogether(definition, distinct.map((address) => new Read(definition, service, address, fiber)))
-    return Effect.map(answers, (exits) => {
-      const byKey = new Map(distinct.map(({ key }, i) => [key, exits[i]!]))
-      return addresses.map(({ key }) => byKey.get(key)!)
-    })
-  })
-
+/**
+ * The entry of a key, if there is one that may still be served in some case.
+ * Never loads, refreshes nothing, and counts as no read. A cached failure fails.
+ * A store that fails gives none.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const peekEntry: {
+  <K, V, E, R>(
+    self: Cached<K, V, E, R>,
+    key: K
+  ): Effect.Effect<Option.Option<Entry<V>>, E, R | CacheService.CacheService>
+  <K>(
+    key: K
+  ): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<Option.Option<Entry<V>>, E, R | CacheService.CacheService>
+} = dual(2, (self: Any, key: unknown): AnyEffect => Operations.peekEntry(inside(self), key))
 /**
  * The values of several keys, in their order. What is missing is loaded by one
  * call of `lookupMany` (if the definition has none, by one `lookup` each, at
@@ -1417,22 +516,27 @@ const manyExits = (self: Any, all: ReadonlyArray<unknown>): AnyEffect<ReadonlyAr
 export const getMany: {
   <K, V, E, R>(
     self: Cached<K, V, E, R>,
-    keys: ReadonlyArray<K>
+    keys: Iterable<K>
   ): Effect.Effect<Array<V>, E, R | CacheService.CacheService>
   <K, V, E, R>(
     self: Cached<K, V, E, R>,
-    keys: ReadonlyArray<K>,
+    keys: Iterable<K>,
     options: { readonly mode: "result" }
   ): Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
-} = (
-  self: Any,
-  all: ReadonlyArray<unknown>,
-  options?: { readonly mode: "result" }
-): Effect.Effect<never, never, never> =>
-  Effect.flatMap(
-    manyExits(self, all),
-    (exits) => Effect.forEach(exits, (exit) => options === undefined ? exit : Effect.result(exit))
-  ) as never
+  <K>(keys: Iterable<K>): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<Array<V>, E, R | CacheService.CacheService>
+  <K>(keys: Iterable<K>, options: { readonly mode: "result" }): <V, E, R>(
+    self: Cached<K, V, E, R>
+  ) => Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
+} = dual(
+  (args) => isCached(args[0]),
+  (self: Any, keys: Iterable<unknown>, options?: { readonly mode: "result" }): AnyEffect<unknown> =>
+    Effect.flatMap(
+      Operations.getMany(inside(self), keys),
+      (exits) => Effect.forEach(exits, (exit) => (options === undefined ? exit : Effect.result(exit)) as AnyEffect)
+    )
+)
 
 /**
  * Loads a value anew and stores it, whatever is cached, and gives it. The old
@@ -1445,30 +549,7 @@ export const getMany: {
 export const refresh: {
   <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
   <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
-} = dual(2, (self: Any, key: unknown): AnyEffect =>
-  withRead(self, key, (read) =>
-    Effect.gen(function*() {
-      const versions = yield* currentVersions(read.definition, key)
-      const filled = yield* fill(read, {
-        seen: undefined,
-        old: undefined,
-        seenToken: undefined,
-        drop: false,
-        force: true,
-        join: false,
-        held: false,
-        limit: undefined,
-        versions
-      })
-      switch (filled._tag) {
-        case "Landed":
-          return yield* read.conclude(filled.made, undefined)
-        case "Failed":
-          return yield* read.withoutStore(filled.error, undefined)
-        default: // a forced lease is granted or fails
-          return yield* read.loadAlone(undefined)
-      }
-    })))
+} = dual(2, (self: Any, key: unknown): AnyEffect => Operations.refresh(inside(self), key))
 
 // -----------------------------------------------------------------------------
 // writing
@@ -1509,61 +590,7 @@ export const set: {
     key: K,
     write: Effect.Effect<V, E2, R2>
   ): Effect.Effect<V, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
-} = dual(
-  3,
-  (self: Any, key: unknown, write: AnyEffect): AnyEffect =>
-    withRead(self, key, (read) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function*() {
-          const { address, counters, definition, service } = read
-          const removal = Invalidation.keys(address.key)
-          const versions = yield* restore(currentVersions(definition, key))
-          const begun = yield* beginSafely(read, { seen: undefined, drop: true, force: true }, restore)
-          const failed = (mayHaveHappened: boolean, reason: CacheStore.Reason, cause: unknown) =>
-            new CacheService.InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
-          if (begun._tag !== "Leased") {
-            const error = begun._tag === "Failed" ? begun.error : undefined
-            if (error !== undefined) Loads.reportStoreFailure(service, counters, error)
-            return yield* failed(false, error?.reason ?? { _tag: "Malformed" }, error)
-          }
-          const started = read.elapsed()
-          const began = read.now()
-          const { exit, partsUntil } = yield* Loading.run(restore(write), read.unjoined())
-          if (partsUntil !== undefined) read.loading?.given(partsUntil)
-          const now = read.now()
-          const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
-          const stored = Exit.isSuccess(exit) && partsUntil === undefined && (yield* Effect.suspend(() => {
-            const flight = { address, lease: begun.lease, versions, usually: 0 }
-            const draft = Loads.prepare(
-              service,
-              flight,
-              exit,
-              false,
-              { began, now, millis: read.elapsed() - started, jitter },
-              counters
-            )
-            if (draft.payload === Loads.unwritable) return Effect.as(Loads.warnUnwritable(definition), false)
-            return Effect.map(
-              service.store.commit(address, begun.lease, draft),
-              Loads.mayBeShared
-            )
-          }).pipe(Effect.catchCause((cause) => {
-            const error = Cause.findErrorOption(cause)
-            if (Option.isSome(error)) Loads.reportStoreFailure(service, counters, error.value)
-            return Effect.succeed(false)
-          })))
-          // Whoever took the lease meanwhile may have read before this write.
-          if (!stored) {
-            const removed = CacheService.invalidate(removal)
-            // Whatever the store did: the write has happened, and who is told of this must know.
-            yield* Exit.isSuccess(exit)
-              ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
-              : Effect.ignore(removed)
-          }
-          return yield* exit
-        })
-      ) as AnyEffect)
-)
+} = dual(3, (self: Any, key: unknown, write: AnyEffect): AnyEffect => Operations.set(inside(self), key, write))
 
 /**
  * Invalidates one key. When it has returned, no read that starts later, in any
@@ -1615,8 +642,8 @@ export const invalidateMany: {
   (args) => isCached(args[0]),
   (self: Cached<unknown, unknown>, all: Iterable<unknown>, options: { readonly soft?: boolean } = {}) =>
     Effect.suspend(() => {
-      const batch = keys(self, ...all)
-      return CacheService.invalidate(options.soft === true ? Invalidation.soft(batch) : batch)
+      const batch = invalidation(self, all)
+      return applyNow(options.soft === true ? Invalidation.soft(batch) : batch)
     })
 )
 
@@ -1638,8 +665,7 @@ export const invalidateMany: {
  */
 export const apply: (
   invalidation: Invalidation.Invalidation
-) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> =
-  CacheService.invalidate
+) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> = applyNow
 
 /**
  * Writes behind a fence: what the invalidation covers is invalidated before the
@@ -1679,7 +705,7 @@ export const mutate: {
     over: Invalidation.Invalidation,
     options?: { readonly fence?: Duration.Input }
   ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
-} = dual((args) => Effect.isEffect(args[0]), CacheService.mutate)
+} = dual((args) => Effect.isEffect(args[0]), mutateNow)
 
 // -----------------------------------------------------------------------------
 // observing
@@ -1718,7 +744,10 @@ const toStats = (counters: Counters.Counters): Stats => {
  * @since 0.1.0
  */
 export const stats = (self: Any): Effect.Effect<Stats, never, CacheService.CacheService> =>
-  Effect.map(CacheService.CacheService, (service) => toStats(service.allCounters().get(self.name) ?? Counters.make()))
+  Effect.map(
+    CacheService.CacheService,
+    (service) => toStats(insideService(service).allCounters().get(self.name) ?? Counters.make())
+  )
 
 /**
  * The counts of all definitions that were used, by name.
@@ -1728,7 +757,7 @@ export const stats = (self: Any): Effect.Effect<Stats, never, CacheService.Cache
  */
 export const allStats: Effect.Effect<ReadonlyMap<string, Stats>, never, CacheService.CacheService> = Effect.map(
   CacheService.CacheService,
-  (service) => new Map([...service.allCounters()].map(([name, counters]) => [name, toStats(counters)]))
+  (service) => new Map([...insideService(service).allCounters()].map(([name, counters]) => [name, toStats(counters)]))
 )
 
 /**
@@ -1790,14 +819,7 @@ export const explain: {
     self: Cached<K, V, E, R>,
     key: K
   ): Effect.Effect<Explanation, E | CacheStore.StoreError, R | CacheService.CacheService>
-} = dual(2, (self: Any, key: unknown): AnyEffect =>
-  withRead(self, key, (read) =>
-    Effect.gen(function*() {
-      const versions = yield* currentVersions(read.definition, key)
-      const inspection = yield* read.service.store.inspect(read.address.key, read.address.known)
-      const now = read.now()
-      return Explain.make(read.address, inspection, versions, now, read.service.store, read.counters)
-    })))
+} = dual(2, (self: Any, key: unknown): AnyEffect => Operations.explain(inside(self), key))
 
 /**
  * What a definition depends on, for documentation and review. `toString` writes
@@ -1816,81 +838,3 @@ export type Description = Explain.Description
  * @since 0.1.0
  */
 export const describe = (self: Any): Description => Explain.describe(inside(self))
-
-/**
- * Which cached values of a program depend on what, and the other way round.
- *
- * - `rows`: each cached value, how long it is kept at most (milliseconds), and
- *   its causes: what ends it. A cause says how bad the value is then
- *   (`severity`), and whether it is so whatever else holds (`always`) or only
- *   while no other alternative of the policy holds. Causes with `failure` end
- *   cached failures.
- * - `changes`: each field of an entity, tag and version that can change, and
- *   what that invalidates; in the tables with "perhaps" where it is not always.
- * - `toString`: both as tables of text. `markdown`: the same in Markdown.
- * - `mermaid`: a graph, for pages that draw Mermaid.
- * - `svg`: a picture that needs nothing else, for light and for dark pages.
- *
- * @category observing
- * @since 0.1.0
- */
-export type Catalogue = Catalogues.Catalogue
-
-/**
- * Describes all cached values of a program: which depends on which fields of
- * which entities, on which tags, versions and ticks of a clock. Generated from
- * the policies, so it is true; the same definitions give the same text.
- *
- * With `entities`, the fields that nothing depends on are told too. Without it,
- * only what the policies name is known.
- *
- * Throws `InvalidInput` when two definitions (or entities) share a name, and
- * when a policy names a field that the entity given does not have.
- *
- * **Example** (What does a new title invalidate?)
- *
- * ```ts
- * import { Effect, Schema } from "effect"
- * import { Cached, Entity, Key, Policy } from "effect-cache-algebra"
- *
- * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, genre: Schema.String, rating: Schema.Finite })
- * const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
- * const lookup = () => Effect.succeed("")
- *
- * const card = Cached.make(
- *   "card",
- *   { key: Key.int("id"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, ["title"]))
- * )
- * const best = Cached.make(
- *   "best",
- *   { key: Key.string("genre"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", ["title", "rating"]))
- * )
- *
- * const catalogue = Cached.catalogue([card, best])
- * const title = catalogue.changes.find(({ label }) => label === "film.title")
- * title?.invalidates.map(({ name }) => name) // => ["card", "best"]
- *
- * catalogue.toString().split("\n").slice(0, 4)
- * // => [
- * //   "cached value  kept  invalidated by",
- * //   "------------  ----  ----------------------------------------------------------",
- * //   "card(id)      1d    the film of the key: title, coming or going",
- * //   "best(genre)   5m    the films of a genre of the key: title, rating, membership"
- * // ]
- * ```
- *
- * @category observing
- * @since 0.1.0
- */
-export const catalogue = (
-  definitions: ReadonlyArray<Any>,
-  options: {
-    readonly entities?: ReadonlyArray<{
-      readonly name: string
-      readonly fields: ReadonlyArray<string>
-      readonly relations: ReadonlyArray<string>
-    }>
-  } = {}
-): Catalogue => Catalogues.make(definitions.map(inside), options.entities ?? [])

@@ -18,7 +18,8 @@
  *
  * ```ts
  * import { Effect, Schema } from "effect"
- * import { Cached, Key, Policy, TestCache } from "effect-cache-algebra"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
  *
  * const answer = Cached.make("answer", {
  *   key: Key.unit,

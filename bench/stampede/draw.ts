@@ -2,7 +2,7 @@
  * Chance: seeded, a stream for each purpose, so that two strategies meet the
  * same requests and the same changes however often they draw for themselves.
  */
-import { random } from "../harness.ts"
+import { random } from "../measure/harness.ts"
 import type { Arrivals, Origin, Scenario } from "./scenario.ts"
 
 /** A number in [0, 1). */

@@ -1,7 +1,7 @@
 /**
- * What the laboratory hands on: to a file, to the terminal, and to the page.
+ * What measured stampedes become: a file, tables for the terminal, and the page of `bench/laboratory`.
  */
-import type { Spread } from "../harness.ts"
+import type { Spread } from "../measure/harness.ts"
 import type { Scenario } from "./scenario.ts"
 import type { Summary } from "./summary.ts"
 

@@ -4,9 +4,9 @@
  * real Redis.
  */
 import { Clock, Context, Effect, Random, Schema, type Scope } from "effect"
-import type { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import { getCachedWithEarlyRefresh } from "../../examples/articles/django/early-refresh.ts"
 import { Cached, CacheService, CacheStore, Invalidation, Key, Policy } from "../../src/index.ts"
+import type { DjangoCache } from "../../test/strategies/django/DjangoCache.ts"
+import { getCachedWithEarlyRefresh } from "../../test/strategies/django/early-refresh.ts"
 import type { Scenario } from "./scenario.ts"
 import { unshared } from "./unshared.ts"
 
@@ -144,8 +144,8 @@ const asPolicy = (
       reader: {
         get: (key) => Cached.get(page, key),
         invalidate: (key) => {
-          const all = Cached.keys(page, key)
-          return CacheService.invalidate(soft ? Invalidation.soft(all) : all)
+          const all = Cached.invalidation(page, [key])
+          return Cached.apply(soft ? Invalidation.soft(all) : all)
         }
       },
       services: ({ store }) =>

@@ -226,6 +226,15 @@ export const userOrders = (userId: number): Query<ReadonlyArray<typeof Ordered.T
       from orders o join products p on p.id = o.product_id
       where o.user_id = ${userId} order by o.placed_at desc, o.id desc`)
 
+/** The profile of the user of a name. */
+export const profileByName = (name: string): Query<Profile, NotFound> =>
+  only(
+    Profile,
+    (sql) => sql`select id, name, email, created_at as member_since from users where name = ${name}`,
+    "user",
+    0
+  )
+
 /** What a user has said, or what holds for who has not. */
 export const userSettings = (userId: number): Query<UserSettings> =>
   Effect.map(

@@ -86,4 +86,4 @@ export const remove = (id: number) => Repository.remove(id).pipe(Changes.publish
  * fence stands before the query begins, so nothing that is read meanwhile is kept, even if this process dies.
  */
 export const rescore = (genre: string, by: number) =>
-  Repository.rescore(genre, by).pipe(Cached.mutate(Invalidation.tags(genreTag(genre), "ratings")))
+  Repository.rescore(genre, by).pipe(Cached.mutate(Invalidation.tags([genreTag(genre), "ratings"])))

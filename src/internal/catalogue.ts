@@ -6,11 +6,9 @@
  */
 import type * as Cron from "effect/Cron"
 import * as Dependency from "../Dependency.ts"
-import * as InvalidInput from "../InvalidInput.ts"
 import * as Plan from "../Plan.ts"
 import type * as Policy from "../Policy.ts"
 import type * as Verdict from "../Verdict.ts"
-import { draw, oneLine, wellFormed } from "./catalogueSvg.ts"
 import type { Definition } from "./definition.ts"
 import * as Explain from "./explain.ts"
 import * as Text from "./policyText.ts"
@@ -180,7 +178,7 @@ const causesOf = (
 }
 
 const longest = (plan: Plan.Plan, of: (alternative: Plan.Alternative) => ReadonlyArray<Plan.Bound>): number =>
-  Math.max(0, ...plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
+  greatest(plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
 
 const lifetimeOf = ({ plan }: Policy.Any): Lifetime => ({
   fresh: longest(plan, (a) => a.fresh),
@@ -190,12 +188,12 @@ const lifetimeOf = ({ plan }: Policy.Any): Lifetime => ({
 
 const about = (policy: Policy.Any) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
 
-// Equal in all but the functions, which nobody sees.
+// Equal in all but the functions, which are not shown.
 const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> => [
   ...new Map(all.map((one) => [JSON.stringify(one), one])).values()
 ]
 
-const rowOf = (definition: Definition, declared: ReadonlyArray<Declared>): Row => {
+export const rowOf = (definition: Definition, declared: ReadonlyArray<Declared>): Row => {
   const { failures, key, name, value } = definition
   return {
     name,
@@ -276,7 +274,7 @@ const changesOfEntity = (rows: ReadonlyArray<Row>, entity: string, declared: Dec
   ]
 }
 
-const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): ReadonlyArray<Change> => {
+export const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): ReadonlyArray<Change> => {
   const causes = rows.flatMap((row) => row.causes)
   const entities = unique([
     ...declared.map(({ name }) => name),
@@ -303,6 +301,15 @@ const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>):
 // tables
 // -----------------------------------------------------------------------------
 
+/** Whatever ends lines and controls terminals is one space. */
+export const oneLine = (text: string): string => text.replaceAll(/[\s\p{Cc}\u2028\u2029]+/gu, " ")
+
+/** Half a character would be none once it is written as UTF-8. */
+export const wellFormed = (text: string): string => text.replaceAll(/\p{Cs}/gu, "\ufffd")
+
+/** The greatest of any number of numbers, and at least 0. */
+export const greatest = (all: ReadonlyArray<number>): number => all.reduce((a, b) => Math.max(a, b), 0)
+
 /** `5m, stale 6m`: how long a value is kept at most. */
 export const kept = ({ fresh, onError, stale }: Lifetime): string => {
   if (onError === 0) return "nothing is kept"
@@ -328,7 +335,7 @@ const remarked = (text: string, all: ReadonlyArray<string>): string =>
 /** A cause in words. */
 export const wordsOf = (cause: Cause): string =>
   `${cause.failure ? "failures: " : ""}${
-    // A printed expression tells its severity itself.
+    // A printed expression has its severity in it.
     remarked(cause.label, remarks(cause._tag === "Tick" ? { ...cause, severity: "Dead" } : cause))}`
 
 const briefly = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [
@@ -340,7 +347,7 @@ const invalidatedWords = (one: Invalidated): string =>
   remarked(one.name, [...(one.failure ? ["failures"] : []), ...briefly(one)])
 
 /** A list in lines that are not too long. */
-const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
+export const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
   const lines: Array<string> = []
   for (const word of words) {
     const last = lines.at(-1)
@@ -353,13 +360,13 @@ const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
   return lines
 }
 
-interface Table {
+export interface Table {
   readonly head: ReadonlyArray<string>
   /** Each cell has one or more lines. */
   readonly rows: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>
 }
 
-const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
+export const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
   head: ["cached value", "kept", "invalidated by"],
   rows: rows.map((row) => [
     [titleOf(row)],
@@ -368,7 +375,7 @@ const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
   ])
 })
 
-const changesTable = (
+export const changesTable = (
   changes: ReadonlyArray<Change>,
   lines: (words: ReadonlyArray<string>) => ReadonlyArray<string>
 ): Table => ({
@@ -379,13 +386,13 @@ const changesTable = (
   ])
 })
 
-const asText = ({ head, rows }: Table): string => {
+export const asText = ({ head, rows }: Table): string => {
   const all = [head.map((name) => [name]), ...rows].map((row) => row.map((cell) => cell.map(oneLine)))
-  const widths = head.map((_, i) => Math.max(...all.flatMap((row) => row[i]!.map((line) => line.length))))
+  const widths = head.map((_, i) => greatest(all.flatMap((row) => row[i]!.map((line) => line.length))))
   const lines = ([first, ...more]: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>): ReadonlyArray<string> =>
     first === undefined ? [] : [
       ...Array.from(
-        { length: Math.max(...first.map((cell) => cell.length)) },
+        { length: greatest(first.map((cell) => cell.length)) },
         (_, j) => first.map((cell, i) => (cell[j] ?? "").padEnd(widths[i]!)).join("  ").trimEnd()
       ),
       ...lines(more)
@@ -398,7 +405,7 @@ const asText = ({ head, rows }: Table): string => {
 const markdown = (text: string): string =>
   oneLine(text).replaceAll(/[\\`*_{}[\]<>&#|~$@]|:\/\//g, (char) => `&#${char.charCodeAt(0)};${char.slice(1)}`)
 
-const asMarkdown = ({ head, rows }: Table): string =>
+export const asMarkdown = ({ head, rows }: Table): string =>
   [
     `| ${head.join(" | ")} |`,
     `|${head.map(() => "---").join("|")}|`,
@@ -439,7 +446,7 @@ const sourceOf = (cause: Cause): string => {
   }
 }
 
-const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): string => {
+export const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): string => {
   const kinds = ["Entity", "Tag", "Version", "Tick"] as const
   const causes = rows.flatMap((row) => row.causes)
   const nameOf = (cause: Cause): string => JSON.stringify([cause._tag, sourceOf(cause)])
@@ -471,82 +478,4 @@ const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): st
       })
     ))
   ].join("\n")
-}
-
-// -----------------------------------------------------------------------------
-// catalogues
-// -----------------------------------------------------------------------------
-
-/** Which cached values depend on what. */
-export interface Catalogue {
-  readonly rows: ReadonlyArray<Row>
-  readonly changes: ReadonlyArray<Change>
-  readonly markdown: string
-  readonly mermaid: string
-  readonly svg: string
-  toString(): string
-}
-
-class Made implements Catalogue {
-  readonly rows: ReadonlyArray<Row>
-  readonly changes: ReadonlyArray<Change>
-
-  constructor(rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>) {
-    this.rows = rows
-    this.changes = changes
-  }
-
-  get markdown(): string {
-    return [valuesTable(this.rows), changesTable(this.changes, (words) => [words.join(", ")])].map(asMarkdown).join(
-      "\n\n"
-    )
-  }
-
-  get mermaid(): string {
-    return asMermaid(this.rows, this.changes)
-  }
-
-  get svg(): string {
-    return draw(this.rows, this.changes, { titleOf, kept, wordsOf })
-  }
-
-  toString(): string {
-    return [valuesTable(this.rows), changesTable(this.changes, filled)].map(asText).join("\n\n")
-  }
-}
-
-const refuseRepeated = (what: string, all: ReadonlyArray<{ readonly name: string }>): void => {
-  const seen = new Set<string>()
-  for (const { name } of all) {
-    if (seen.has(name)) {
-      throw InvalidInput.make("Cached.catalogue", "InvalidOption", `two ${what} are called ${JSON.stringify(name)}`)
-    }
-    seen.add(name)
-  }
-}
-
-const refuseUnknown = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): void => {
-  for (const { causes, name } of rows) {
-    for (const cause of causes) {
-      const entity = cause._tag === "Entity" && declared.find((one) => one.name === cause.entity)
-      if (!entity) continue
-      const field = [...cause.fields ?? [], ...cause.partition === undefined ? [] : [cause.partition]]
-        .find((field) => !entity.fields.includes(field) && !entity.relations.includes(field))
-      if (field !== undefined) {
-        throw InvalidInput.make(
-          "Cached.catalogue",
-          "UnknownField",
-          `"${name}" depends on "${field}", which "${entity.name}" does not have`
-        )
-      }
-    }
-  }
-}
-
-export const make = (definitions: ReadonlyArray<Definition>, declared: ReadonlyArray<Declared>): Catalogue => {
-  refuseRepeated("definitions", definitions)
-  refuseRepeated("entities", declared)
-  const rows = definitions.map((definition) => rowOf(definition, declared))
-  refuseUnknown(rows, declared)
-  return new Made(rows, changesOf(rows, declared))
 }

@@ -2,10 +2,11 @@
  * What a definition is inside: its plan, its codec, and how a stored entry
  * becomes something that can be judged and served.
  */
+import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
-import type { Address, CacheStore, Entry } from "../CacheStore.ts"
+import type { Address, CacheStore, Entry, Version } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
 import * as Key from "../Key.ts"
 import * as Plan from "../Plan.ts"
@@ -28,6 +29,12 @@ export interface Kind {
   readonly policy: Policy.Any
   readonly plan: Plan.Plan
   readonly codec: Codec
+}
+
+/** The versions that are current, by slot: those of values, and those of failures that are cached. */
+export interface Versions {
+  readonly value: Readonly<Record<string, Version>>
+  readonly failure: Readonly<Record<string, Version>>
 }
 
 export interface Definition {
@@ -169,6 +176,13 @@ export class View {
 
 export const kindOf = (definition: Definition, failure: boolean): Kind | undefined =>
   failure ? definition.failures : definition.value
+
+/** Whether a load has failed with nothing but a typed failure that is cached: an answer, not an error. */
+export const isCachedFailure = (definition: Definition, cause: Cause.Cause<unknown>): boolean => {
+  const [reason, ...others] = cause.reasons
+  return definition.failures !== undefined && reason !== undefined && others.length === 0 &&
+    Cause.isFailReason(reason) && definition.failures.codec.is(reason.error)
+}
 
 /**
  * Makes sense of an entry, once. Undefined when it does not decode, was written

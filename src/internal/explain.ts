@@ -11,8 +11,7 @@ import * as Plan from "../Plan.ts"
 import type * as Policy from "../Policy.ts"
 import * as Verdict from "../Verdict.ts"
 import type { Counters } from "./counters.ts"
-import { type Definition, type KeyAddress, kindOf, open } from "./definition.ts"
-import type { Versions } from "./load.ts"
+import { type Definition, type KeyAddress, kindOf, open, type Versions } from "./definition.ts"
 import * as Text from "./policyText.ts"
 
 /** The policy as a tree, each part with its verdict and why. */

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -264,8 +265,8 @@ describe("at an awkward moment", () => {
       const leaving = yield* begin(Fiber.interrupt(reader))
       yield* TestClock.adjust("1 second")
       assert.isFalse(isRunning(leaving))
-      const { flights } = yield* CacheService.CacheService
-      assert.strictEqual(flights.size, 0)
+      const { loads } = inside(yield* CacheService.CacheService)
+      assert.strictEqual(loads.size, 0)
     })
   )
 
@@ -307,7 +308,7 @@ describe("the end of the layer", () => {
         yield* Scope.close(scope, Exit.void)
         for (const exit of yield* ends(readers)) assert.isTrue(Exit.isFailure(exit))
         assert.isTrue(origin.loads <= 5 && origin.interrupted === origin.loads, `${origin.loads} loads`)
-        assert.deepStrictEqual([service.flights.size, service.refreshing.size], [0, 0])
+        assert.deepStrictEqual([inside(service).loads.size, inside(service).refreshing.size], [0, 0])
       }))
 
     it.effect(`a refresh in the background ends with the layer [${store}]`, () =>
@@ -323,7 +324,7 @@ describe("the end of the layer", () => {
         assert.strictEqual(origin.loads, 2)
         yield* Scope.close(scope, Exit.void)
         assert.strictEqual(origin.interrupted, 1)
-        assert.deepStrictEqual([service.flights.size, service.refreshing.size], [0, 0])
+        assert.deepStrictEqual([inside(service).loads.size, inside(service).refreshing.size], [0, 0])
       }))
   }
 })
@@ -429,7 +430,7 @@ describe("an interruption between any two steps of a fiber", () => {
     lookup: (id) => Effect.sync(() => (made.push(id), id)),
     lookupMany: (ids) => Effect.sync(() => (made.push(...ids), ids.map((id) => Result.succeed(id))))
   }, Policy.tagged("t"))
-  const over = Invalidation.tags("t", "u")
+  const over = Invalidation.tags(["t", "u"])
   const soften = Cached.apply(Invalidation.soft(over))
   const operations: Record<string, Effect.Effect<unknown, unknown, CacheService.CacheService>> = {
     "a read that misses": Cached.get(card, "a"),
@@ -456,8 +457,8 @@ describe("an interruption between any two steps of a fiber", () => {
             yield* soften
             const came = yield* scheduler.interrupt(operation)
             yield* settle
-            const { flights, refreshing } = yield* CacheService.CacheService
-            assert.deepStrictEqual([flights.size, refreshing.size], [0, 0], `interrupted at step ${step}`)
+            const { loads, refreshing } = inside(yield* CacheService.CacheService)
+            assert.deepStrictEqual([loads.size, refreshing.size], [0, 0], `interrupted at step ${step}`)
             // An invalidation that was interrupted is tried again. No fence and no lease ends so soon.
             yield* TestClock.adjust("5 seconds")
             // And it goes on: what is stale is refreshed, and what was loaded is kept.

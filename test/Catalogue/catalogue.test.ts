@@ -2,7 +2,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
+import { draw } from "../../scripts/catalogueSvg.ts"
 import * as Cached from "../../src/Cached.ts"
+import * as Catalogue from "../../src/Catalogue.ts"
 import * as Change from "../../src/Change.ts"
 import * as Entity from "../../src/Entity.ts"
 import * as Key from "../../src/Key.ts"
@@ -48,7 +50,7 @@ const list = cached(
 const article = cached("article", Policy.all(Policy.conditional(Articles), Policy.tagged((id) => [`a${id}`])))
 
 const entities = [Articles, Authors]
-const small = Cached.catalogue([card, list, article], { entities })
+const small = Catalogue.make([card, list, article], { entities })
 
 describe("catalogue", () => {
   it("tells what ends each value, and what each change ends", () => {
@@ -85,7 +87,7 @@ describe("catalogue", () => {
 
   it("is a table in Markdown", () => {
     assert.strictEqual(
-      Cached.catalogue([card]).markdown,
+      Catalogue.make([card]).markdown,
       [
         "| cached value | kept | invalidated by |",
         "|---|---|---|",
@@ -104,7 +106,7 @@ describe("catalogue", () => {
 
   it("is a graph in Mermaid", () => {
     assert.strictEqual(
-      Cached.catalogue([card, list]).mermaid,
+      Catalogue.make([card, list]).mermaid,
       [
         "flowchart LR",
         "  s0[\"article<br/>title, category\"]",
@@ -126,7 +128,8 @@ describe("catalogue", () => {
   })
 
   it("is a picture with a curve for each dependency", () => {
-    const titles = [...small.svg.matchAll(/<title>(.*?)<\/title>/g)].map(([, title]) => title)
+    const svg = draw(small)
+    const titles = [...svg.matchAll(/<title>(.*?)<\/title>/g)].map(([, title]) => title)
     assert.sameMembers(titles, [
       "article: title → card(id): the article of the key: title, coming or going",
       "author: name → card(id): any author: name, membership (Stale)",
@@ -138,23 +141,23 @@ describe("catalogue", () => {
       "tags: computed from the key → article(id): tags of the key"
     ])
     assert.deepStrictEqual(
-      [...small.svg.matchAll(/<text class="cat-(?:name|small)"[^>]*>(.*?)<\/text>/g)].map(([, text]) => text),
+      [...svg.matchAll(/<text class="cat-(?:name|small)"[^>]*>(.*?)<\/text>/g)].map(([, text]) => text),
       ["article", "author", "tags", "versions"].concat(
         ["card(id)", "1d, stale 1d1h", "failures: 10s"],
         ["article(id)", "list(id)", "until(&quot;0 3 * * *&quot;, Europe/Rome)"]
       )
     )
-    assert.notMatch(small.svg, /NaN|Infinity|undefined/)
+    assert.notMatch(svg, /NaN|Infinity|undefined/)
   })
 
   it("is the same for the same definitions, and something for none", () => {
-    const again = Cached.catalogue([card, list, article], { entities })
-    assert.strictEqual(again.svg, small.svg)
+    const again = Catalogue.make([card, list, article], { entities })
+    assert.strictEqual(draw(again), draw(small))
     assert.strictEqual(again.mermaid, small.mermaid)
     assert.deepStrictEqual(again.rows, small.rows)
-    const none = Cached.catalogue([])
+    const none = Catalogue.make([])
     assert.deepStrictEqual([none.rows, none.changes, none.mermaid], [[], [], "flowchart LR"])
-    assert.notMatch(none.svg, /NaN|Infinity|undefined/)
+    assert.notMatch(draw(none), /NaN|Infinity|undefined/)
   })
 
   type Leaf = Policy.Policy<number, string>
@@ -197,7 +200,7 @@ describe("catalogue", () => {
   ]
   for (const [policy, causes] of leaves) {
     it(`tells the causes of ${policy}`, () => {
-      const [row] = Cached.catalogue([cached("value", policy)], { entities }).rows
+      const [row] = Catalogue.make([cached("value", policy)], { entities }).rows
       assert.strictEqual(row!.policy, String(policy))
       assert.strictEqual(row!.causes.length, causes.length)
       causes.forEach((cause, i) =>
@@ -207,13 +210,13 @@ describe("catalogue", () => {
   }
 
   const causesOf = (policy: Leaf) =>
-    Cached.catalogue([cached("value", policy)]).rows[0]!.causes.map(({ always, label }) => [label, always])
+    Catalogue.make([cached("value", policy)]).rows[0]!.causes.map(({ always, label }) => [label, always])
 
   it("tells what ends a value only while no alternative holds", () => {
     const [a, b, c] = [Policy.tagged("a"), Policy.tagged("b"), Policy.tagged("c")]
     const policy = Policy.and(Policy.or(a, b), c)
     assert.deepStrictEqual(causesOf(policy), [["tag a", false], ["tag b", false], ["tag c", true]])
-    const catalogue = Cached.catalogue([cached("value", policy)])
+    const catalogue = Catalogue.make([cached("value", policy)])
     assert.include(String(catalogue), "tag a (unless an alternative holds)")
     assert.include(catalogue.mermaid, "s0 -.->|\"(perhaps)\"| v0")
   })
@@ -236,7 +239,7 @@ describe("catalogue", () => {
   })
 
   it("tells the longest that a value is kept, of all alternatives", () => {
-    const lifetime = (policy: Leaf) => Cached.catalogue([cached("value", policy)]).rows[0]!.lifetime
+    const lifetime = (policy: Leaf) => Catalogue.make([cached("value", policy)]).rows[0]!.lifetime
     const ttl = (fresh: number, stale: number) => Policy.ttl<number, string>(fresh, { stale, jitter: 0.5 })
     assert.deepStrictEqual(lifetime(Policy.never), { fresh: 0, stale: 0, onError: 0 })
     assert.deepStrictEqual(lifetime(Policy.forever), { fresh: Infinity, stale: Infinity, onError: Infinity })
@@ -245,17 +248,17 @@ describe("catalogue", () => {
       lifetime(Policy.or(Policy.and(ttl(10, 40), Policy.tagged("a")), ttl(20, 30))),
       { fresh: 20, stale: 40, onError: 40 }
     )
-    assert.include(String(Cached.catalogue([cached("value", Policy.never)])), "nothing is kept")
+    assert.include(String(Catalogue.make([cached("value", Policy.never)])), "nothing is kept")
   })
 
   it("tells the severity of a tick once", () => {
-    const catalogue = Cached.catalogue([cached("value", Policy.until("0 * * * *", { severity: "Stale" }))])
+    const catalogue = Catalogue.make([cached("value", Policy.until("0 * * * *", { severity: "Stale" }))])
     assert.strictEqual(String(catalogue).split("\n")[2], "value(id)     no limit  until(\"0 * * * *\"; Stale)")
   })
 
   it("tells of the two causes of one value the worse", () => {
     const stale = Policy.conditional(Articles, ["title", "body"], undefined, { severity: "Stale" })
-    const { changes } = Cached.catalogue([cached("value", Policy.and(stale, Policy.conditional(Articles, ["title"])))])
+    const { changes } = Catalogue.make([cached("value", Policy.and(stale, Policy.conditional(Articles, ["title"])))])
     assert.deepStrictEqual(
       changes.map(({ invalidates, label }) => [label, invalidates[0]!.severity]),
       [["article.title", "Dead"], ["article.body", "Stale"], ["article: coming or going", "Dead"]]
@@ -267,18 +270,18 @@ describe("catalogue", () => {
       const { message, reason } = Generated.refusal(attempt)
       return [reason, message]
     }
-    assert.deepStrictEqual(refused(() => Cached.catalogue([card, list, cached("card", Policy.forever)])), [
+    assert.deepStrictEqual(refused(() => Catalogue.make([card, list, cached("card", Policy.forever)])), [
       "InvalidOption",
-      "Cached.catalogue: two definitions are called \"card\""
+      "Catalogue.make: two definitions are called \"card\""
     ])
-    assert.deepStrictEqual(refused(() => Cached.catalogue([card], { entities: [Authors, Authors] })), [
+    assert.deepStrictEqual(refused(() => Catalogue.make([card], { entities: [Authors, Authors] })), [
       "InvalidOption",
-      "Cached.catalogue: two entities are called \"author\""
+      "Catalogue.make: two entities are called \"author\""
     ])
     const other = Entity.make("article", { schema: Schema.Struct({ id: Schema.Int }), id: "id" })
-    assert.deepStrictEqual(refused(() => Cached.catalogue([card], { entities: [other] })), [
+    assert.deepStrictEqual(refused(() => Catalogue.make([card], { entities: [other] })), [
       "UnknownField",
-      "Cached.catalogue: \"card\" depends on \"title\", which \"article\" does not have"
+      "Catalogue.make: \"card\" depends on \"title\", which \"article\" does not have"
     ])
   })
 })
@@ -314,7 +317,7 @@ const seen = (name: string): string => name.replaceAll(/\p{Cs}/gu, "\ufffd").rep
 
 describe("names", () => {
   const of = (name: string) =>
-    Cached.catalogue([
+    Catalogue.make([
       cached(
         name,
         Policy.all(
@@ -354,7 +357,7 @@ describe("names", () => {
       300,
       fc.property(names, (name) => {
         const title = `${seen(name)}(id)`.replaceAll(/[\ufffe\uffff]/g, "\ufffd")
-        assert.include(textsOf(of(name).svg), [...title].length > 44 ? `${[...title].slice(0, 43).join("")}…` : title)
+        assert.include(textsOf(draw(of(name))), [...title].length > 44 ? `${[...title].slice(0, 43).join("")}…` : title)
       })
     )
   })
@@ -433,7 +436,7 @@ const happenings: ReadonlyArray<Happening> = films.flatMap((film) => {
   ]
 })
 
-const concerns = (change: Cached.Catalogue["changes"][number], { field, kind }: Happening): boolean =>
+const concerns = (change: Catalogue.Catalogue["changes"][number], { field, kind }: Happening): boolean =>
   kind === "membership"
     ? change.kind === "membership"
     : change.kind !== "membership" && change.entity === "film" && change.names.includes(field!)
@@ -461,7 +464,7 @@ describe("a catalogue", () => {
       )
     })
   const changesFor = (policy: Generated.Generated) =>
-    Cached.catalogue(
+    Catalogue.make(
       [Cached.make("value", {
         key: Key.int("id"),
         value: Schema.Struct({ tags: Schema.Array(Schema.String), owner: Schema.Int }),

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import * as Change from "../../src/Change.ts"
@@ -123,13 +123,6 @@ describe("What a change touches", () => {
     }
   })
 
-  test("related to many: a change for each pair, each with both sides", () => {
-    const tags = [7, 8].map((id) => Tags.end(id, "articles"))
-    const changes = Change.relatedMany("removed", Articles.end(42, "tags"), tags)
-    assert.deepStrictEqual(changes, tags.map((tag) => Change.related("removed", Articles.end(42, "tags"), tag)))
-    assert.deepStrictEqual(Change.relatedMany("added", Articles.end(42, "tags"), []), [])
-  })
-
   test("replaced: exactly what was related and is not, and what is related and was not, once each", () => {
     const ids = fc.array(fc.constantFrom<Dependency.Id>(1, 2, 3, "3", null), { maxLength: 6 })
     const ends = (all: ReadonlyArray<Dependency.Id>) => all.map((id) => Tags.end(id, "articles"))
@@ -137,11 +130,11 @@ describe("What a change touches", () => {
       1000,
       fc.property(ids, ids, (before, after) => {
         const changes = Change.replaced(Articles.end(42, "tags"), { before: ends(before), after: ends(after) })
-        const said = (kind: string) =>
+        const related = (kind: string) =>
           changes.flatMap((change) => change._tag === "Related" && change.kind === kind ? [change.ends[1].id] : [])
-        assert.deepStrictEqual(said("removed"), [...new Set(before)].filter((id) => !after.includes(id)))
-        assert.deepStrictEqual(said("added"), [...new Set(after)].filter((id) => !before.includes(id)))
-        assert.strictEqual(changes.length, said("removed").length + said("added").length)
+        assert.deepStrictEqual(related("removed"), [...new Set(before)].filter((id) => !after.includes(id)))
+        assert.deepStrictEqual(related("added"), [...new Set(after)].filter((id) => !before.includes(id)))
+        assert.strictEqual(changes.length, related("removed").length + related("added").length)
       })
     )
   })
@@ -246,14 +239,14 @@ describe("What a change touches", () => {
   })
 })
 
-test("a change keeps what it said, whatever becomes of the rows", () => {
+test("a change is as it was made, whatever becomes of the rows", () => {
   const before = { ...article, labels: ["new"] }
   const after = { ...article, labels: ["old"] }
   const change = Articles.updated(before, after)
-  const said = touched(change)
+  const expected = touched(change)
   before.labels.push("x")
   after.labels.length = 0
-  assert.deepStrictEqual(touched(change), said)
+  assert.deepStrictEqual(touched(change), expected)
 })
 
 test("changes print what happened", () => {
@@ -279,4 +272,24 @@ test("the rows of an entity that changes are about, each once", () => {
   ]
   assert.deepStrictEqual([...Change.idsOf(changes, Articles)], [42, 43, 44])
   assert.deepStrictEqual([...Change.idsOf(changes, Tags)], [7])
+})
+
+test("changes go to text and back, with ids of every type, and what is none is refused", () => {
+  for (const id of [7, "7", 7n, true, null, -0.5, ""] as const) {
+    const row: Change.Row = { entity: "a b", id, partitions: [["genre", id], ["genre", "x"]] }
+    const end = { entity: "a", id, relation: "b" }
+    const all: ReadonlyArray<Change.Change> = [
+      { _tag: "Created", row },
+      { _tag: "Deleted", row },
+      { _tag: "Updated", before: row, after: row, fields: ["title"] },
+      Change.related("removed", end, end)
+    ]
+    for (const change of all) {
+      const text = Schema.encodeSync(Change.FromString)(change)
+      assert.deepStrictEqual(Schema.decodeSync(Change.FromString)(text), change)
+    }
+  }
+  for (const text of ["", "garbage", "{}", "{\"_tag\":\"Created\"}", "[]"]) {
+    assert.isTrue(Option.isNone(Schema.decodeOption(Change.FromString)(text)), text)
+  }
 })

@@ -10,6 +10,7 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as Change from "../../src/Change.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
@@ -108,7 +109,7 @@ describe("a change of a row", () => {
       const { save } = yield* catalogue
       yield* TestCache.forget
       assert.strictEqual((yield* save({ ...alien })).entries, 0)
-      assert.strictEqual((yield* Changes.publish()).entries, 0)
+      assert.strictEqual((yield* Changes.publish([])).entries, 0)
       assert.deepStrictEqual(yield* TestCache.operations, [])
     })
   )
@@ -283,16 +284,48 @@ describe("publishing", () => {
     "makes one batch of all changes, each dependency once",
     Effect.gen(function*() {
       yield* TestCache.forget
-      yield* Changes.publish(
+      yield* Changes.publish([
         Films.updated(alien, { ...alien, rating: 1 }),
         Films.updated({ ...alien, rating: 1 }, { ...alien, rating: 2 }),
         Films.deleted(heat)
-      )
+      ])
       const operations = yield* TestCache.operations
       assert.deepStrictEqual(operations.map(({ name }) => name), ["invalidate"])
       const names = operations[0]!.detail!.split(", ")
       assert.strictEqual(new Set(names).size, names.length)
       assert.includeMembers(names, ["film:7#rating", "film:8!exists", "film!members"])
+    })
+  )
+
+  onText(
+    "takes one change or any iterable, and does the same when it is run again",
+    Effect.gen(function*() {
+      const change = Films.updated(alien, { ...alien, rating: 1 })
+      function* generated() {
+        yield change
+      }
+      yield* TestCache.forget
+      for (const changes of [change, [change], new Set([change]), generated()]) {
+        const publish = Changes.publish(changes)
+        yield* publish
+        yield* publish
+      }
+      const details = (yield* TestCache.operations).map(({ detail }) => detail)
+      assert.strictEqual(details.length, 8)
+      assert.deepStrictEqual(new Set(details).size, 1)
+    })
+  )
+
+  onEach(
+    "like all that invalidates, takes more than a function takes arguments",
+    Effect.gen(function*() {
+      const { loads, one } = yield* catalogue
+      const film = one("film", Policy.tagged((id) => [`film:${id}`]))
+      const tags = Array.from({ length: 150_000 }, (_, i) => `film:${i}`)
+      yield* Cached.get(film, 7)
+      yield* Cached.apply(Invalidation.tags(tags))
+      yield* Cached.get(film, 7)
+      assert.strictEqual(loads["film"], 2)
     })
   )
 

@@ -378,7 +378,7 @@ wrong("a fence only invalidates", (store) => ({
   lift: () => Effect.succeed(true)
 }))
 wrong("a soft fence is hard", (store) => ({
-  fence: (fence) => store.fence({ ...fence, over: Invalidation.hard(fence.over) })
+  fence: (fence) => store.fence({ ...fence, over: Invalidation.withMode(fence.over, "hard") })
 }))
 wrong("a hard fence is soft", (store) => ({
   fence: (fence) => store.fence({ ...fence, over: Invalidation.soft(fence.over) })
@@ -420,7 +420,7 @@ wrong(
 wrong("a sweep leaves leases", (store) => ({
   invalidate: (batch) => {
     const stored = (covered: (key: string) => boolean, mode: Mode) =>
-      inMode(mode, Invalidation.keys(...store.keys().filter(covered)))
+      inMode(mode, Invalidation.keys(store.keys().filter(covered)))
     return store.invalidate(changing(batch, {
       patterns: (pattern, mode) => stored((key) => Key.matches(pattern, key), mode),
       everything: (mode) => stored(() => true, mode)
@@ -437,7 +437,7 @@ wrong("a soft sweep does nothing", (store) => ({
 wrong("everything sweeps half", (store) => ({
   invalidate: (batch) =>
     store.invalidate(changing(batch, {
-      everything: (mode) => inMode(mode, Invalidation.keys(...store.keys().filter((_, i) => i % 2 === 0)))
+      everything: (mode) => inMode(mode, Invalidation.keys(store.keys().filter((_, i) => i % 2 === 0)))
     }))
 }))
 wrong("discard asks for no lease", onDiscarded((outcome) => outcome === "lost" ? "unstored" : outcome))
@@ -611,7 +611,7 @@ wrong("an invalidated key keeps its entry", (store) => ({
       return undefined
     })
 }))
-wrong("soft is hard", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.hard(batch)) }))
+wrong("soft is hard", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.withMode(batch, "hard")) }))
 wrong("hard is soft", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.soft(batch)) }))
 wrong("only the first of a batch counts", (store) => ({
   invalidate: (batch) => store.invalidate(partsOf(batch)[0] ?? Invalidation.empty)
@@ -678,7 +678,7 @@ wrong(
   (store) => ({
     announcements: Stream.map(
       store.announcements,
-      (one) => one._tag === "Gap" ? one : { ...one, invalidation: Invalidation.hard(one.invalidation) }
+      (one) => one._tag === "Gap" ? one : { ...one, invalidation: Invalidation.withMode(one.invalidation, "hard") }
     )
   })
 )

@@ -5,6 +5,7 @@ import fc from "fast-check"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import { isInvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
@@ -14,7 +15,7 @@ import { asks, at, begin, draft, load } from "../support/port.ts"
 
 const empty: MemoryCache.Sizes = { entries: 0, bytes: 0, dependencies: 0, leases: 0, journal: 0, fences: 0 }
 
-const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(...names)
+const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(names)
 
 describe("room", () => {
   it.effect("the least recently used entry goes first, and reading is using", () =>
@@ -259,7 +260,7 @@ describe("nothing is left", () => {
 
   it.effect("of a hundred reads by the interpreter, of which half were interrupted", () =>
     Effect.gen(function*() {
-      const { flights, refreshing, store } = yield* CacheService.CacheService
+      const { loads, refreshing, store } = inside(yield* CacheService.CacheService)
       const slow = Cached.make("slow", {
         key: Key.int("n"),
         value: Schema.Finite,
@@ -278,7 +279,7 @@ describe("nothing is left", () => {
       assert.deepStrictEqual(sizes(), { ...empty, entries: 50, dependencies: 1 })
       yield* Cached.apply(tags("slow"))
       assert.deepStrictEqual(sizes(), empty)
-      assert.strictEqual(flights.size + refreshing.size, 0)
+      assert.strictEqual(loads.size + refreshing.size, 0)
     }).pipe(Effect.provide(MemoryCache.layer({ capacity: 1000 }))))
 })
 
@@ -366,14 +367,14 @@ describe("layers", () => {
       }, Policy.forever)
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(MemoryCache.layer({ capacity: 10 }), scope)
-      const { flights } = Context.get(context, CacheService.CacheService)
+      const { loads } = inside(Context.get(context, CacheService.CacheService))
       const reader = yield* Effect.forkChild(Effect.provideContext(Cached.get(endless, undefined), context), {
         startImmediately: true
       })
-      assert.strictEqual(flights.size, 1)
+      assert.strictEqual(loads.size, 1)
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(ended, "interrupted")
-      assert.strictEqual(flights.size, 0)
+      assert.strictEqual(loads.size, 0)
       yield* Fiber.interrupt(reader)
     }))
 })

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -62,12 +63,14 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 const timeouts = <A, E>({ service }: Process, effect: Effect.Effect<A, E, CacheService.CacheService>) =>
   Effect.suspend(() => {
     let count = 0
+    const inner = inside(service)
     const publish = (event: CacheService.CacheEvent): void => {
       if (event._tag === "StoreFailed" && event.error.reason._tag === "Timeout") count++
-      service.publish(event)
+      inner.publish(event)
     }
+    const watching: Service = { ...inner, watched: () => true, publish }
     return effect.pipe(
-      Effect.provideService(CacheService.CacheService, { ...service, watched: () => true, publish }),
+      Effect.provideService(CacheService.CacheService, watching),
       Effect.map((value) => ({ value, count }))
     )
   })
@@ -284,7 +287,7 @@ describe("a connection that is dropped", () => {
         Effect.suspend(() => {
           origin.version++
           const others = Array.from({ length: 250 }, (_, i) => `another ${i}`)
-          return Cached.apply(Invalidation.combine(Invalidation.keys(...others), Cached.keys(cached, "a")))
+          return Cached.apply(Invalidation.combine(Invalidation.keys(others), Cached.invalidation(cached, ["a"])))
         })
     },
     "a sweep": {
@@ -442,7 +445,7 @@ describe("a server that refuses", () => {
       })
       for (
         const [key, batch] of Object.entries({
-          a: Cached.keys(cached, "a"),
+          a: Cached.invalidation(cached, ["a"]),
           b: Invalidation.tags("known"),
           c: Invalidation.tags("found"),
           d: Cached.pattern(cached),
@@ -454,7 +457,9 @@ describe("a server that refuses", () => {
         assert.strictEqual(yield* one.run(Cached.get(cached, key)), origin.version, batch.toString())
         assert.strictEqual(yield* two.run(Cached.get(cached, key)), origin.version, batch.toString())
       }
-      for (const batch of [Invalidation.tags("known"), Invalidation.tags("found"), Cached.keys(cached, "a")]) {
+      for (
+        const batch of [Invalidation.tags("known"), Invalidation.tags("found"), Cached.invalidation(cached, ["a"])]
+      ) {
         const exit = yield* Effect.exit(two.run(Cached.mutate(Effect.sync(() => origin.version++), batch)))
         if (Exit.isFailure(exit)) assert.instanceOf(yield* Effect.flip(exit), CacheService.InvalidationError)
         assert.strictEqual(yield* one.run(Cached.get(cached, "a")), origin.version, batch.toString())

@@ -15,6 +15,7 @@ import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -93,12 +94,12 @@ const writes: Record<string, (origin: Origin, cached: Numbers) => Write> = (() =
     })
   const commit = (origin: Origin) => Effect.sync(() => ++origin.version)
   return {
-    "by key": after((cached) => Cached.keys(cached, "a")),
+    "by key": after((cached) => Cached.invalidation(cached, ["a"])),
     "by a tag known from the key": after((cached) => Invalidation.tags(known(cached.name))),
     "by a tag found in the value": after((cached) => Invalidation.tags(found(cached.name))),
     "by a pattern": after((cached) => Cached.pattern(cached, {})),
     "by everything": after(() => Invalidation.everything),
-    "by mutate over a key": (origin, cached) => Cached.mutate(commit(origin), Cached.keys(cached, "a")),
+    "by mutate over a key": (origin, cached) => Cached.mutate(commit(origin), Cached.invalidation(cached, ["a"])),
     "by mutate over a tag known from the key": (origin, cached) =>
       Cached.mutate(commit(origin), Invalidation.tags(known(cached.name))),
     "by mutate over a tag found in the value": (origin, cached) =>
@@ -131,7 +132,7 @@ const readingUnder = (
   CacheStore.StoreError
 > =>
   Effect.gen(function*() {
-    const { store, token } = w.there.service
+    const { store, token } = inside(w.there.service)
     const fence = { id: token(), over, length }
     yield* store.fence(fence)
     const early = yield* reading(w, w.here)
@@ -191,7 +192,7 @@ for (const way of both) {
             const batch of [
               Invalidation.tags(known(w.cached.name)),
               Invalidation.tags(found(w.cached.name)),
-              Cached.keys(w.cached, "a"),
+              Cached.invalidation(w.cached, ["a"]),
               Cached.pattern(w.cached, {})
             ]
           ) {
@@ -245,7 +246,7 @@ for (const way of both) {
           Effect.gen(function*() {
             const early = yield* reading(w, w.here)
             w.origin.version = 1
-            yield* w.there.run(Cached.apply(Cached.keys(w.cached, "a")))
+            yield* w.there.run(Cached.apply(Cached.invalidation(w.cached, ["a"])))
             const later = yield* reading(w, w.there)
             yield* w.origin.release
             yield* Fiber.join(later)
@@ -344,7 +345,7 @@ for (const way of both) {
     describe("G7. Between the start and the end of mutate nothing loaded is served after it", () => {
       for (
         const [what, over] of Object.entries<(cached: Numbers) => Invalidation.Invalidation>({
-          "a key": (cached) => Cached.keys(cached, "a"),
+          "a key": (cached) => Cached.invalidation(cached, ["a"]),
           "a known tag": ({ name }) => Invalidation.tags(known(name)),
           "a found tag": ({ name }) => Invalidation.tags(found(name)),
           "a pattern": (cached) => Cached.pattern(cached, {}),
@@ -402,8 +403,8 @@ for (const way of both) {
           w.origin.version = 1
           const again = Cached.apply(
             Invalidation.combine(
-              Cached.keys(w.cached, "a"),
-              Invalidation.tags(known(w.cached.name), found(w.cached.name))
+              Cached.invalidation(w.cached, ["a"]),
+              Invalidation.tags([known(w.cached.name), found(w.cached.name)])
             )
           )
           yield* Effect.forEach([w.here, w.there, w.third, w.here], (process) => process.run(again), {

@@ -218,7 +218,7 @@ describe("options that cannot be are refused where the layer is made", () => {
         assert.strictEqual(origin.loads, 2)
         origin.version = 1
         yield* one!.run(
-          Cached.apply(Invalidation.combine(Invalidation.everything, Invalidation.tags("known", "found")))
+          Cached.apply(Invalidation.combine(Invalidation.everything, Invalidation.tags(["known", "found"])))
         )
         assert.deepStrictEqual(
           yield* Effect.forEach([one!, two!, other!], (process) => process.run(Cached.get(cached, "a"))),
@@ -374,8 +374,8 @@ describe("commands", () => {
       yield* tour(one)
       yield* one.run(Cached.get(cached, "a"))
       const many = Invalidation.combineAll([
-        Invalidation.tags("known1", "known2", "found1"),
-        Cached.keys(cached, "a", "b", "c")
+        Invalidation.tags(["known1", "known2", "found1"]),
+        Cached.invalidation(cached, ["a", "b", "c"])
       ])
       const scripts = (effect: Effect.Effect<unknown, unknown, CacheService.CacheService>) =>
         Effect.map(commands(client, one.run(effect)), (counts) => [counts.get("evalsha") ?? 0, counts.get("eval") ?? 0])

@@ -286,7 +286,7 @@ for (const way of both) {
           > = [
             ["a known tag", (a) => Invalidation.tags(a), ["*", "1"]],
             ["a found tag", (a) => Invalidation.tags(`${a} found`), ["*", "1"]],
-            ["a key", (a) => Cached.keys(cached, { a, b: "*" }), ["*"]],
+            ["a key", (a) => Cached.invalidation(cached, [{ a, b: "*" }]), ["*"]],
             ["a pattern over the first", (a) => Cached.pattern(cached, { a }), ["*", "1"]]
           ]
           for (const [what, batch, reaches] of ways) {
@@ -401,7 +401,7 @@ for (const way of both) {
                 const batch of [
                   Invalidation.tags("a"),
                   Invalidation.tags("found a"),
-                  Cached.keys(cached, "a"),
+                  Cached.invalidation(cached, ["a"]),
                   Cached.pattern(cached, {})
                 ]
               ) {
@@ -428,7 +428,9 @@ for (const way of both) {
                 ))
               )
               yield* one.run(
-                Cached.apply(Invalidation.combine(Cached.keys(cached, "a"), Invalidation.tags("a", "found a")))
+                Cached.apply(
+                  Invalidation.combine(Cached.invalidation(cached, ["a"]), Invalidation.tags(["a", "found a"]))
+                )
               )
               yield* one.run(Cached.get(cached, "a"))
               const { loads } = state

@@ -7,7 +7,8 @@
 import { Effect } from "effect"
 import { CacheStore, Invalidation } from "../../src/index.ts"
 import type { MemoryCache } from "../../src/index.ts"
-import * as Loading from "../../src/internal/loading.ts"
+import * as Loading from "../../src/internal/interpreter/loading.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import { all } from "./cases.ts"
 import type { Case, Wrong } from "./search.ts"
 import type { Bug, World } from "./world.ts"
@@ -120,7 +121,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       invalidate: (batch) =>
         Effect.sync(() => {
           for (const key of batch.keys.keys()) store.evict("entry", key)
-          return stepInto(store.invalidate(Invalidation.dependencies(...batch.dependencies.keys())))
+          return stepInto(store.invalidate(Invalidation.dependencies(batch.dependencies.keys())))
         })
     }))
   },
@@ -172,7 +173,8 @@ export const mistakes: ReadonlyArray<Mistake> = [
         begin: (address, request) =>
           Effect.sync(() => {
             const known = last.get(processOf(request.token))
-            const flying = known !== undefined && world.processes.some(({ service }) => service.flights.has(known))
+            const flying = known !== undefined &&
+              world.processes.some(({ service }) => inside(service).loads.has(known))
             if (flying && !request.force) return { _tag: "Busy" as const, token: known }
             const begun = stepInto(store.begin(address, request))
             if (begun._tag === "Leased") last.set(processOf(request.token), request.token)

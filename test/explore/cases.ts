@@ -149,7 +149,7 @@ export const large: ReadonlyArray<Case> = [
   // The row moves between the tags, so a writer cannot know which of them names it.
   of("tag from the value: movers, writers, readers", by("found"), [
     mover(0),
-    writer(1, () => Invalidation.tags("T", "U")),
+    writer(1, () => Invalidation.tags(["T", "U"])),
     reader(0),
     reader(1),
     reader(0)

@@ -8,6 +8,7 @@
  */
 import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
 import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { inside } from "../../src/internal/service/model.ts"
 import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
 
@@ -232,8 +233,8 @@ export class World {
     const { by, soft, tags } = this.settings
     const hard = by === "key"
       // Those that show the most come first.
-      ? Invalidation.combineAll(this.nest.toReversed().map((one) => Cached.keys(one, "a")))
-      : Invalidation.tags(...(tags === 2 ? ["own"] : []), "T")
+      ? Invalidation.combineAll(this.nest.toReversed().map((one) => Cached.invalidation(one, ["a"])))
+      : Invalidation.tags([...(tags === 2 ? ["own"] : []), "T"])
     return soft === true ? Invalidation.soft(hard) : hard
   }
 
@@ -259,7 +260,7 @@ const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: 
   const markers = inNewScope(makeMarkerStore({ between, mistake }))
   // Mistakes that are made here know no more than the port.
   const store = bug === undefined ? markers : bug(markers as unknown as MemoryCache.MemoryStore, world)
-  const names = [...Invalidation.tags("T", "U", "own").dependencies.keys()]
+  const names = [...Invalidation.tags(["T", "U", "own"]).dependencies.keys()]
   const lose: Ground["lose"] = (what) =>
     Effect.sync(() => {
       if (what === "fences") throw new Error("the fences are in the journal")
@@ -391,7 +392,7 @@ export const writer = (
     "writer",
     (world, who) =>
       Effect.flatMap(world.write(), (v) =>
-        Effect.map(world.run(process, CacheService.invalidate(how(world))), () =>
+        Effect.map(world.run(process, Cached.apply(how(world))), () =>
           world.record({ _tag: "Done", who, v, soft: world.settings.soft === true })))
   )
 
@@ -400,7 +401,7 @@ export const hastyWriter = (process: number): Actress =>
   actor("hasty", (world, who) =>
     Effect.gen(function*() {
       const v = yield* world.write()
-      const invalidated = world.run(process, CacheService.invalidate(world.target()))
+      const invalidated = world.run(process, Cached.apply(world.target()))
       yield* Effect.raceFirst(
         Effect.ignore(invalidated),
         world.machine.gate("interrupt", { writes: ["store", "origin", "P1", "P2"] })
@@ -418,7 +419,7 @@ export const mover = (process: number): Actress =>
       }),
       (v) =>
         Effect.map(
-          world.run(process, CacheService.invalidate(Invalidation.tags("T", "U"))),
+          world.run(process, Cached.apply(Invalidation.tags(["T", "U"]))),
           () => world.record({ _tag: "Done", who, v, soft: false })
         )
     ))
@@ -458,7 +459,7 @@ export const crasher = (process: number): Actress =>
     Effect.suspend(() => {
       const { service } = world.processes[process]!
       const length = world.settings.fence ?? 10
-      const fence: CacheStore.Fence = { id: service.token(), over: world.target(), length }
+      const fence: CacheStore.Fence = { id: inside(service).token(), over: world.target(), length }
       return service.store.fence(fence).pipe(
         Effect.andThen(world.write()),
         Effect.map((v) => {
@@ -530,8 +531,9 @@ export const violation = (world: World, leases: number): string | undefined => {
       }
     }
   }
-  for (const { name, service } of world.processes) {
-    if (service.flights.size > 0) return `${name} still has ${service.flights.size} loads in its books`
+  for (const { name, service: made } of world.processes) {
+    const service = inside(made)
+    if (service.loads.size > 0) return `${name} still has ${service.loads.size} loads in its books`
     if (service.refreshing.size > 0) return `${name} still believes to refresh ${service.refreshing.size} keys`
   }
   if (leases > 0) return `${leases} leases were never given up`

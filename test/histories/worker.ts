@@ -5,6 +5,7 @@
 import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Option, Schema } from "effect"
 import * as fs from "node:fs"
 import { Cached, CacheService, type CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { type Fact, now, type Read } from "./history.ts"
 import type { Job, Storm, StormResult, ToParent, ToWorker } from "./messages.ts"
@@ -169,7 +170,8 @@ class Recorder {
   }
 
   /** The service with a listener at its events, and one at its store. */
-  watch(service: CacheService.CacheService): CacheService.CacheService {
+  watch(outer: CacheService.CacheService): Service {
+    const service = inside(outer)
     const { store } = service
     return {
       ...service,
@@ -549,7 +551,7 @@ class Actors {
 
   crash(after: number): Effect.Effect<void> {
     const key = rowKeys[0]!
-    const over = Cached.keys(this.definitions.plain, key)
+    const over = Cached.invalidation(this.definitions.plain, [key])
     // It dies in the write, so one whose fence cannot be opened is tried again.
     const dies = Effect.delay(this.mutate({ name: "plain", key, move: undefined, over }, true), 20)
     return Effect.delay(repeat(dies), after)

@@ -188,13 +188,13 @@ export type Deed =
   }
 
 const keyTargets = (definitions: Definitions, name: Name, key: RowKey, at: Dice): Invalidation.Invalidation => {
-  const keys = Cached.keys(definitions[name], key)
+  const keys = Cached.invalidation(definitions[name], [key])
   return at.happens(0.15) ? Cached.pattern(definitions[name], { group: key.group }) : keys
 }
 
 /** What covers a row of this definition, told before its write. */
 const targetsBefore = (definitions: Definitions, name: Name, key: RowKey, at: Dice): Invalidation.Invalidation => {
-  if (name === "found" && at.happens(0.8)) return Invalidation.tags(...foundTags)
+  if (name === "found" && at.happens(0.8)) return Invalidation.tags(foundTags)
   if ((name === "known" || name === "stale") && at.happens(0.8)) return Invalidation.tags(knownTag(name, key.group))
   return keyTargets(definitions, name, key, at)
 }
@@ -202,12 +202,12 @@ const targetsBefore = (definitions: Definitions, name: Name, key: RowKey, at: Di
 /** What covers a card, and all that is made of it; those that show the most come first. */
 const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidation.Invalidation => {
   const outerFirst = nested.toReversed()
-  const keys = outerFirst.map((name) => Cached.keys(definitions[name], key))
+  const keys = outerFirst.map((name) => Cached.invalidation(definitions[name], [key]))
   switch (at.below(5)) {
     case 0:
       return Invalidation.tags(`nest ${key.group}`)
     case 1:
-      return Invalidation.tags(...outerFirst.map((name) => knownTag(name, key.group)))
+      return Invalidation.tags(outerFirst.map((name) => knownTag(name, key.group)))
     case 2:
       return Invalidation.combineAll(keys)
     case 3:
@@ -215,7 +215,7 @@ const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidat
     default: {
       const [first, ...rest] = keys
       const others = Array.from({ length: 400 }, (_, i) => `another ${i}`)
-      return Invalidation.combineAll([first!, Invalidation.keys(...others), ...rest])
+      return Invalidation.combineAll([first!, Invalidation.keys(others), ...rest])
     }
   }
 }
@@ -227,7 +227,7 @@ const nestDeed = (definitions: Definitions, key: RowKey, at: Dice): Deed => {
   if (kind < 0.15) return { _tag: "Set", name: "card", key, move }
   const targets = nestTargets(definitions, key, at)
   if (kind < 0.3) {
-    return { _tag: "Mutate", name: "card", key, move, over: byTag ? Invalidation.tags(...foundTags) : targets }
+    return { _tag: "Mutate", name: "card", key, move, over: byTag ? Invalidation.tags(foundTags) : targets }
   }
   const soften = at.happens(0.15) ? Invalidation.soft : (hard: Invalidation.Invalidation) => hard
   return {
@@ -235,7 +235,7 @@ const nestDeed = (definitions: Definitions, key: RowKey, at: Dice): Deed => {
     name: "card",
     key,
     move,
-    over: (from, to) => soften(byTag ? Invalidation.tags(from, to) : targets)
+    over: (from, to) => soften(byTag ? Invalidation.tags([from, to]) : targets)
   }
 }
 
@@ -255,6 +255,6 @@ export const nextDeed = (definitions: Definitions, at: Dice): Deed => {
     name,
     key,
     move,
-    over: (from, to) => soften(byTag ? Invalidation.tags(from, to) : before)
+    over: (from, to) => soften(byTag ? Invalidation.tags([from, to]) : before)
   }
 }

@@ -1,17 +1,19 @@
 /** docs/strategies/after-updates.md: the read between a write and its invalidation, and the process that dies there. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Logger } from "effect"
-import * as Django from "../../examples/articles/django/after-updates.ts"
-import * as Article from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { correctArticle, updateArticle } from "../../examples/articles/strategies/after-updates.ts"
-import { Cached, Outbox, RedisCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as Outbox from "../../src/Outbox.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { serviceOn } from "../support/port.ts"
 import { start } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
+import * as Django from "./django/after-updates.ts"
+import * as Article from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { lockedOrEnded, midway, midwayAt, onBoth, queriesOf, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Teh text", categoryId: 1, authorId: 1, published: true }
@@ -145,7 +147,7 @@ layer(site, { timeout: "60 seconds" })("after updates", (it) => {
           yield* article
           const opened = yield* Deferred.make<void>()
           const write = Effect.andThen(Deferred.succeed(opened, undefined), Effect.never)
-          yield* Effect.forkScoped(writer.run(Cached.mutate(write, Cached.keys(Site.article, id))))
+          yield* Effect.forkScoped(writer.run(Cached.mutate(write, Cached.invalidation(Site.article, [id]))))
           yield* Deferred.await(opened)
           yield* article
           // Its commit, of which nobody tells.

@@ -1,13 +1,14 @@
 /** A new release finds what the old one cached: `docs/strategies/application-version.md`. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Django from "../../examples/articles/django/application-version.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import * as Releases from "../../examples/articles/strategies/application-version.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { start } from "../support/redisCache.ts"
+import * as Django from "./django/application-version.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { onRedis, type Processes, queriesOf, site } from "./support.ts"
 
 // A store in memory dies with its release. What is written as text outlives it.

@@ -2,13 +2,15 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
-import * as Django from "../../examples/articles/django/batch.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { imported, updateArticles } from "../../examples/articles/strategies/batch.ts"
-import { Cached, CacheService, Changes, Invalidation, Outbox, TestCache } from "../../src/index.ts"
+import { Cached, CacheService, Changes, Invalidation } from "../../src/index.ts"
+import * as Outbox from "../../src/Outbox.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Django from "./django/batch.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { counted, onBoth, onWatchedRedis, site } from "./support.ts"
 
 /** A cache whose server goes away after some operations. */
@@ -99,7 +101,10 @@ layer(site, { timeout: "60 seconds" })("batch", (it) => {
     it.effect("an import names what it has replaced", () =>
       Effect.gen(function*() {
         const [, { invalidation }] = yield* Changes.collect(imported([11, 12], [1]))
-        const keys = [...[11, 12].map((id) => Cached.keys(Site.article, id)), Cached.keys(Site.articlesOfCategory, 1)]
+        const keys = [
+          ...[11, 12].map((id) => Cached.invalidation(Site.article, [id])),
+          Cached.invalidation(Site.articlesOfCategory, [1])
+        ]
         assert.deepStrictEqual(invalidation, Invalidation.combineAll([...keys, Invalidation.tags("import")]))
       }).pipe(Effect.provide(TestCache.layer())))
 

@@ -2,14 +2,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Article from "../../examples/articles/django/Article.ts"
-import * as Django from "../../examples/articles/django/conditional.ts"
-import { Signal } from "../../examples/articles/django/Dispatch.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import { detail, publishedArticles, recentArticles } from "../../examples/articles/strategies/conditional.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Article from "./django/Article.ts"
+import * as Django from "./django/conditional.ts"
+import { Signal } from "./django/Dispatch.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Text", categoryId: 1, authorId: 1, published: false }

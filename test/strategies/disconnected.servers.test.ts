@@ -1,14 +1,15 @@
 /** docs/strategies/disconnected.md: what is disconnected, for whom, and for how long. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
-import * as Article from "../../examples/articles/django/Article.ts"
-import * as Django from "../../examples/articles/django/disconnected.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { importArticles } from "../../examples/articles/strategies/disconnected.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, Changes, TestCache } from "../../src/index.ts"
+import { Cached, Changes } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Article from "./django/Article.ts"
+import * as Django from "./django/disconnected.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Text", categoryId: 1, authorId: 1, published: true }

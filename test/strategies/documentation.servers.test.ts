@@ -1,13 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/documentation.ts"
 import { Articles } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { describeArticle, invalidatedBy } from "../../examples/articles/strategies/documentation.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
+import * as Catalogue from "../../src/Catalogue.ts"
 import { Cached, type CacheService, Key, Policy } from "../../src/index.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/documentation.ts"
 import { fresh, type Given, site } from "./support.ts"
 
 /** The reads of which some key was loaded again after a write. */
@@ -88,7 +89,7 @@ layer(site, { timeout: "60 seconds" })("documentation", (it) => {
           { key: Key.int("id"), value: Schema.String, lookup: Queries.articleCard },
           Policy.conditional(Articles, ["title", "views"])
         )
-        const views = Cached.catalogue([card]).changes.find((change) => change.label === "article.views")
+        const views = Catalogue.make([card]).changes.find((change) => change.label === "article.views")
         assert.deepStrictEqual(views?.invalidates.map(({ name }) => name), ["articleCard"])
       }))
   })

@@ -5,10 +5,11 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/early-refresh.ts"
 import * as Early from "../../examples/articles/strategies/early-refresh.ts"
-import { Cached, Key, MemoryCache, Policy, TestCache } from "../../src/index.ts"
+import { Cached, Key, MemoryCache, Policy } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/early-refresh.ts"
 import { afterQueries, passing, site } from "./support.ts"
 
 const lifetime = 300

@@ -1,9 +1,6 @@
 /** docs/strategies/fragments.md: what a fragment varies on is no part of a text, and old versions do not pile up. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Article from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/fragments.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import {
   invalidateResults,
@@ -14,9 +11,13 @@ import {
   sidebar
 } from "../../examples/articles/strategies/fragments.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { oneNode, places, type Process, promise, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import * as Article from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/fragments.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Text", categoryId: 1, authorId: 1, published: true }

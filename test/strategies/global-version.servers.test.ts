@@ -2,13 +2,13 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Django from "../../examples/articles/django/global-version.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Version from "../../examples/articles/strategies/global-version.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import { oneNode, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import * as Django from "./django/global-version.ts"
 import { midway, onBoth, queriesOf, site } from "./support.ts"
 
 const [oldHeading, newHeading] = [Version.heading(1), Version.heading(2)]

@@ -1,13 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/key-tracking.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import { invalidateUser, orders, profile } from "../../examples/articles/strategies/key-tracking.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { keysUnder, lookAt, oneNode, places, type Process, promise, start } from "../support/redisCache.ts"
 import { freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/key-tracking.ts"
 import { counted, midway, onBoth, onWatchedRedis, site } from "./support.ts"
 
 /** A process whose way to the cache is slow when it writes the tracker. */

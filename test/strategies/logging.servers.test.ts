@@ -2,15 +2,16 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/logging.ts"
 import { Articles } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { atInfo, editTitle, metrics } from "../../examples/articles/strategies/logging.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, Invalidation, TestCache } from "../../src/index.ts"
+import { Cached, Invalidation } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { listening } from "../support/redisCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/logging.ts"
 import { onRedis, site } from "./support.ts"
 
 /** What an effect logs at `Info`. */
@@ -68,7 +69,7 @@ layer(site, { timeout: "60 seconds" })("logging", (it) => {
       Effect.gen(function*() {
         const [{ run }] = yield* onRedis
         yield* run(Cached.get(Site.articleCard, 7))
-        const byKey = Cached.apply(Cached.keys(Site.articleCard, 7))
+        const byKey = Cached.apply(Cached.invalidation(Site.articleCard, [7]))
         assert.strictEqual((yield* run(byKey)).entries, 1)
         yield* run(Cached.get(Site.articleCard, 7))
         const gone = Invalidation.changes(Articles.deleted(yield* Queries.articleRow(7)))

@@ -1,16 +1,16 @@
 /** docs/strategies/many-to-many.md: both sides of a relation, and the list of what is popular. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Article from "../../examples/articles/django/Article.ts"
-import { Signals } from "../../examples/articles/django/Dispatch.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/many-to-many.ts"
 import { Articles, Tags } from "../../examples/articles/Model.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { addArticles, addTags, clearTags } from "../../examples/articles/strategies/many-to-many.ts"
 import { createTag, deleteArticle } from "../../examples/articles/Writes.ts"
 import { Cached, Change, Changes } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Article from "./django/Article.ts"
+import { Signals } from "./django/Dispatch.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/many-to-many.ts"
 import { fresh, onBoth, site } from "./support.ts"
 
 const ids = (list: ReadonlyArray<{ readonly id: number }>) => list.map(({ id }) => id)

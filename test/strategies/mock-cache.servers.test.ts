@@ -1,13 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/mock-cache.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { wrongAfter } from "../../examples/articles/strategies/mock-cache.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/mock-cache.ts"
 import { site } from "./support.ts"
 
 /** A write that has been forgotten to tell. */

@@ -1,9 +1,6 @@
 /** docs/strategies/model-methods.md: the old category and the new, the deleted article, the statement without a model. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import * as Row from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/model-methods.ts"
 import { NotFound } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
@@ -11,6 +8,9 @@ import { articles, unpublishAuthor } from "../../examples/articles/strategies/mo
 import { createAuthor, createCategory } from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Row from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/model-methods.ts"
 import { fresh, lockedOrEnded, midwayAt, onBoth, site } from "./support.ts"
 
 const ids = (list: ReadonlyArray<{ readonly id: number }>) => list.map(({ id }) => id)

@@ -2,12 +2,12 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import * as Article from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/model-version.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Version from "../../examples/articles/strategies/model-version.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Article from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/model-version.ts"
 import { afterQueries, midwayAt, onBoth, queriesOf, site } from "./support.ts"
 
 const versionOf = (id: number) => Effect.map(Queries.articleRow(id), ({ cacheVersion }) => cacheVersion)

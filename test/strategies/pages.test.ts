@@ -41,7 +41,7 @@ describe.each(rows)("%s", (row) => {
     const files = ["docs/strategies/%.md", "examples/articles/strategies/%.ts", "test/strategies/%.servers.test.ts"]
     const missing = files.map((file) => file.replace("%", row)).filter((file) => !fs.existsSync(path.join(root, file)))
     assert.deepStrictEqual(missing, [])
-    assert.include(read(page), "<!-- from: examples/articles/django/")
+    assert.include(read(page), "<!-- from: test/strategies/django/")
     assert.include(read(page), `<!-- from: examples/articles/strategies/${row}.ts#`)
   })
 

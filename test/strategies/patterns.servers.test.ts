@@ -1,8 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/patterns.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import {
   categoryPage,
@@ -14,6 +12,8 @@ import {
 import * as Writes from "../../examples/articles/Writes.ts"
 import { Cached, Invalidation, Key, Policy } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/patterns.ts"
 import { counted, fresh, midway, onBoth, onWatchedRedis, site } from "./support.ts"
 
 const Page = Schema.Struct({ userId: Schema.Int, page: Schema.Int })

@@ -2,15 +2,17 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/scheduled.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Scheduled from "../../examples/articles/strategies/scheduled.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, CacheService, TestCache } from "../../src/index.ts"
+import { Cached, CacheService } from "../../src/index.ts"
+import { inside, type Service } from "../../src/internal/service/model.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/scheduled.ts"
 import { midway, queriesOf, site } from "./support.ts"
 
 const millis = (time: string) => Date.parse(`2025-06-02T${time}Z`)
@@ -25,9 +27,10 @@ const testCache = Effect.provide(TestCache.layer(), { local: true })
 const working = (process: Process) =>
   Effect.gen(function*() {
     const done = { applied: 0, tick: 0 }
-    const { deliver, store } = process.service
-    const service: CacheService.CacheService = {
-      ...process.service,
+    const inner = inside(process.service)
+    const { deliver, store } = inner
+    const service: Service = {
+      ...inner,
       deliver: (batch) => Effect.tap(deliver(batch), () => Effect.sync(() => done.applied++)),
       store: {
         ...store,

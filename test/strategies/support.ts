@@ -8,7 +8,9 @@ import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { fill, small } from "../../examples/articles/content.ts"
 import * as Database from "../../examples/articles/Database.ts"
-import { CacheService, CacheStore, Invalidation, MemoryCache, type Outbox, RedisCache } from "../../src/index.ts"
+import { Cached, CacheService, CacheStore, Invalidation, MemoryCache } from "../../src/index.ts"
+import type * as Outbox from "../../src/Outbox.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"
@@ -161,7 +163,7 @@ export const onWatchedRedis = Effect.gen(function*() {
   const prefix = freshPrefix()
   const process = yield* start(RedisCache.layer({ url: proxy.url, prefix }))
   // What a connection does at its start is done, and scripts are known.
-  yield* process.run(CacheService.invalidate(Invalidation.tags("start")))
+  yield* process.run(Cached.apply(Invalidation.tags("start")))
   const commands = <A, E, R>(effect: Effect.Effect<A, E, R | CacheService.CacheService>) =>
     Effect.gen(function*() {
       const before = proxy.requests.length

@@ -2,12 +2,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/timeouts.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Timeouts from "../../examples/articles/strategies/timeouts.ts"
-import { Cached, CacheService, TestCache } from "../../src/index.ts"
+import { Cached, CacheService } from "../../src/index.ts"
+import { inside } from "../../src/internal/service/model.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { eventually } from "../support/redis.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/timeouts.ts"
 import { afterQueries, onBoth, passing, queriesOf, site } from "./support.ts"
 
 const ids = Queries.ids("articles")
@@ -15,8 +17,10 @@ const ids = Queries.ids("articles")
 /** Waits until nothing is loaded in the background any more. */
 const quiet = Effect.flatMap(
   CacheService.CacheService,
-  ({ flights, refreshing }) =>
-    Effect.promise(() => eventually("nothing is under way", () => flights.size + refreshing.size === 0))
+  (service) => {
+    const { loads, refreshing } = inside(service)
+    return Effect.promise(() => eventually("nothing is under way", () => loads.size + refreshing.size === 0))
+  }
 )
 
 /** A site that is looked at all the time: every article, every ten seconds. How many loads each round takes. */

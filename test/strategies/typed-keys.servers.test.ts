@@ -1,9 +1,6 @@
 /** docs/strategies/typed-keys.md: what a key is made of. What does not compile is in test/types/typedKeys.tst.ts. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Article from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/typed-keys.ts"
 import {
   articleDetail,
   ArticleId,
@@ -15,6 +12,9 @@ import {
 } from "../../examples/articles/strategies/typed-keys.ts"
 import { Cached, InvalidInput } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import * as Article from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/typed-keys.ts"
 import { onBoth, site } from "./support.ts"
 
 const draft = { title: "Old", content: "Text", categoryId: 1, authorId: 1, published: true }

@@ -1,15 +1,16 @@
 /** Tests of what readers see: `docs/strategies/unit-tests.md`. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Row from "../../examples/articles/django/Article.ts"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import { Article, articleDetail } from "../../examples/articles/django/model-methods.ts"
-import * as Django from "../../examples/articles/django/unit-tests.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import * as Tests from "../../examples/articles/strategies/unit-tests.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, Changes, TestCache } from "../../src/index.ts"
+import { Cached, Changes } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
+import * as Row from "./django/Article.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import { Article, articleDetail } from "./django/model-methods.ts"
+import * as Django from "./django/unit-tests.ts"
 import { midway, site } from "./support.ts"
 
 const test = Effect.provide(TestCache.layer(), { local: true })

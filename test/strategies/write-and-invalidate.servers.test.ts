@@ -1,14 +1,14 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/write-and-invalidate.ts"
-import { getProduct } from "../../examples/articles/django/write-through.ts"
 import { Order } from "../../examples/articles/Model.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { updateAndTell, updateProduct } from "../../examples/articles/strategies/write-and-invalidate.ts"
 import { Cached, type CacheService } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/write-and-invalidate.ts"
+import { getProduct } from "./django/write-through.ts"
 import { counted, fresh, type Given, midway, onBoth, onWatchedRedis, site } from "./support.ts"
 
 type Write = Effect.Effect<unknown, unknown, Given | CacheService.CacheService>

@@ -1,13 +1,13 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option } from "effect"
-import { DjangoCache } from "../../examples/articles/django/DjangoCache.ts"
-import * as Django from "../../examples/articles/django/write-through.ts"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { offer, updateProduct } from "../../examples/articles/strategies/write-through.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
 import { Cached } from "../../src/index.ts"
 import type { Process } from "../support/redisCache.ts"
+import { DjangoCache } from "./django/DjangoCache.ts"
+import * as Django from "./django/write-through.ts"
 import { beforeStoring, counted, fresh, onBoth, onWatchedRedis, site } from "./support.ts"
 
 /** A process whose way to the cache is slow: its `set` waits. */

@@ -12,8 +12,15 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
+import * as Entity from "../../src/Entity.ts"
+import { inside } from "../../src/internal/service/model.ts"
+import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
+import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
 
 export type Provided = CacheService.CacheService | TestCache.TestCache
@@ -78,6 +85,19 @@ export class Origin<A, E = never> {
   })
 }
 
+export type NumbersOptions = Partial<Pick<Cached.Options<string, number, never, never>, "refresh" | "softTimeout">>
+
+/** Numbers by a string, from one origin. */
+export const numbers = <E = never>(
+  origin: Origin<number, E>,
+  policy: Policy.Policy<string, number> = Policy.forever,
+  options: NumbersOptions = {}
+) =>
+  Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load, ...options }, policy)
+
+/** Ten seconds fresh, ten more served while it is refreshed, and ten more in place of a load that fails. */
+export const ages = Policy.ttl<string, number>("10 seconds", { stale: "20 seconds", onError: "30 seconds" })
+
 /** Lets every fiber run that can. */
 export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, { times: 20 }).pipe(Effect.asVoid)
 
@@ -117,13 +137,47 @@ export const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
 /** Nothing of a load is left: no lease, no flight, no refresh. */
 export const assertQuiet: Effect.Effect<void, never, Provided> = Effect.gen(function*() {
   yield* settle
-  const { flights, refreshing } = yield* CacheService.CacheService
+  const { loads, refreshing } = inside(yield* CacheService.CacheService)
   const { leases } = yield* TestCache.sizes
   assert.deepStrictEqual(
-    { flights: flights.size, refreshing: refreshing.size, leases },
-    { flights: 0, refreshing: 0, leases: 0 }
+    { loads: loads.size, refreshing: refreshing.size, leases },
+    { loads: 0, refreshing: 0, leases: 0 }
   )
 })
+
+/** What reads find at some moments, and how often the origin was asked by then. */
+export const readsAt = Effect.fnUntraced(function*<E, R>(
+  cached: Cached.Cached<string, number, E, R>,
+  origin: Origin<number, unknown>,
+  moments: ReadonlyArray<number>
+) {
+  const seen: Array<readonly [at: number, value: number, loads: number]> = []
+  let now = 0
+  for (const at of moments) {
+    yield* TestClock.adjust(at - now)
+    now = at
+    const value = yield* Cached.get(cached, "a")
+    yield* settle
+    seen.push([at, value, origin.loads])
+  }
+  return seen
+})
+
+/** Writes to the origin when it has taken a while, as a transaction does that commits. */
+export const writing = (origin: Origin<number>, value: number, takes: number): Effect.Effect<number> =>
+  Effect.andThen(
+    takes === 0 ? Effect.void : Effect.sleep(takes),
+    Effect.sync(() => origin.value = value)
+  )
+
+export const isInvalidationError = (
+  error: unknown,
+  mayHaveHappened: boolean,
+  reason: CacheStore.Reason["_tag"]
+): void => {
+  assert.instanceOf(error, CacheService.InvalidationError)
+  assert.deepInclude(error, { mayHaveHappened, reason: { _tag: reason } })
+}
 
 // -----------------------------------------------------------------------------
 // films
@@ -135,6 +189,8 @@ export const Film = Schema.Struct({
   genre: Schema.String,
   rating: Schema.Finite
 })
+
+export const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
 
 export type Film = typeof Film.Type
 

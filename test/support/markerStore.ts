@@ -359,7 +359,9 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
       journal.fences.set(one.id, { ...one, until: (yield* Clock.currentTimeMillis) + one.length })
     }
     yield* between
-    const over = mistake === "a fence ends all there is, however soft" ? Invalidation.hard(one.over) : one.over
+    const over = mistake === "a fence ends all there is, however soft"
+      ? Invalidation.withMode(one.over, "hard")
+      : one.over
     if (mistake === "a fence leaves what was stored") {
       for (const name of over.dependencies.keys()) note(name)
       return 0

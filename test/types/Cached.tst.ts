@@ -202,7 +202,7 @@ describe("What does not fit does not compile", () => {
     expect(Cached.get("7")).type.not.toBeCallableWith(film)
     expect(Cached.getMany).type.not.toBeCallableWith(film, ["7"])
     expect(Cached.invalidate).type.not.toBeCallableWith(film, "7")
-    expect(Cached.keys).type.not.toBeCallableWith(film, "7")
+    expect(Cached.invalidation).type.not.toBeCallableWith(film, ["7"])
     expect(Cached.explain).type.not.toBeCallableWith(film, "7")
   })
 
@@ -327,13 +327,13 @@ describe("Operations", () => {
   })
 
   test("invalidations need the service and nothing of the lookup", () => {
-    type Invalidated = Effect.Effect<void, CacheService.InvalidationError, Service>
+    type Invalidated = Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, Service>
     expect(Cached.invalidate(film, 7)).type.toBe<Invalidated>()
     expect(Cached.invalidate(film, 7, { soft: true })).type.toBe<Invalidated>()
     expect(Cached.invalidateMany(film, [7, 8])).type.toBe<Invalidated>()
-    expect(Cached.apply(Cached.keys(film, 7, 8))).type.toBe<
-      Effect.Effect<number | undefined, CacheService.InvalidationError, Service>
-    >()
+    expect(pipe(film, Cached.invalidate(7))).type.toBe<Invalidated>()
+    expect(pipe(film, Cached.invalidateMany([7]))).type.toBe<Invalidated>()
+    expect(Cached.apply(Cached.invalidation(film, [7, 8]))).type.toBe<Invalidated>()
   })
 
   test("patterns fix fields of struct keys, and nothing of plain ones", () => {

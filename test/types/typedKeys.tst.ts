@@ -34,6 +34,6 @@ describe("A key's argument", () => {
     expect(Cached.get).type.toBeCallableWith(userProfile, { userId: 7, language: "en" })
     expect(Cached.get).type.not.toBeCallableWith(userProfile, { userId: 7, language: "de" })
     expect(Cached.get).type.not.toBeCallableWith(userProfile, { userId: 7 })
-    expect(Cached.keys).type.not.toBeCallableWith(userProfile, { userId: "7", language: "en" })
+    expect(Cached.invalidation).type.not.toBeCallableWith(userProfile, [{ userId: "7", language: "en" }])
   })
 })

@@ -4,8 +4,9 @@
  */
 import { Context, Effect, Exit, Scope } from "effect"
 import { Redis } from "ioredis"
-import { DjangoCache, type Timeout } from "../../../examples/articles/django/DjangoCache.ts"
-import { CacheStore, RedisCache } from "../../../src/index.ts"
+import { CacheStore } from "../../../src/index.ts"
+import * as RedisCache from "../../../src/RedisCache.ts"
+import { DjangoCache, type Timeout } from "../../../test/strategies/django/DjangoCache.ts"
 import type { Scenario } from "../scenario.ts"
 import { Here, OriginDown, type Place, strategies, type Strategy } from "../strategies.ts"
 import { libraries } from "./libraries.ts"

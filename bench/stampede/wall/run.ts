@@ -2,7 +2,7 @@
  * All contenders on the wall clock, in turn, in one run, on one Redis.
  */
 import { Redis } from "ioredis"
-import { openServer } from "../../redis.ts"
+import { openServer } from "../../measure/redis.ts"
 import type { Outcome, Result } from "../report.ts"
 import { seed } from "../run.ts"
 import type { Scenario } from "../scenario.ts"

@@ -25,6 +25,6 @@ export const updateArticle = (id: number, patch: ArticlePatch) =>
 /** Corrects the text of an article. What shows it is known before: its page. */
 export const correctArticle = (id: number, content: string) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`update articles set content = ${content} where id = ${id}`).pipe(
-    Cached.mutate(Cached.keys(Site.article, id))
+    Cached.mutate(Cached.invalidation(Site.article, [id]))
   )
 // #endregion

@@ -14,8 +14,8 @@ export const updateArticles = (ids: ReadonlyArray<number>, patch: Writes.Article
 /** What an import has replaced behind the site's back: any kinds of targets are one batch. */
 export const imported = (articleIds: ReadonlyArray<number>, categoryIds: ReadonlyArray<number>) =>
   Cached.apply(Invalidation.combineAll([
-    Cached.keys(Site.article, ...articleIds),
-    Cached.keys(Site.articlesOfCategory, ...categoryIds),
+    Cached.invalidation(Site.article, articleIds),
+    Cached.invalidation(Site.articlesOfCategory, categoryIds),
     Invalidation.tags("import")
   ]))
 // #endregion

@@ -12,9 +12,9 @@ export const deleteArticles = (ids: ReadonlyArray<number>) => Cached.invalidateM
 /** Keys of several reads: still one batch, and one acknowledgement. */
 export const deleteWithLists = (ids: ReadonlyArray<number>) =>
   Cached.apply(Invalidation.combineAll([
-    Cached.keys(Site.article, ...ids),
-    Cached.keys(Site.articleCard, ...ids),
-    Cached.keys(Site.articleList, undefined)
+    Cached.invalidation(Site.article, ids),
+    Cached.invalidation(Site.articleCard, ids),
+    Cached.invalidation(Site.articleList, [undefined])
   ]))
 
 /** All that this site has cached, and nothing of others on the same server. */

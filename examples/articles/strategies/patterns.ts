@@ -1,7 +1,6 @@
 /** Everything of one user, and everything of one category, by what their keys have in common. */
 import { Effect, Schema } from "effect"
 import { Cached, Key, Policy } from "../../../src/index.ts"
-import { profileByName } from "../django/patterns.ts"
 import { Listed, NotFound, Profile } from "../Model.ts"
 import * as Queries from "../Queries.ts"
 import * as Site from "../Site.ts"
@@ -38,7 +37,7 @@ export const profileOf = Cached.make(
   {
     key: Key.struct({ name: Key.string("name"), language: Key.literals("language", ["en", "it"]) }),
     value: Profile,
-    lookup: ({ name }) => profileByName(name),
+    lookup: ({ name }) => Queries.profileByName(name),
     failures: { error: NotFound, policy: Policy.ttl("1 minute") }
   },
   Policy.ttl("1 hour")

@@ -14,7 +14,7 @@ const update = (id: number, patch: Patch) =>
 
 /** The one who writes names what becomes untrue: here one key. While it is written, nobody's load of it is stored. */
 export const updateProduct = (id: number, patch: Patch) =>
-  update(id, patch).pipe(Cached.mutate(Cached.keys(Site.product, id)))
+  update(id, patch).pipe(Cached.mutate(Cached.invalidation(Site.product, [id])))
 // #endregion
 
 // #region publish

@@ -24,7 +24,7 @@ export const clockLaws = <R>(advance: NonNullable<Instruments<R>["advance"]>): R
 
   law("G7", "a fence that ran out still refuses what began under it", function*(s) {
     const address = s.at("a", s.tag("x"))
-    const fence = yield* s.fence(Invalidation.dependencies(s.tag("x"), s.tag("y")), span)
+    const fence = yield* s.fence(Invalidation.dependencies([s.tag("x"), s.tag("y")]), span)
     const [loading, other] = [yield* s.load(address), yield* s.load(s.at("b"))]
     yield* advance(span + 200)
     yield* s.refused(yield* s.commit(loading))

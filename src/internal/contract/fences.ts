@@ -41,7 +41,7 @@ export const fenceLaws: ReadonlyArray<Rule<never>> = [
 
   law("port", "what begins after a fence was lifted is stored", function*(s) {
     const address = s.at("a", s.tag("x"))
-    yield* s.lift(yield* s.fence(Invalidation.dependencies(s.tag("x"), s.tag("y"))))
+    yield* s.lift(yield* s.fence(Invalidation.dependencies([s.tag("x"), s.tag("y")])))
     yield* s.serves(address, yield* s.put(address, { found: [s.tag("y")] }))
   }),
 

@@ -15,8 +15,8 @@ export const invalidationLaws: ReadonlyArray<Rule<never>> = [
     const address = s.at(["a", "b"], s.tag("known"))
     const unrelated = Effect.gen(function*() {
       yield* s.invalidate(
-        Invalidation.keys(s.key(["a"]), s.key(["a", "c"]), s.key(["a", "b"], "s")),
-        Invalidation.dependencies(s.tag("other"), s.tag("know"), s.tag("known "))
+        Invalidation.keys([s.key(["a"]), s.key(["a", "c"]), s.key(["a", "b"], "s")]),
+        Invalidation.dependencies([s.tag("other"), s.tag("know"), s.tag("known ")])
       )
       for (const pattern of [s.pattern("b", undefined), s.pattern("a"), s.pattern("a", "b", undefined)]) {
         yield* s.sweep(pattern)
@@ -92,7 +92,7 @@ export const invalidationLaws: ReadonlyArray<Rule<never>> = [
     const loading = yield* s.load(s.at("in flight"))
     const loadingKey = yield* s.load(s.at("in flight too"))
     yield* s.invalidate(
-      Invalidation.keys(s.key(["hard key"]), s.key(["in flight too"])),
+      Invalidation.keys([s.key(["hard key"]), s.key(["in flight too"])]),
       Invalidation.soft(Invalidation.keys(s.key(["soft key"]))),
       Invalidation.dependencies(x),
       Invalidation.soft(Invalidation.dependencies(y))
@@ -111,7 +111,7 @@ export const invalidationLaws: ReadonlyArray<Rule<never>> = [
     yield* s.invalidate(Invalidation.dependencies(s.tag("found")))
     for (let i = 0; i < 20; i++) {
       const many = Array.from({ length: 100 }, (_, j) => s.tag(`${i} ${j}`))
-      yield* s.invalidate(Invalidation.dependencies(...many))
+      yield* s.invalidate(Invalidation.dependencies(many))
     }
     yield* s.refused(yield* s.commit(loading, finding(s)))
     yield* s.isDead(s.at("a"))
@@ -128,13 +128,13 @@ export const invalidationLaws: ReadonlyArray<Rule<never>> = [
     yield* s.put(s.at("2", x, y))
     yield* s.put(s.at("3", y))
     yield* s.put(s.at("4"))
-    const soft = Invalidation.soft(Invalidation.dependencies(x, y))
-    yield* counted("two dependencies", yield* s.invalidate(soft, Invalidation.keys(s.key(["3"]), s.key(["none"]))), 3)
+    const soft = Invalidation.soft(Invalidation.dependencies([x, y]))
+    yield* counted("two dependencies", yield* s.invalidate(soft, Invalidation.keys([s.key(["3"]), s.key(["none"])])), 3)
     yield* counted("a dependency that nothing has", yield* s.invalidate(Invalidation.dependencies(z)), 0)
     yield* counted("a pattern", yield* s.sweep(s.pattern(undefined)), 3)
     yield* counted("a pattern that nothing matches", yield* s.sweep(s.pattern(undefined)), 0)
     yield* s.put(s.at("5"))
-    const fence = { id: s.service.token(), over: Invalidation.keys(s.key(["5"]), s.key(["none"])), length: long }
+    const fence = { id: s.service.token(), over: Invalidation.keys([s.key(["5"]), s.key(["none"])]), length: long }
     yield* counted("a fence", yield* s.store.fence(fence), 1)
     yield* s.lift(fence)
   }),

@@ -49,7 +49,7 @@ export const lossLaws = <R>(lose: Lose<R>): ReadonlyArray<Rule<R>> =>
         function*(s) {
           const address = covered(s)
           for (const before of [true, false]) {
-            const fence = yield* s.fence(Invalidation.dependencies(s.tag("known"), s.tag("found")))
+            const fence = yield* s.fence(Invalidation.dependencies([s.tag("known"), s.tag("found")]))
             if (before) yield* lost(s, address)
             const loading = yield* s.load(address, { force: true })
             if (!before) yield* lost(s, address)

@@ -127,19 +127,19 @@ export class Nest {
 const outerFirst = [2, 1, 0]
 
 export const coverings: Record<string, (nest: Nest) => Invalidation.Invalidation> = {
-  "their keys": ({ addresses }) => Invalidation.keys(...outerFirst.map((i) => addresses[i]!.key)),
-  "dependencies that their keys tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.known(i))),
-  "dependencies that their values tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.found(i))),
+  "their keys": ({ addresses }) => Invalidation.keys(outerFirst.map((i) => addresses[i]!.key)),
+  "dependencies that their keys tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.known(i))),
+  "dependencies that their values tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.found(i))),
   "one dependency that all their values tell": ({ scene }) => Invalidation.dependencies(scene.tag("found in all")),
   "a pattern": ({ scene }) => Invalidation.pattern(scene.pattern("nest", undefined)),
   "everything": () => Invalidation.everything,
   "a long list": (nest) =>
-    Invalidation.dependencies(
+    Invalidation.dependencies([
       nest.known(2),
       nest.found(1),
       ...Array.from({ length: 600 }, (_, i) => nest.scene.tag(`another ${i}`)),
       nest.known(0)
-    ),
+    ]),
   "each in another way": (nest) =>
     Invalidation.combineAll([
       Invalidation.pattern(nest.scene.pattern("nest", "card")),

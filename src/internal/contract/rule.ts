@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
 import * as CacheService from "../../CacheService.ts"
 import type * as CacheStore from "../../CacheStore.ts"
+import { inside } from "../service/model.ts"
 import { type Broken, ContractViolation, type Guarantee, type Law, type Step } from "./law.ts"
 import { Scene } from "./scene.ts"
 
@@ -42,7 +43,10 @@ export const settle = <R>(rules: ReadonlyArray<Rule<R>>, prefix = "contract"): R
       const text = `${prefix} ${rule.name} ${++runs}`
       return `${prefix}-${runs}-${(Hash.string(text) >>> 0).toString(36)}`
     }
-    const check = Effect.flatMap(CacheService.CacheService, (service) => rule.run(new Scene(service, fresh()), fresh))
+    const check = Effect.flatMap(
+      CacheService.CacheService,
+      (service) => rule.run(new Scene(inside(service), fresh()), fresh)
+    )
     return {
       name: rule.name,
       guarantee: rule.guarantee,

@@ -1,12 +1,12 @@
 /** Where one run of a law takes place: a store, names that no other run uses, and what must hold there. */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
-import type * as CacheService from "../../CacheService.ts"
 import type * as CacheStore from "../../CacheStore.ts"
 import * as Dependency from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import type * as Verdict from "../../Verdict.ts"
+import type { Service } from "../service/model.ts"
 import { broken, expect, type Step } from "./law.ts"
 
 export const same = (a: unknown, b: unknown): boolean => Object.is(a, b) || Equal.equals(a, b)
@@ -63,14 +63,14 @@ export const part = Key.string("part")
 
 /** Where one run of a law takes place: the store, and names that no other run uses. */
 export class Scene {
-  readonly service: CacheService.CacheService
+  readonly service: Service
   readonly store: CacheStore.CacheStore
   readonly space: string
   private loads = 0
   private readonly keys = new Set<string>()
   private readonly fences = new Set<CacheStore.Fence>()
 
-  constructor(service: CacheService.CacheService, space: string) {
+  constructor(service: Service, space: string) {
     this.service = service
     this.store = service.store
     this.space = space
@@ -99,7 +99,7 @@ export class Scene {
     return { key: this.key(typeof key === "string" ? [key] : key), known }
   }
 
-  readonly now: Effect.Effect<number> = Effect.withFiber((fiber) => Effect.succeed(this.service.now(fiber)))
+  readonly now: Effect.Effect<number> = Effect.clockWith((clock) => Effect.succeed(this.service.store.now(clock)))
 
   begin(address: CacheStore.Address, asked: Asked = {}): Step<CacheStore.Begun> {
     const usual = { seen: undefined, drop: false, force: false, leaseFor: long }
@@ -207,7 +207,7 @@ export class Scene {
   /** Leaves nothing behind, so that a law costs a store that it shares nothing. */
   readonly leave: Effect.Effect<void> = Effect.suspend(() => {
     const lifted = Effect.forEach(this.fences, (fence) => Effect.ignore(this.store.lift(fence)), { discard: true })
-    return Effect.andThen(lifted, Effect.ignore(this.invalidate(Invalidation.keys(...this.keys))))
+    return Effect.andThen(lifted, Effect.ignore(this.invalidate(Invalidation.keys(this.keys))))
   })
 
   // ----- what must be so

@@ -1,7 +1,7 @@
 /** A store as the list of what happened to it. */
 import type * as CacheStore from "../../../CacheStore.ts"
 import type * as Dependency from "../../../Dependency.ts"
-import * as Invalidation from "../../../Invalidation.ts"
+import { stronger } from "../../mode.ts"
 import type { Loading } from "../scene.ts"
 import type { Mode } from "./operation.ts"
 
@@ -77,7 +77,7 @@ export class Model {
     let marks = new Map<Dependency.Dependency, Mode>()
     let [softened, mayBeGone] = [false, false]
     const mark = (dependency: Dependency.Dependency, mode: Mode) => {
-      marks.set(dependency, Invalidation.stronger(marks.get(dependency), mode)!)
+      marks.set(dependency, stronger(marks.get(dependency), mode)!)
       if (mode === "hard" && stored?.draft.fatal.has(dependency)) mayBeGone = true
     }
     for (const fact of this.facts) {

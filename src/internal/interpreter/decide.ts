@@ -1,0 +1,126 @@
+/**
+ * What a read does next, by what it knows. Nothing else decides it: a single read
+ * and one of several go the same way.
+ *
+ * | the store | what was found | then |
+ * |---|---|---|
+ * | failed | | load alone, or fail (`storeFailure`) |
+ * | answered | fresh | serve |
+ * | | servable, and refreshed in the background | serve, and refresh |
+ * | | anything else | load |
+ *
+ * and when it was to be loaded:
+ *
+ * | what came of it | if | then |
+ * |---|---|---|
+ * | loaded | | conclude |
+ * | refused | this often | load alone |
+ * | | else | look again |
+ * | found | | look at that entry |
+ * | circle | | load alone |
+ * | late | the old value may still be served | fall back on it |
+ * | | else | look again |
+ * | busy elsewhere | only the caller who refreshes waits | serve |
+ * | | waited for `softTimeout`, and the old value may still be served | fall back on it |
+ * | | waited for `waitLimit` | load alone |
+ * | | else | wait, then look again |
+ * | the store failed | | load alone, or fail |
+ */
+import type * as Verdict from "../../Verdict.ts"
+
+/** Who waits while an entry that may still be served is refreshed. */
+export type Refresh = "background" | "caller" | "everyone"
+
+/** What a definition says of its reads. Limits are milliseconds. */
+export interface Rules {
+  readonly refresh: Refresh
+  readonly softTimeout: number | undefined
+  readonly waitLimit: number
+  readonly failsWithStore: boolean
+}
+
+// What may be served at once, and be refreshed meanwhile.
+const isServable = (found: Found): boolean => found === "Fresh" || found === "Refresh" || found === "Stale"
+
+/** The verdict on what was found: `Nothing`, if there was no entry or none that can be read. */
+export type Found = Verdict.Verdict | "Nothing"
+
+/**
+ * Who waits for a refresh of what was found. Inside of a load everyone does, for what is made must be no older than its
+ * parts; but what is refreshed early is still fresh.
+ */
+export const refreshOf = (found: Found, rules: Rules, insideLoad: boolean): Refresh =>
+  insideLoad && found !== "Refresh" ? "everyone" : rules.refresh
+
+/** What a read does with what it has found. */
+export type AtFirst = "serve" | "serve and refresh" | "load"
+
+export const atFirst = (found: Found, rules: Rules, insideLoad: boolean): AtFirst =>
+  found === "Fresh"
+    ? "serve"
+    : isServable(found) && refreshOf(found, rules, insideLoad) === "background"
+    ? "serve and refresh"
+    : "load"
+
+/** How filling a key went. `Refused` is a load whose result this read may not be given. */
+export type Came = "Loaded" | "Refused" | "Found" | "Circle" | "Late" | "Busy" | "StoreFailed"
+
+/**
+ * What is known when it is over.
+ *
+ * - `old`: whether what was found may be served now, in place of a load.
+ * - `refused`: how often a load was refused by now.
+ * - `waited`: milliseconds since the read began.
+ */
+export interface Tried {
+  readonly came: Came
+  readonly found: Found
+  readonly insideLoad: boolean
+  readonly old: boolean
+  readonly refused: number
+  readonly waited: number
+}
+
+export type Next =
+  | { readonly _tag: "Conclude" }
+  | { readonly _tag: "Serve" }
+  | { readonly _tag: "FallBack" }
+  | { readonly _tag: "LookAgain" }
+  | { readonly _tag: "LookAtFound" }
+  | { readonly _tag: "Wait"; readonly atMost: number }
+  | { readonly _tag: "LoadAlone" }
+  | { readonly _tag: "Fail" }
+
+// So many times a caller looks again after a load that it joined was refused; then it loads for itself.
+const mostRefused = 4
+
+export const afterwards = (tried: Tried, rules: Rules): Next => {
+  switch (tried.came) {
+    case "Loaded":
+      return { _tag: "Conclude" }
+    case "Refused":
+      return tried.refused < mostRefused ? { _tag: "LookAgain" } : { _tag: "LoadAlone" }
+    case "Found":
+      return { _tag: "LookAtFound" }
+    case "Circle":
+      return { _tag: "LoadAlone" }
+    case "Late":
+      return tried.old ? { _tag: "FallBack" } : { _tag: "LookAgain" }
+    case "StoreFailed":
+      return withoutStore(rules)
+    case "Busy":
+      return whileBusy(tried, rules)
+  }
+}
+
+/** What a read does when the store failed. */
+export const withoutStore = (rules: Rules): Next => rules.failsWithStore ? { _tag: "Fail" } : { _tag: "LoadAlone" }
+
+/** Another process has the lease, or a write-through of this one. */
+const whileBusy = ({ found, insideLoad, old, waited }: Tried, rules: Rules): Next => {
+  const { softTimeout, waitLimit } = rules
+  if (isServable(found) && refreshOf(found, rules, insideLoad) === "caller") return { _tag: "Serve" }
+  if (old && softTimeout !== undefined && waited >= softTimeout) return { _tag: "FallBack" }
+  if (waited >= waitLimit) return { _tag: "LoadAlone" }
+  return { _tag: "Wait", atMost: (old && softTimeout !== undefined ? softTimeout : waitLimit) - waited }
+}

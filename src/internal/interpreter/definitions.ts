@@ -1,0 +1,115 @@
+/**
+ * What the interpreter knows of a definition beside its plan and codec: how it
+ * loads, and the rules of its reads.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pipeable from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Key from "../../Key.ts"
+import type * as Policy from "../../Policy.ts"
+import * as Internal from "../definition.ts"
+import { positiveMillis } from "../duration.ts"
+import type { Refresh, Rules } from "./decide.ts"
+
+export type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
+
+/**
+ * A load took longer than `hardTimeout` and was interrupted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LoadTimeout extends Schema.TaggedError<LoadTimeout>()("LoadTimeout", {
+  name: Schema.String,
+  key: Schema.String,
+  millis: Schema.Finite
+}) {
+  override get message(): string {
+    return `loading ${this.key} took longer than ${this.millis} ms`
+  }
+}
+
+/** The options of a definition, without their types. */
+export interface Options {
+  readonly key: Key.Key<never>
+  readonly value: Schema.Top
+  readonly lookup: (key: never) => AnyEffect
+  readonly lookupMany?: (keys: never) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>
+  readonly failures?: { readonly error: Schema.Top; readonly policy: Policy.Any }
+  readonly refresh?: Refresh
+  readonly softTimeout?: Duration.Input
+  readonly hardTimeout?: Duration.Input
+  readonly lease?: Duration.Input
+  readonly waitLimit?: Duration.Input
+  readonly storeFailure?: "load" | "fail"
+}
+
+export const TypeId = "~effect-cache-algebra/Cached"
+
+export class Definition extends Pipeable.Class implements Internal.Definition {
+  readonly [TypeId] = {} as never
+  readonly name: string
+  readonly key: Key.Key<never>
+  readonly written: Internal.WrittenKeys
+  readonly policy: Policy.Any
+  readonly value: Internal.Kind
+  readonly failures: Internal.Kind | undefined
+  readonly knownToAll: Internal.Definition["knownToAll"]
+  readonly hasVersions: boolean
+  readonly lookupOne: (key: unknown) => AnyEffect
+  readonly lookupMany:
+    | ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>)
+    | undefined
+  readonly rules: Rules
+  /** Milliseconds. */
+  readonly leaseFor: number
+
+  constructor(name: string, options: Options, policy: Policy.Any) {
+    super()
+    const where = `Cached.make("${name}")`
+    this.name = name
+    this.key = options.key
+    this.written = new Internal.WrittenKeys(name, options.key)
+    this.policy = policy
+    this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
+    this.failures = options.failures && {
+      policy: options.failures.policy,
+      plan: options.failures.policy.plan,
+      codec: Internal.makeCodec(options.failures.error)
+    }
+    this.knownToAll = Internal.knownToAll(this.value, this.failures)
+    this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
+    const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
+    this.rules = {
+      refresh: options.refresh ?? "background",
+      softTimeout: options.softTimeout === undefined ? undefined : limit("softTimeout", options.softTimeout),
+      waitLimit: limit("waitLimit", options.waitLimit ?? "10 seconds"),
+      failsWithStore: options.storeFailure === "fail"
+    }
+    this.leaseFor = limit("lease", options.lease ?? "1 minute")
+    const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
+    const { lookup, lookupMany } = options
+    const bounded = <A>(effect: AnyEffect<A>, key: () => string): AnyEffect<A> =>
+      hard === undefined ? effect : Effect.timeoutOrElse(effect, {
+        duration: hard,
+        orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: hard }))
+      })
+    this.lookupOne = (key) =>
+      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(this.written.get(key)))
+    this.lookupMany = lookupMany &&
+      ((keys) => bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
+  }
+
+  override toString(): string {
+    return `${this.name}(${this.key.fields.join(", ")}): ${this.policy}`
+  }
+
+  toJSON(): unknown {
+    return { _id: "Cached", name: this.name, key: this.key.fields, policy: this.policy.toString() }
+  }
+}
+
+export const isDefinition = (u: unknown): u is Definition => Predicate.hasProperty(u, TypeId)

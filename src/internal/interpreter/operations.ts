@@ -1,0 +1,352 @@
+/**
+ * What can be done with a definition: reading, refreshing, writing through, and
+ * looking. The API and its documentation are in `Cached.ts`.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import type { Entry, Reason, StoreError } from "../../CacheStore.ts"
+import * as Invalidation from "../../Invalidation.ts"
+import * as Plan from "../../Plan.ts"
+import type { Verdict } from "../../Verdict.ts"
+import { KeyAddress, type Versions, View } from "../definition.ts"
+import * as Explain from "../explain.ts"
+import { invalidate } from "../service/invalidating.ts"
+import { CacheService, inside, InvalidationError, type Service, storeOf } from "../service/model.ts"
+import type { AnyEffect, Definition } from "./definitions.ts"
+import { begin, byForce, fillOne } from "./fill.ts"
+import { mayBeShared, prepare } from "./finish.ts"
+import * as Loading from "./loading.ts"
+import { type Answer, type AnyFiber, type Judged, Read } from "./read.ts"
+import { warnUnwritable } from "./report.ts"
+import { inBatches, oneByOne, resolve, type StoreAnswer } from "./resolve.ts"
+import { currentVersions } from "./versions.ts"
+
+const serviceOf = (fiber: AnyFiber): Service => inside(Context.getUnsafe(fiber.context, CacheService))
+
+/** Runs what a read is for, with that read. */
+const withRead = (definition: Definition, key: unknown, use: (read: Read) => AnyEffect): AnyEffect =>
+  Effect.withFiber((fiber) => {
+    try {
+      return use(new Read(definition, serviceOf(fiber), new KeyAddress(definition, key), fiber))
+    } catch (error) {
+      return Effect.die(error)
+    }
+  })
+
+// -----------------------------------------------------------------------------
+// reading
+// -----------------------------------------------------------------------------
+
+/** What to serve if an entry is surely fresh, as nearly all are that are found. */
+const freshUnsafe = (
+  definition: Definition,
+  service: Service,
+  now: Service["store"]["now"],
+  address: KeyAddress,
+  entry: Entry | undefined,
+  fiber: AnyFiber
+): AnyEffect | undefined => {
+  if (entry === undefined) return undefined
+  const { changed, memo, softened } = entry
+  if (
+    memo instanceof View && memo.definition === definition && changed === undefined && !softened &&
+    (memo.armed.surelyFreshUntil === Infinity || now(fiber.getRef(Clock.Clock)) < memo.armed.surelyFreshUntil)
+  ) {
+    memo.counters.hits++
+    if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
+    return memo.exit as AnyEffect
+  }
+}
+
+const resolveOne = (
+  definition: Definition,
+  service: Service,
+  address: KeyAddress,
+  fiber: AnyFiber,
+  first?: StoreAnswer
+): AnyEffect<Answer> => {
+  const read = new Read(definition, service, address, fiber)
+  return Effect.map(resolve([read], oneByOne(definition), first), (answers) => answers.get(read)!)
+}
+
+const exitOf = (answer: AnyEffect<Answer>): AnyEffect => Effect.flatMap(answer, ({ exit }) => exit as AnyEffect)
+
+/** The hot path: a fresh entry, answered with what is stored. */
+export const get = (definition: Definition, input: unknown, fiber: AnyFiber): AnyEffect => {
+  const service = serviceOf(fiber)
+  let address: KeyAddress
+  try {
+    address = new KeyAddress(definition, input)
+  } catch (error) {
+    return Effect.die(error)
+  }
+  const again = (first?: StoreAnswer) =>
+    // The fiber is asked for again: what reads may run in another than the one that began.
+    Effect.withFiber((self) => exitOf(resolveOne(definition, service, address, self, first)))
+  if (definition.hasVersions) return again()
+  const store = storeOf(service, definition.name)
+  const answer = store.read(address)
+  if (!Exit.isExit(answer)) {
+    return Effect.matchEffect(answer, {
+      onSuccess: (entry) =>
+        freshUnsafe(definition, service, store.now, address, entry, fiber) ?? again(Result.succeed(entry)),
+      onFailure: (error) => again(Result.fail(error))
+    })
+  }
+  if (Exit.isFailure(answer)) return again()
+  const entry = answer.value as Entry | undefined
+  return freshUnsafe(definition, service, store.now, address, entry, fiber) ?? again(Result.succeed(entry))
+}
+
+/** The answers to several keys, in their order; a key that is given twice is asked for once. */
+export const getMany = (
+  definition: Definition,
+  keys: Iterable<unknown>
+): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> =>
+  Effect.withFiber((fiber) => {
+    const service = serviceOf(fiber)
+    let addresses: ReadonlyArray<KeyAddress>
+    try {
+      addresses = Array.from(keys, (key) => new KeyAddress(definition, key))
+    } catch (error) {
+      return Effect.die(error)
+    }
+    const distinct = [...new Map(addresses.map((address) => [address.key, address])).values()]
+    return Effect.map(exitsOf(definition, service, distinct, fiber), (exits) => {
+      const byKey = new Map(distinct.map(({ key }, i) => [key, exits[i]!]))
+      return addresses.map(({ key }) => byKey.get(key)!)
+    })
+  })
+
+const exitsOf = (
+  definition: Definition,
+  service: Service,
+  addresses: ReadonlyArray<KeyAddress>,
+  fiber: AnyFiber
+): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> => {
+  if (definition.lookupMany === undefined) {
+    return Effect.forEach(addresses, ({ input }) => Effect.exit(get(definition, input, fiber)), {
+      concurrency: "unbounded"
+    })
+  }
+  const reads = addresses.map((address) => new Read(definition, service, address, fiber))
+  return Effect.map(
+    resolve(reads, inBatches(definition)),
+    (answers) => reads.map((read) => answers.get(read)!.exit)
+  )
+}
+
+/** Looks at what is stored, and loads nothing. What is found dead is dropped. */
+const peek = (read: Read): AnyEffect<Judged | undefined> =>
+  Effect.flatMap(
+    currentVersions(read.definition, read.address.input),
+    (versions) =>
+      Effect.matchEffect(read.store.read(read.address), {
+        onFailure: (error) => Effect.as(Effect.sync(() => read.storeFailed(error)), undefined),
+        onSuccess: (entry) =>
+          Effect.suspend(() => {
+            const { judged } = read.look(entry, versions)
+            return judged?.verdict === "Dead" ? Effect.as(drop(read, judged), undefined) : Effect.succeed(judged)
+          })
+      })
+  )
+
+const isServable = (verdict: Verdict): boolean => verdict === "Fresh" || verdict === "Refresh" || verdict === "Stale"
+
+export const getOption = (definition: Definition, key: unknown): AnyEffect =>
+  withRead(
+    definition,
+    key,
+    (read) =>
+      Effect.flatMap(peek(read), (judged) =>
+        judged !== undefined && isServable(judged.verdict)
+          ? Effect.map(read.serve(judged).exit as AnyEffect, Option.some)
+          : Effect.succeedNone)
+  )
+
+/** What a read has found dead stays dead, also if a version should come back: the next load would have dropped it. */
+const drop = (read: Read, judged: Judged): AnyEffect<void> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      begin(read, { seen: judged.entry.token, drop: true, force: false }, restore),
+      (begun): AnyEffect<void> => {
+        if (begun._tag === "StoreFailed") read.storeFailed(begun.error)
+        return begun._tag === "Leased"
+          ? Effect.ignore(read.store.abandon(read.address, begun.lease.token))
+          : Effect.void
+      }
+    )
+  )
+
+export const refresh = (definition: Definition, key: unknown): AnyEffect =>
+  withRead(
+    definition,
+    key,
+    (read) =>
+      Effect.flatMap(currentVersions(definition, key), (versions) =>
+        exitOf(Effect.flatMap(
+          fillOne({ read, attempt: byForce(versions) }, oneByOne(definition).lookup),
+          (filled): AnyEffect<Answer> => {
+            switch (filled._tag) {
+              case "Loaded":
+              case "Refused":
+                return Effect.succeed(read.conclude(filled.made, undefined, filled.stored))
+              case "StoreFailed":
+                read.storeFailed(filled.error)
+                return definition.rules.failsWithStore
+                  ? Effect.succeed(read.fail(filled.error, undefined))
+                  : read.loadAlone(undefined)
+              default: // a forced lease is granted or fails
+                return read.loadAlone(undefined)
+            }
+          }
+        )))
+  )
+
+// -----------------------------------------------------------------------------
+// entries
+// -----------------------------------------------------------------------------
+
+/** What `getEntry` and `peekEntry` give, without its documentation. */
+export interface CachedEntry {
+  readonly value: unknown
+  readonly verdict: Verdict
+  readonly storedAt: number
+  readonly age: number
+  readonly freshUntil: number
+  readonly usableUntil: number
+  readonly dependencies: ReadonlyArray<string>
+  readonly validator: Option.Option<string>
+}
+
+/** The entry that an answer is from. What is from none was loaded now, and is not stored. */
+const entryOf = (read: Read, value: unknown, { from }: Answer): CachedEntry => {
+  const now = read.now()
+  if (from === undefined) {
+    return {
+      value,
+      verdict: "Fresh",
+      storedAt: now,
+      age: 0,
+      freshUntil: now,
+      usableUntil: now,
+      dependencies: [],
+      validator: Option.none()
+    }
+  }
+  const judged = "entry" in from ? from : undefined
+  const { armed } = judged?.view ?? from as { readonly armed: Plan.Armed }
+  const { stamp, token } = judged?.entry ?? from as Pick<Entry, "stamp" | "token">
+  const verdict = judged?.verdict ?? "Fresh"
+  return {
+    value,
+    verdict,
+    storedAt: stamp.storedAt,
+    age: Math.max(0, now - stamp.storedAt),
+    freshUntil: verdict === "Fresh" ? Math.max(armed.surelyFreshUntil, now) : now,
+    usableUntil: judged?.usableUntil() ?? Plan.lastUse(armed),
+    dependencies: stamp.dependencies,
+    validator: Option.some(token)
+  }
+}
+
+export const getEntry = (definition: Definition, key: unknown): AnyEffect =>
+  withRead(definition, key, (read) =>
+    Effect.flatMap(
+      resolve([read], oneByOne(definition)),
+      (answers) => {
+        const answer = answers.get(read)!
+        return Effect.map(answer.exit as AnyEffect, (value) => entryOf(read, value, answer))
+      }
+    ))
+
+export const peekEntry = (definition: Definition, key: unknown): AnyEffect =>
+  withRead(definition, key, (read) =>
+    Effect.flatMap(peek(read), (judged) =>
+      judged === undefined
+        ? Effect.succeedNone
+        : Effect.map(
+          judged.view.exit as AnyEffect,
+          (value) => Option.some(entryOf(read, value, { exit: judged.view.exit, from: judged }))
+        )))
+
+// -----------------------------------------------------------------------------
+// writing
+// -----------------------------------------------------------------------------
+
+export const set = (definition: Definition, key: unknown, write: AnyEffect): AnyEffect =>
+  withRead(definition, key, (read) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const { address } = read
+        const removal = Invalidation.keys(address.key)
+        const failed = (mayHaveHappened: boolean, reason: Reason, cause: unknown) =>
+          new InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
+        const versions = yield* restore(currentVersions(definition, key))
+        const begun = yield* begin(read, { seen: undefined, drop: true, force: true }, restore)
+        if (begun._tag !== "Leased") {
+          const error = begun._tag === "StoreFailed" ? begun.error : undefined
+          if (error !== undefined) read.storeFailed(error)
+          return yield* failed(false, error?.reason ?? { _tag: "Malformed" }, error)
+        }
+        const { exit, stored } = yield* written(read, begun.lease, versions, restore(write))
+        // Whoever took the lease meanwhile may have read before this write.
+        if (!stored) {
+          const removed = invalidate(removal)
+          // Whatever the store did: the write has happened, and who hears of this must know.
+          yield* Exit.isSuccess(exit)
+            ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
+            : Effect.ignore(removed)
+        }
+        return yield* exit
+      })
+    ) as AnyEffect)
+
+/** Writes, and stores what the write gives. */
+const written = (
+  read: Read,
+  lease: Parameters<typeof prepare>[0]["lease"],
+  versions: Versions,
+  write: AnyEffect
+): Effect.Effect<{ readonly exit: Exit.Exit<unknown, unknown>; readonly stored: boolean }> =>
+  Effect.gen(function*() {
+    const { address, counters, definition, store } = read
+    const started = read.elapsed()
+    const began = read.now()
+    const { exit, partsUntil } = yield* Loading.run(write, read.unjoined())
+    if (partsUntil !== undefined) read.loading?.given(partsUntil)
+    if (Exit.isFailure(exit) || partsUntil !== undefined) return { exit, stored: false }
+    const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
+    const facts = { began, now: read.now(), millis: read.elapsed() - started, jitter }
+    const stored = yield* Effect.suspend(() => {
+      const { draft } = prepare({ address, store, lease, versions, usually: 0 }, exit, false, facts, counters)
+      return draft === undefined
+        ? Effect.as(warnUnwritable(definition), false)
+        : Effect.map(store.commit(address, lease, draft), mayBeShared)
+    }).pipe(Effect.catchCause((cause) => {
+      const error: Option.Option<StoreError> = Cause.findErrorOption(cause)
+      if (Option.isSome(error)) read.storeFailed(error.value)
+      return Effect.succeed(false)
+    }))
+    return { exit, stored }
+  })
+
+// -----------------------------------------------------------------------------
+// observing
+// -----------------------------------------------------------------------------
+
+export const explain = (definition: Definition, key: unknown): AnyEffect =>
+  withRead(definition, key, (read) => {
+    const { address, counters, store } = read
+    return Effect.flatMap(currentVersions(definition, key), (versions) =>
+      Effect.map(
+        store.inspect(address.key, address.known),
+        (inspection) => Explain.make(address, inspection, versions, read.now(), store, counters)
+      ))
+  })

@@ -1,0 +1,235 @@
+/**
+ * One read of one key: what it knows, what it serves, and what it counts.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type { Entry, StoreError } from "../../CacheStore.ts"
+import * as Key from "../../Key.ts"
+import * as Plan from "../../Plan.ts"
+import * as Verdict from "../../Verdict.ts"
+import type { Counters } from "../counters.ts"
+import { elapsed } from "../deadline.ts"
+import * as Internal from "../definition.ts"
+import { type ClockedStore, type Service, storeOf } from "../service/model.ts"
+import type { Found } from "./decide.ts"
+import type { Definition } from "./definitions.ts"
+import type { Stored } from "./finish.ts"
+import * as Loading from "./loading.ts"
+import { moment, placeOf } from "./loads.ts"
+import { reportLoad, reportStoreFailure } from "./report.ts"
+
+export type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** An entry that was judged. */
+export interface Judged {
+  readonly entry: Entry
+  readonly view: Internal.View
+  readonly versions: Internal.Versions
+  readonly verdict: Verdict.Verdict
+  /** The verdict at another time, with the same draw. */
+  readonly again: (now: number) => Verdict.Verdict
+  /** Until when it may be served, as it was found. */
+  readonly usableUntil: () => number
+}
+
+/** What a read found. */
+export interface Seen {
+  readonly entry: Entry | undefined
+  readonly judged: Judged | undefined
+  readonly found: Found
+  readonly versions: Internal.Versions
+}
+
+/** What a read gives: a result, and the entry that it is from, if it is from one. */
+export interface Answer {
+  readonly exit: Exit.Exit<unknown, unknown>
+  readonly from: Judged | Stored | undefined
+}
+
+export class Read {
+  readonly definition: Definition
+  readonly service: Service
+  readonly store: ClockedStore
+  readonly address: Internal.KeyAddress
+  readonly fiber: AnyFiber
+  readonly counters: Counters
+  /** The load that reads. */
+  readonly loading: Loading.Loading | undefined
+  /** Not before the read did. */
+  readonly began = moment()
+  /** In milliseconds of the monotonic clock. */
+  readonly started: number
+  /** How often a load was refused. */
+  refused = 0
+  private waits = false
+  private counted = false
+
+  constructor(definition: Definition, service: Service, address: Internal.KeyAddress, fiber: AnyFiber) {
+    this.definition = definition
+    this.service = service
+    this.store = storeOf(service, definition.name)
+    this.address = address
+    this.fiber = fiber
+    this.counters = service.counters(definition.name, fiber)
+    const loading = fiber.getRef(Loading.Current)
+    this.loading = loading?.ended === false ? loading : undefined
+    this.started = this.elapsed()
+  }
+
+  get insideLoad(): boolean {
+    return this.loading !== undefined
+  }
+
+  private get place(): Loading.Place {
+    return placeOf(this.service, this.address)
+  }
+
+  /** What a lookup that others cannot join knows of itself, where it is not known for which key it reads. */
+  unjoined(): Loading.Loading {
+    return new Loading.Loading(this.loading?.waiting, undefined, this.loading?.alone)
+  }
+
+  /** The same, of one that this read runs for its own key. */
+  private alone(): Loading.Loading {
+    const { alone, waiting } = this.unjoined()
+    return new Loading.Loading(waiting, this.place, [...alone, this.place])
+  }
+
+  /** This read serves a stale entry, which may be served until then. A load may look at what it is to replace. */
+  private passOn(until: number): void {
+    const { fills } = this.loading ?? {}
+    if (fills !== undefined && Loading.isSame(fills, this.place)) return
+    this.loading?.given(this.elapsed() + until - this.now())
+  }
+
+  now(): number {
+    return this.store.now(this.fiber.getRef(Clock.Clock))
+  }
+
+  /** For what takes time, whatever the store's clock does meanwhile: it may be known only since the first answer. */
+  elapsed(): number {
+    return elapsed(this.fiber.getRef(Clock.Clock))
+  }
+
+  private label(): { readonly name: string; readonly key: string } {
+    return { name: this.definition.name, key: this.address.key }
+  }
+
+  /** Judges an entry; undefined if it cannot be made sense of. */
+  private judge(entry: Entry, versions: Internal.Versions): Judged | undefined {
+    const view = Internal.open(this.address, entry, this.store, this.counters)
+    if (view === undefined) {
+      this.counters.unreadable++
+      this.service.publish({ _tag: "Unreadable", ...this.label() })
+      return undefined
+    }
+    // One draw for the whole read, made when it is first asked for. It is never 0.
+    let drawn: number | undefined
+    const draw = () => drawn ??= 1 - this.fiber.getRef(Random.Random).nextDoubleUnsafe()
+    const current = entry.stamp.failure ? versions.failure : versions.value
+    const again = (now: number) => {
+      const verdict = Plan.judge(view.armed, now, draw, entry.changed, current)
+      return entry.softened ? Verdict.meet(verdict, "Stale") : verdict
+    }
+    const now = this.now()
+    const usableUntil = () => Plan.usableUntil(view.armed, now, entry.changed, current)
+    return { entry, view, versions, again, verdict: again(now), usableUntil }
+  }
+
+  look(entry: Entry | undefined, versions: Internal.Versions): Seen {
+    const judged = entry && this.judge(entry, versions)
+    return { entry, judged, versions, found: judged?.verdict ?? (entry ? "Dead" : "Nothing") }
+  }
+
+  serve(judged: Judged, verdict: Verdict.Verdict = judged.verdict): Answer {
+    if (verdict === "Fresh") {
+      this.counters.hits++
+      this.service.publish({ _tag: "Hit", ...this.label() })
+    } else {
+      if (verdict !== "Refresh") this.passOn(judged.usableUntil())
+      this.counters.staleServed++
+      this.service.publish({ _tag: "StaleServed", ...this.label(), verdict })
+    }
+    return { exit: judged.view.exit, from: judged }
+  }
+
+  /** The read has to wait for a load. */
+  miss(found: Found): void {
+    if (this.waits) return
+    this.waits = true
+    this.service.publish({ _tag: "Miss", ...this.label(), found })
+  }
+
+  /** Every read counts once: one that waited is a miss, unless it was served an old value after all. */
+  private missed(): void {
+    if (!this.waits || this.counted) return
+    this.counted = true
+    this.counters.misses++
+  }
+
+  coalesced(): void {
+    this.counters.coalesced++
+    this.service.publish({ _tag: "Coalesced", ...this.label() })
+  }
+
+  refreshing(): void {
+    this.counters.refreshes++
+    this.service.publish({ _tag: "Refresh", ...this.label() })
+  }
+
+  /** Whether what was found may be served now in place of a load that failed or takes too long. */
+  mayFallBack(old: Judged | undefined): old is Judged {
+    return old !== undefined && old.again(this.now()) !== "Dead"
+  }
+
+  fallBack(old: Judged): Answer {
+    return this.serve(old, old.again(this.now()))
+  }
+
+  /** The result of a load: itself, or the old value where it is no answer. */
+  conclude({ exit, partsUntil }: Loading.Made<unknown, unknown>, old: Judged | undefined, stored?: Stored): Answer {
+    if (partsUntil !== undefined) this.loading?.given(partsUntil)
+    const isAnswer = Exit.isSuccess(exit) || Internal.isCachedFailure(this.definition, exit.cause)
+    if (!isAnswer && this.mayFallBack(old)) return this.fallBack(old)
+    this.missed()
+    return { exit, from: stored }
+  }
+
+  fail(error: StoreError, old: Judged | undefined): Answer {
+    return this.conclude({ exit: Exit.fail(error), partsUntil: undefined }, old)
+  }
+
+  storeFailed(error: StoreError): void {
+    reportStoreFailure(this.service, this.counters, error)
+  }
+
+  /** Loads for this caller alone and stores nothing. */
+  loadAlone(old: Judged | undefined): Effect.Effect<Answer> {
+    return Effect.suspend(() => {
+      // A lookup that needs the key that it loads does not end.
+      const { alone = [] } = this.loading ?? {}
+      if (alone.some((one) => Loading.isSame(one, this.place))) {
+        if (this.mayFallBack(old)) return Effect.succeed(this.fallBack(old))
+        const keys = alone.map(({ key }) => Key.format(key)).join(", ")
+        const error = new Error(`cached reads that need each other: ${keys}`)
+        return Effect.succeed({ exit: Exit.die(error), from: undefined })
+      }
+      const started = this.elapsed()
+      const report = (exit: Exit.Exit<unknown, unknown>) =>
+        Effect.sync(() =>
+          reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
+        )
+      const load = Effect.map(
+        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report), this.alone()),
+        (made) => this.conclude(made, old)
+      )
+      const { softTimeout } = this.definition.rules
+      if (old === undefined || softTimeout === undefined) return load
+      const late = Effect.suspend(() => this.mayFallBack(old) ? Effect.succeed(this.fallBack(old)) : Effect.never)
+      return Effect.raceFirst(load, Effect.andThen(Effect.sleep(softTimeout), late))
+    })
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Answers reads that cannot be served at once. A single read is a batch of one;
+ * `decide` says what each of them does next.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type { Entry, StoreError, Token } from "../../CacheStore.ts"
+import type { Versions } from "../definition.ts"
+import * as Decide from "./decide.ts"
+import type { AnyEffect, Definition } from "./definitions.ts"
+import { type Filled, fillTogether, forCaller, inBackground, refreshInBackground, type Want } from "./fill.ts"
+import * as Loading from "./loading.ts"
+import type { Lookup } from "./loads.ts"
+import type { Answer, Read, Seen } from "./read.ts"
+import { reportLoad } from "./report.ts"
+import { currentVersions } from "./versions.ts"
+
+// -----------------------------------------------------------------------------
+// lookups
+// -----------------------------------------------------------------------------
+
+/** How the keys that are missing are loaded: one by one, or several by one call. */
+export interface Loader {
+  readonly batches: boolean
+  readonly lookup: Lookup
+}
+
+export const oneByOne = (definition: Definition): Loader => ({
+  batches: false,
+  lookup: (addresses) => Effect.map(Effect.exit(definition.lookupOne(addresses[0]!.input)), (exit) => [exit])
+})
+
+/** Of a definition with a `lookupMany`. */
+export const inBatches = (definition: Definition): Loader => ({ batches: true, lookup: lookupMany(definition) })
+
+const lookupMany = (definition: Definition): Lookup => (addresses) =>
+  Effect.map(Effect.exit(definition.lookupMany!(addresses.map(({ input }) => input))), (exit) => {
+    if (Exit.isFailure(exit)) return addresses.map(() => exit)
+    if (exit.value.length !== addresses.length) {
+      // Thrown, not given: it cannot be said which result is whose, so those who joined look again for themselves.
+      throw new Error(
+        `lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`
+      )
+    }
+    return exit.value.map((result) =>
+      Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure)
+    )
+  })
+
+// -----------------------------------------------------------------------------
+// looking
+// -----------------------------------------------------------------------------
+
+/** What the store answered to a read; or the answer to the reader, if what has to come before it failed. */
+type Looked =
+  | { readonly _tag: "Seen"; readonly read: Read; readonly seen: Seen }
+  | { readonly _tag: "StoreFailed"; readonly read: Read; readonly error: StoreError }
+  | { readonly _tag: "Answered"; readonly read: Read; readonly answer: Answer }
+
+export type StoreAnswer = Result.Result<Entry | undefined, StoreError>
+
+const lookedAt = (read: Read, versions: Versions, answer: StoreAnswer): Looked =>
+  Result.isSuccess(answer)
+    ? { _tag: "Seen", read, seen: read.look(answer.success, versions) }
+    : { _tag: "StoreFailed", read, error: answer.failure }
+
+/** `first` is the store's answer, where it was asked already and no version had to be read before. */
+const lookAt = (read: Read, first?: StoreAnswer): Effect.Effect<Looked> =>
+  Effect.matchCauseEffect(currentVersions(read.definition, read.address.input), {
+    onFailure: (cause) => Effect.succeed({ _tag: "Answered", read, answer: answerOf(Exit.failCause(cause)) }),
+    onSuccess: (versions) =>
+      first !== undefined
+        ? Effect.sync(() => lookedAt(read, versions, first))
+        : Effect.map(Effect.result(read.store.read(read.address)), (answer) => lookedAt(read, versions, answer))
+  })
+
+const answerOf = (exit: Exit.Exit<unknown, unknown>): Answer => ({ exit, from: undefined })
+
+/** All at once; one without a fiber of its own. */
+const forAll = <A, B>(all: ReadonlyArray<A>, f: (a: A) => AnyEffect<B>): AnyEffect<ReadonlyArray<B>> =>
+  all.length === 1
+    ? Effect.map(f(all[0]!), (one) => [one])
+    : Effect.forEach(all, f, { concurrency: "unbounded" })
+
+// -----------------------------------------------------------------------------
+// resolving
+// -----------------------------------------------------------------------------
+
+/** Answers reads, each by its own answer. They are of one definition. */
+export const resolve = (
+  reads: ReadonlyArray<Read>,
+  loader: Loader,
+  first?: StoreAnswer
+): AnyEffect<ReadonlyMap<Read, Answer>> =>
+  Effect.flatMap(forAll(reads, (read) => lookAt(read, first)), (looked) => act(looked, loader))
+
+const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyMap<Read, Answer>> =>
+  Effect.suspend(() => {
+    const { lookup } = loader
+    const answers = new Map<Read, Answer>()
+    const stale: Array<Want> = []
+    const missing: Array<Want> = []
+    const unanswered: Array<Unanswered> = []
+    for (const one of looked) {
+      const { read } = one
+      if (one._tag === "Answered") answers.set(read, one.answer)
+      else if (one._tag === "StoreFailed") {
+        read.miss("Nothing")
+        unanswered.push(one)
+      } else {
+        const { found, judged } = one.seen
+        const first = Decide.atFirst(found, read.definition.rules, read.insideLoad)
+        if (first === "load") {
+          if (found !== "Refresh" && found !== "Stale") read.miss(found)
+          missing.push({ read, attempt: forCaller(read, one.seen) })
+          continue
+        }
+        if (first === "serve and refresh") stale.push({ read, attempt: inBackground(judged!) })
+        answers.set(read, read.serve(judged!))
+      }
+    }
+    const filling = fillTogether(missing, lookup, (want, filled) => {
+      if (filled._tag === "StoreFailed") want.read.miss(want.attempt.seen?.verdict ?? "Nothing")
+      // Without an old value there is nothing to choose: those are loaded together.
+      if (filled._tag === "StoreFailed" && want.attempt.old === undefined) {
+        unanswered.push({ read: want.read, error: filled.error })
+        return Effect.void
+      }
+      return answer(answers, want.read, follow(want, filled))
+    })
+    const rest = Effect.suspend(() => loadUnanswered(unanswered, loader, answers))
+    const steps: Array<AnyEffect<unknown>> = []
+    if (stale.length > 0) steps.push(refreshInBackground(stale, lookup))
+    if (missing.length > 0) steps.push(filling)
+    steps.push(rest)
+    return Effect.as(Effect.forEach(steps, (step) => step, { discard: true }), answers)
+  })
+
+const answer = (answers: Map<Read, Answer>, read: Read, effect: AnyEffect<Answer>): AnyEffect<void> =>
+  Effect.map(Effect.exit(effect), (exit) => {
+    answers.set(read, Exit.isSuccess(exit) ? exit.value : answerOf(exit))
+  })
+
+/** One read again, by itself. */
+const alone = (read: Read, resolving: AnyEffect<ReadonlyMap<Read, Answer>>): AnyEffect<Answer> =>
+  Effect.map(resolving, (answers) => answers.get(read)!)
+
+/** Goes on with one read after an attempt. */
+const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
+  const { old, seen, versions } = attempt
+  const { definition } = read
+  if (filled._tag === "Refused") read.refused++
+  const next = Decide.afterwards({
+    came: filled._tag,
+    found: seen?.verdict ?? "Nothing",
+    insideLoad: read.insideLoad,
+    old: read.mayFallBack(old),
+    refused: read.refused,
+    waited: read.elapsed() - read.started
+  }, definition.rules)
+  const lookAgain = () => alone(read, resolve([read], oneByOne(definition)))
+  switch (next._tag) {
+    case "Conclude": {
+      const { made, stored } = filled as Extract<Filled, { readonly _tag: "Loaded" | "Refused" }>
+      return Effect.succeed(read.conclude(made, old, stored))
+    }
+    case "Serve":
+      return Effect.succeed(read.serve(seen!))
+    case "FallBack":
+      return Effect.succeed(read.fallBack(old!))
+    case "LookAgain":
+      return lookAgain()
+    case "LookAtFound": {
+      const { entry } = filled as Extract<Filled, { readonly _tag: "Found" }>
+      const looked = lookedAt(read, versions, Result.succeed(entry))
+      return alone(read, act([looked], oneByOne(definition)))
+    }
+    case "Wait": {
+      const { token } = filled as Extract<Filled, { readonly _tag: "Busy" }>
+      return Effect.flatMap(awaitOther(read, token, next.atMost), lookAgain)
+    }
+    case "LoadAlone":
+      if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
+      if (filled._tag === "Busy") read.miss(seen?.verdict ?? "Nothing")
+      return read.loadAlone(old)
+    case "Fail": {
+      const { error } = filled as Extract<Filled, { readonly _tag: "StoreFailed" }>
+      read.storeFailed(error)
+      return Effect.succeed(read.fail(error, old))
+    }
+  }
+}
+
+// Notifications can be lost: this often a waiting caller looks for itself, in milliseconds.
+const pollEvery = 1000
+
+/**
+ * Waits until another process is done with the key, or for a while: also when the store cannot tell, since asking again
+ * at once would not end. A store may tell in the middle of storing, so what it is at is let end first.
+ */
+const awaitOther = (read: Read, token: Token, atMost: number): AnyEffect<void> => {
+  const released = Effect.catch(read.store.released(read.address, token), () => Effect.never)
+  return Effect.timeoutOrElse(Effect.andThen(released, Effect.yieldNow), {
+    duration: Math.max(1, Math.min(pollEvery, atMost)),
+    orElse: () => Effect.void
+  })
+}
+
+// -----------------------------------------------------------------------------
+// without the store
+// -----------------------------------------------------------------------------
+
+/** A read of which the store said nothing, and for which there is no old value. */
+interface Unanswered {
+  readonly read: Read
+  readonly error: StoreError
+}
+
+/** Loads what the store said nothing of, and stores none of it. */
+const loadUnanswered = (
+  all: ReadonlyArray<Unanswered>,
+  loader: Loader,
+  answers: Map<Read, Answer>
+): AnyEffect<void> => {
+  const [first] = all
+  if (first === undefined) return Effect.void
+  for (const { error, read } of all) read.storeFailed(error)
+  const { definition } = first.read
+  if (Decide.withoutStore(definition.rules)._tag === "Fail") {
+    for (const { error, read } of all) answers.set(read, read.fail(error, undefined))
+    return Effect.void
+  }
+  return loader.batches
+    ? loadTogetherAlone(first.read, all.map(({ read }) => read), loader.lookup, answers)
+    : answer(answers, first.read, first.read.loadAlone(undefined))
+}
+
+/** Loads several values by one lookup and stores none of them. */
+const loadTogetherAlone = (
+  first: Read,
+  reads: ReadonlyArray<Read>,
+  lookup: Lookup,
+  answers: Map<Read, Answer>
+): AnyEffect<void> =>
+  Effect.suspend(() => {
+    const { counters, service } = first
+    const started = first.elapsed()
+    const report = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>) => {
+      for (const [i, { address }] of reads.entries()) {
+        reportLoad(service, counters, address, exits[i]!, first.elapsed() - started, "unsaved")
+      }
+    }
+    const load = Effect.onExit(
+      lookup(reads.map(({ address }) => address)),
+      (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : reads.map(() => exit)))
+    )
+    return Effect.map(Loading.run(load, first.unjoined()), ({ exit, partsUntil }) => {
+      for (const [i, read] of reads.entries()) {
+        const one = Exit.isSuccess(exit) ? exit.value[i]! : exit
+        answers.set(read, read.conclude({ exit: one, partsUntil }, undefined))
+      }
+    })
+  })
