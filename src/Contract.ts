@@ -29,7 +29,8 @@
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Contract, MemoryCache } from "effect-cache-algebra"
+ * import { MemoryCache } from "effect-cache-algebra"
+ * import * as Contract from "effect-cache-algebra/Contract"
  *
  * const program = Contract.violations(Contract.laws).pipe(
  *   Effect.provide(MemoryCache.layer({ capacity: 1000 }))
@@ -79,7 +80,8 @@ const disturbed = "random operations: losing things costs loads and nothing else
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Contract, MemoryCache } from "effect-cache-algebra"
+ * import { MemoryCache } from "effect-cache-algebra"
+ * import * as Contract from "effect-cache-algebra/Contract"
  *
  * const law = Contract.random({ runs: 20, steps: 100, seed: 7 })
  * const program = Contract.violations([law]).pipe(Effect.provide(MemoryCache.layer({ capacity: 1000 })))
@@ -104,7 +106,8 @@ export const random = <R = never>(options: Options<R> = {}): Law<R> => {
  * ```ts
  * import { Effect } from "effect"
  * import { TestClock } from "effect/testing"
- * import { Contract, TestCache } from "effect-cache-algebra"
+ * import * as Contract from "effect-cache-algebra/Contract"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
  *
  * const laws = Contract.make({
  *   instruments: {
