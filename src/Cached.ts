@@ -63,7 +63,7 @@ import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
 import type * as CacheStore from "./CacheStore.ts"
@@ -74,11 +74,12 @@ import type { Refresh } from "./internal/interpreter/decide.ts"
 import * as Definitions from "./internal/interpreter/definitions.ts"
 import type { AnyEffect } from "./internal/interpreter/definitions.ts"
 import * as Operations from "./internal/interpreter/operations.ts"
+import { encodeName } from "./internal/keys.ts"
 import { invalidate as applyNow, mutate as mutateNow } from "./internal/service/invalidating.ts"
 import { inside as insideService } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import * as Key from "./Key.ts"
+import type * as Key from "./Key.ts"
 import type * as Policy from "./Policy.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -315,7 +316,7 @@ export const pattern = <K, V, E, R>(
 ): Invalidation.Invalidation => {
   const definition = inside(self)
   return Invalidation.pattern({
-    name: Key.encodeName(definition.name),
+    name: encodeName(definition.name),
     parts: definition.key.pattern(fixed as Record<string, unknown>)
   })
 }

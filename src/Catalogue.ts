@@ -16,12 +16,12 @@
  * const card = Cached.make(
  *   "card",
  *   { key: Key.int("id"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, ["title"]))
+ *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, { fields: ["title"] }))
  * )
  * const best = Cached.make(
  *   "best",
  *   { key: Key.string("genre"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", ["title", "rating"]))
+ *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", { fields: ["title", "rating"] }))
  * )
  *
  * const catalogue = Catalogue.make([card, best])

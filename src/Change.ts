@@ -15,6 +15,7 @@
 import * as Schema from "effect/Schema"
 import * as Dependency from "./Dependency.ts"
 import { ChangeFromJson } from "./internal/changeJson.ts"
+import * as Dependencies from "./internal/dependencies.ts"
 
 /**
  * A row as far as invalidation is concerned: its id, and its partitions.
@@ -92,7 +93,7 @@ export const related = (kind: "added" | "removed", one: End, other: End): Change
 })
 
 const without = (ends: ReadonlyArray<End>, others: ReadonlyArray<End>): ReadonlyArray<End> => {
-  const name = (end: End) => Dependency.rowField(end.entity, end.id, end.relation)
+  const name = (end: End) => Dependencies.rowField(end.entity, end.id, end.relation)
   const known = new Set(others.map(name))
   return ends.filter((end) => {
     const isNew = !known.has(name(end))
@@ -134,10 +135,10 @@ export const replaced = (
 
 const membership = (row: Row): ReadonlyArray<Dependency.Dependency> => [
   ...new Set([
-    Dependency.row(row.entity, row.id),
-    Dependency.exists(row.entity, row.id),
-    Dependency.typeMembers(row.entity),
-    ...row.partitions.map(([name, value]) => Dependency.partitionMembers(row.entity, name, value))
+    Dependencies.row(row.entity, row.id),
+    Dependencies.exists(row.entity, row.id),
+    Dependencies.typeMembers(row.entity),
+    ...row.partitions.map(([name, value]) => Dependencies.partitionMembers(row.entity, name, value))
   ])
 ]
 
@@ -146,7 +147,7 @@ const has = (row: Row, name: string, value: Dependency.Id): boolean =>
 
 const moved = (from: Row, to: Row): ReadonlyArray<Dependency.Dependency> =>
   from.partitions.flatMap(([name, value]) =>
-    has(to, name, value) ? [] : [Dependency.partitionMembers(from.entity, name, value)]
+    has(to, name, value) ? [] : [Dependencies.partitionMembers(from.entity, name, value)]
   )
 
 const updated = (
@@ -155,12 +156,12 @@ const updated = (
   // A schema may hold two values equal that name two partitions ("drama" and "Drama"): the row moved all the same.
   const moves = [...moved(before, after), ...moved(after, before)]
   return fields.length === 0 && moves.length === 0 ? [] : [
-    Dependency.row(after.entity, after.id),
+    Dependencies.row(after.entity, after.id),
     ...fields.flatMap((field) => [
-      Dependency.rowField(after.entity, after.id, field),
-      Dependency.typeField(after.entity, field),
+      Dependencies.rowField(after.entity, after.id, field),
+      Dependencies.typeField(after.entity, field),
       ...[...before.partitions, ...after.partitions].map(([name, value]) =>
-        Dependency.partitionField(after.entity, name, value, field)
+        Dependencies.partitionField(after.entity, name, value, field)
       )
     ]),
     ...moves
@@ -197,9 +198,9 @@ export const dependencies = (self: Change): ReadonlyArray<Dependency.Dependency>
     case "Related":
       return [
         ...new Set(self.ends.flatMap(({ entity, id, relation }) => [
-          Dependency.row(entity, id),
-          Dependency.rowField(entity, id, relation),
-          Dependency.typeField(entity, relation)
+          Dependencies.row(entity, id),
+          Dependencies.rowField(entity, id, relation),
+          Dependencies.typeField(entity, relation)
         ]))
       ]
   }
@@ -257,7 +258,7 @@ export const idsOf = <Id extends Dependency.Id>(
  */
 export const format = (self: Change): string => {
   const name = (row: { readonly entity: string; readonly id: Dependency.Id }) =>
-    Dependency.format(Dependency.row(row.entity, row.id))
+    Dependency.format(Dependencies.row(row.entity, row.id))
   switch (self._tag) {
     case "Created":
       return `${name(self.row)} created`

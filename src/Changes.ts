@@ -23,7 +23,7 @@
  *   key: Key.int("id"),
  *   value: Schema.String,
  *   lookup: () => Effect.sync(() => (loads++, row.title))
- * }, Policy.conditional(Films, ["title"]))
+ * }, Policy.conditional(Films, { fields: ["title"] }))
  *
  * const program = Effect.gen(function*() {
  *   yield* Cached.get(title, 7)

@@ -37,6 +37,7 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Change from "./Change.ts"
 import * as Dependency from "./Dependency.ts"
+import { formatPattern } from "./internal/keys.ts"
 import { stronger } from "./internal/mode.ts"
 import { eachOf } from "./internal/oneOrMany.ts"
 import * as Key from "./Key.ts"
@@ -198,7 +199,7 @@ export const changes = (all: Change.Change | Iterable<Change.Change>): Invalidat
  * @since 0.1.0
  */
 export const pattern = (of: Key.Pattern): Invalidation =>
-  make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
+  make({ patterns: new Map([[formatPattern(of), { pattern: of, mode: "hard" }]]) })
 
 /**
  * The same targets, all of them in one mode.

@@ -98,7 +98,7 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  *   key: Key.int("id"),
  *   value: Schema.String,
  *   lookup: (id) => Effect.sync(() => rows.get(id)!.title)
- * }, Policy.conditional(Films, ["title"]))
+ * }, Policy.conditional(Films, { fields: ["title"] }))
  *
  * const program = Effect.gen(function*() {
  *   yield* Cached.get(title, 7)

@@ -77,12 +77,11 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
 import * as Crons from "./internal/cron.ts"
+import { encodeName } from "./internal/keys.ts"
 import { invalidate } from "./internal/service/invalidating.ts"
 import { inside, type Service } from "./internal/service/model.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import * as Key from "./Key.ts"
-import * as Plan from "./Plan.ts"
 
 const TypeId = "~effect-cache-algebra/Schedules"
 
@@ -213,8 +212,8 @@ class Tick {
     this.at = at
     this.token = service.token()
     // No name of a user's definition holds a "!".
-    this.address = { key: `!schedule:${Key.encodeName(name)}`, known: [] }
-    this.life = Math.max(hour, Plan.nextTick(cron, Plan.nextTick(cron, at)) - at)
+    this.address = { key: `!schedule:${encodeName(name)}`, known: [] }
+    this.life = Math.max(hour, Crons.nextTick(cron, Crons.nextTick(cron, at)) - at)
   }
 
   begin(force = false): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> {
@@ -387,7 +386,7 @@ const run = Effect.fnUntraced(function*(
     if (last > done) {
       yield* runTick(schedule, last)
       done = last
-    } else yield* Effect.sleep(Math.min(Plan.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
+    } else yield* Effect.sleep(Math.min(Crons.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
   }
 })
 

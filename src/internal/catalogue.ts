@@ -6,12 +6,14 @@
  */
 import type * as Cron from "effect/Cron"
 import * as Dependency from "../Dependency.ts"
-import * as Plan from "../Plan.ts"
-import type * as Policy from "../Policy.ts"
 import type * as Verdict from "../Verdict.ts"
 import type { Definition } from "./definition.ts"
+import * as Durations from "./duration.ts"
 import * as Explain from "./explain.ts"
-import * as Text from "./policyText.ts"
+import * as Plan from "./plan.ts"
+import type { Case, Tree } from "./policy/node.ts"
+import * as Text from "./policy/text.ts"
+import type { Version } from "./stamp.ts"
 
 /** An entity as far as a catalogue is concerned. */
 export interface Declared {
@@ -56,7 +58,7 @@ export type What =
   | {
     readonly _tag: "Version"
     readonly name: string
-    readonly current: Plan.Version | undefined
+    readonly current: Version | undefined
     readonly atLeast: boolean
   }
   | { readonly _tag: "Tick"; readonly cron: Cron.Cron }
@@ -95,24 +97,21 @@ export interface Invalidated {
 // from policies
 // -----------------------------------------------------------------------------
 
-const from = (f: { readonly length: number } | undefined): "key" | "value" =>
-  f === undefined || f.length === 1 ? "key" : "value"
-
-const entityOf = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): What => {
+const entityOf = (node: Case<"Conditional">): What => {
   const { entity, fields, scope } = node
   const about = { _tag: "Entity" as const, entity, fields, partition: undefined, from: undefined }
   switch (scope._tag) {
     case "Row":
-      return { ...about, scope: "row", from: from(scope.ids) }
+      return { ...about, scope: "row", from: scope.ids?.from ?? "key" }
     case "Partition":
-      return { ...about, scope: "partition", partition: scope.partition, from: from(scope.values) }
+      return { ...about, scope: "partition", partition: scope.partition, from: scope.values?.from ?? "key" }
     case "Type":
       return { ...about, scope: "all" }
   }
 }
 
 // Who names all fields of an entity that is known means any.
-const generalized = (policy: Pick<Policy.Any, "node">, declared: ReadonlyArray<Declared>): Pick<Policy.Any, "node"> => {
+const generalized = (policy: Pick<Tree, "node">, declared: ReadonlyArray<Declared>): Pick<Tree, "node"> => {
   const { node } = policy
   const entity = node._tag === "Conditional" && declared.find(({ name }) => name === node.entity)
   if (!entity || node._tag !== "Conditional") return policy
@@ -124,7 +123,7 @@ const generalized = (policy: Pick<Policy.Any, "node">, declared: ReadonlyArray<D
 
 type Found = { readonly label: string; readonly severity: Verdict.Severity } & What
 
-const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
+const found = ({ node }: Pick<Tree, "node">): ReadonlyArray<Found> => {
   switch (node._tag) {
     case "Until":
       return [{ _tag: "Tick", cron: node.cron, severity: node.severity, label: Text.print(node) }]
@@ -135,8 +134,8 @@ const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
     }
     case "Tagged": {
       const { severity, tags } = node
-      return typeof tags === "function"
-        ? [{ _tag: "Tag", name: undefined, from: from(tags), severity, label: `tags ${Explain.dependsOn(tags)}` }]
+      return "from" in tags
+        ? [{ _tag: "Tag", name: undefined, from: tags.from, severity, label: `tags ${Explain.dependsOn(tags)}` }]
         : tags.map((name) => ({ _tag: "Tag", name, from: undefined, severity, label: `tag ${name}` }))
     }
     case "Conditional":
@@ -146,26 +145,26 @@ const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
   }
 }
 
-const leavesOf = (policy: Policy.Any): ReadonlyArray<Policy.Any> =>
+const leavesOf = (policy: Tree): ReadonlyArray<Tree> =>
   policy.node._tag === "And" || policy.node._tag === "Or"
     ? [...leavesOf(policy.node.left), ...leavesOf(policy.node.right)]
     : [policy]
 
 // To demand once more what is demanded already changes nothing.
-const demands = (alternative: Plan.Plan, leaf: Pick<Policy.Any, "plan">): boolean =>
+const demands = (alternative: Plan.Plan, leaf: Pick<Tree, "plan">): boolean =>
   Plan.equals(Plan.and(alternative, leaf.plan), alternative)
 
 // Each of several tags is demanded for itself, or not.
-const tagByTag = (leaf: Policy.Any): ReadonlyArray<Pick<Policy.Any, "node" | "plan">> => {
+const tagByTag = (leaf: Tree): ReadonlyArray<Pick<Tree, "node" | "plan">> => {
   const { node } = leaf
-  return node._tag !== "Tagged" || typeof node.tags === "function" ? [leaf] : node.tags.map((tag) => ({
+  return node._tag !== "Tagged" || "from" in node.tags ? [leaf] : node.tags.map((tag) => ({
     node: { ...node, tags: [tag] },
     plan: Plan.of({ constants: new Map([[Dependency.tag(tag), node.severity]]) })
   }))
 }
 
 const causesOf = (
-  policy: Policy.Any,
+  policy: Tree,
   failure: boolean,
   declared: ReadonlyArray<Declared>
 ): ReadonlyArray<Cause> => {
@@ -180,13 +179,13 @@ const causesOf = (
 const longest = (plan: Plan.Plan, of: (alternative: Plan.Alternative) => ReadonlyArray<Plan.Bound>): number =>
   greatest(plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
 
-const lifetimeOf = ({ plan }: Policy.Any): Lifetime => ({
+const lifetimeOf = ({ plan }: Tree): Lifetime => ({
   fresh: longest(plan, (a) => a.fresh),
   stale: longest(plan, (a) => a.stale),
   onError: longest(plan, (a) => a.onError)
 })
 
-const about = (policy: Policy.Any) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
+const about = (policy: Tree) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
 
 // Equal in all but the functions, which are not shown.
 const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> => [
@@ -315,9 +314,9 @@ export const kept = ({ fresh, onError, stale }: Lifetime): string => {
   if (onError === 0) return "nothing is kept"
   if (fresh === Infinity) return "no limit"
   return [
-    Text.duration(fresh),
-    ...(stale > fresh ? [`stale ${Text.duration(stale)}`] : []),
-    ...(onError > stale ? [`on error ${Text.duration(onError)}`] : [])
+    Durations.format(fresh),
+    ...(stale > fresh ? [`stale ${Durations.format(stale)}`] : []),
+    ...(onError > stale ? [`on error ${Durations.format(onError)}`] : [])
   ].join(", ")
 }
 

@@ -172,7 +172,7 @@ describe("an invalidation while a load is in flight", () => {
   const policy = Policy.all(
     Policy.tagged<string, number>("constant"),
     Policy.tagged((key: string) => [`key:${key}`]),
-    Policy.tagged((_key: string, value: number) => [`value:${value}`])
+    Policy.tagged({ fromValue: (value: number) => [`value:${value}`] })
   )
 
   for (const [what, invalidation] of Object.entries(batches)) {

@@ -25,7 +25,7 @@ describe("tags", () => {
   const each: Record<string, Policy.Policy<number, typeof Film.Type>> = {
     "a constant": Policy.tagged("films"),
     "the key": Policy.tagged((id: number) => [`film:${id}`]),
-    "key and value": Policy.tagged((_id: number, film: typeof Film.Type) => [`genre:${film.genre}`])
+    "key and value": Policy.tagged({ fromValue: (film: typeof Film.Type) => [`genre:${film.genre}`] })
   }
   const hits: Record<string, readonly [tag: string, loads: number]> = {
     "a constant": ["films", 4],

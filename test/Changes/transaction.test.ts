@@ -70,7 +70,7 @@ class Table {
     key: Key.int("id"),
     value: Schema.String,
     lookup: (id) => Effect.sync(() => (this.loads++, this.read(id)))
-  }, Policy.conditional(Films, ["title"]))
+  }, Policy.conditional(Films, { fields: ["title"] }))
 }
 
 const makeTable = () => new Table()
@@ -345,7 +345,7 @@ describe("a transaction", () => {
         key: Key.int("id"),
         value: Schema.String,
         lookup: (id) => Effect.sync(() => table.committed(id))
-      }, Policy.conditional(Films, ["title"]))
+      }, Policy.conditional(Films, { fields: ["title"] }))
       assert.strictEqual(yield* Cached.get(old, 7), "Alien")
       assert.isDefined((yield* store.inspect(Cached.keyOf(old, 7))).entry)
       yield* Deferred.succeed(gate, undefined)
@@ -413,7 +413,7 @@ describe("a transaction", () => {
         key: Key.int("id"),
         value: Schema.String,
         lookup: () => Effect.sync(() => title)
-      }, Policy.conditional(Films, ["title"]))
+      }, Policy.conditional(Films, { fields: ["title"] }))
       table.afterCommit = Effect.map(Deferred.await(committing), () => void (title = "Aliens"))
       yield* Cached.get(read, 7)
       const laggard = Effect.andThen(Deferred.await(go), Changes.publish(renamed(7, "Alien", "Aliens")))

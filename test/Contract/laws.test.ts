@@ -9,6 +9,7 @@ import * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Contract from "../../src/Contract.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { formatPattern } from "../../src/internal/keys.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -398,7 +399,7 @@ wrong(
 )
 wrong(
   "a pattern is a prefix",
-  sweepAlso((pattern, key) => key.startsWith(Key.formatPattern(pattern).replace(/\*.*/, "")))
+  sweepAlso((pattern, key) => key.startsWith(formatPattern(pattern).replace(/\*.*/, "")))
 )
 wrong(
   "a pattern's star runs over parts",
@@ -771,7 +772,7 @@ wrong("scans take a pattern for a prefix", (store) => ({
     Effect.map(store.scan(scan), (page) => ({
       ...page,
       keys: page.keys.filter((key) =>
-        pattern === undefined || key.startsWith(Key.formatPattern(pattern).replace(/\*.*/, ""))
+        pattern === undefined || key.startsWith(formatPattern(pattern).replace(/\*.*/, ""))
       )
     }))
 }))

@@ -5,6 +5,7 @@ import { inspect } from "node:util"
 import * as Change from "../../src/Change.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import { isInvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
@@ -273,8 +274,8 @@ describe("constructors", () => {
     ]
     same(Invalidation.changes(changes), Invalidation.dependencies(changes.flatMap(Change.dependencies)))
     same(Invalidation.changes(changes), combineAll(changes.map((change) => Invalidation.changes(change))))
-    assert.isTrue(covers(Invalidation.changes(changes[1]!), "any", [Dependency.rowField("film", 1, "title")]))
-    assert.isFalse(covers(Invalidation.changes(changes[1]!), "any", [Dependency.rowField("film", 1, "genre")]))
+    assert.isTrue(covers(Invalidation.changes(changes[1]!), "any", [Dependencies.rowField("film", 1, "title")]))
+    assert.isFalse(covers(Invalidation.changes(changes[1]!), "any", [Dependencies.rowField("film", 1, "genre")]))
   })
 
   it("what is named twice is named once", () => {
@@ -302,7 +303,7 @@ describe("printing", () => {
     Invalidation.keys(["film:42", "films:film%20noir:2"]),
     Invalidation.pattern({ name: "films", parts: ["film%20noir", undefined] }),
     soft(Invalidation.pattern({ name: "films", parts: [undefined, "1"] })),
-    Invalidation.dependencies(Dependency.rowField("film", 42, "title"))
+    Invalidation.dependencies(Dependencies.rowField("film", 42, "title"))
   ])
 
   it("says what is meant and how, in an order of its own", () => {

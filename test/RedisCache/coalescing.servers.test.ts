@@ -51,7 +51,7 @@ const numbers = (
     lookup: () => origin.load,
     waitLimit: "30 seconds",
     ...options
-  }, Policy.all(policy, Policy.tagged("known"), Policy.tagged((_: string, n: number) => [`value:${n}`])))
+  }, Policy.all(policy, Policy.tagged("known"), Policy.tagged({ fromValue: (n: number) => [`value:${n}`] })))
 
 /** Every caller of every process at once. */
 const everyone = <A, E, R>(all: ReadonlyArray<Process>, effect: Effect.Effect<A, E, R>) =>

@@ -50,7 +50,7 @@ const numbers = (origin: Origin) =>
   Cached.make(
     "number",
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
-    Policy.all(Policy.tagged("known"), Policy.tagged((_: string, __: number) => ["found"]))
+    Policy.all(Policy.tagged("known"), Policy.tagged({ fromValue: (__: number) => ["found"] }))
   )
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -44,7 +44,7 @@ const numbers = (origin: Origin, policy: Policy.Policy<string, number> = Policy.
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
     Policy.all(
       Policy.tagged((key: string) => [known(name, key)]),
-      Policy.tagged((_: string, n: number) => [`${name} is even: ${n % 2 === 0}`, found(name)]),
+      Policy.tagged({ fromValue: (n: number) => [`${name} is even: ${n % 2 === 0}`, found(name)] }),
       policy
     )
   )

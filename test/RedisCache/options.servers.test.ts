@@ -43,7 +43,7 @@ const numbers = (origin: Origin) =>
   Cached.make(
     "number",
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
-    Policy.all(Policy.tagged("known"), Policy.tagged((_: string, __: number) => ["found"]))
+    Policy.all(Policy.tagged("known"), Policy.tagged({ fromValue: (__: number) => ["found"] }))
   )
 
 const server = (config: Record<string, string | number> = {}) =>
@@ -324,7 +324,7 @@ describe("commands", () => {
   const three = (where: "the key" | "the value" | "both" | "nowhere") => {
     const tags = (prefix: string) => [1, 2, 3].map((i) => `${prefix}${i}`)
     const known = Policy.tagged((_: string) => tags("known"))
-    const found = Policy.tagged((_: string, __: number) => tags("found"))
+    const found = Policy.tagged({ fromValue: (__: number) => tags("found") })
     const policy = where === "nowhere"
       ? Policy.forever
       : where === "the key"

@@ -5,8 +5,8 @@
  * Each wraps the good store, so nothing of this is in the product.
  */
 import { Effect } from "effect"
-import { CacheStore, Invalidation } from "../../src/index.ts"
-import type { MemoryCache } from "../../src/index.ts"
+import { Invalidation } from "../../src/index.ts"
+import type { CacheStore, MemoryCache } from "../../src/index.ts"
 import * as Loading from "../../src/internal/interpreter/loading.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import { all } from "./cases.ts"

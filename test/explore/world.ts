@@ -7,7 +7,8 @@
  * answers travel while the store goes on.
  */
 import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
-import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
@@ -297,13 +298,13 @@ const view = (entry: CacheStore.Entry): CacheStore.Entry => ({
 const policies: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["T"]),
-  found: Policy.tagged((_id: string, row: Row) => [row.tag])
+  found: Policy.tagged({ fromValue: (row: Row) => [row.tag] })
 }
 
 const ownTag: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["own"]),
-  found: Policy.tagged((_id: string, _row: Row) => ["own"])
+  found: Policy.tagged({ fromValue: (_row: Row) => ["own"] })
 }
 
 // -----------------------------------------------------------------------------

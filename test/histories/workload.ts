@@ -57,7 +57,7 @@ const nestedTags = (name: Name, group: number): ReadonlyArray<string> => [knownT
 const nestedPolicy = (name: Name): Policy.Policy<RowKey, Row> =>
   Policy.all(
     Policy.tagged(({ group }: RowKey) => nestedTags(name, group)),
-    Policy.tagged((_key: RowKey, row: Row) => [row.tag])
+    Policy.tagged({ fromValue: (row: Row) => [row.tag] })
   )
 
 export const limits = {
@@ -69,7 +69,7 @@ export const limits = {
 const policies: Record<Name, Policy.Policy<RowKey, Row>> = {
   plain: Policy.forever,
   known: Policy.tagged(({ group }: RowKey) => [knownTag("known", group)]),
-  found: Policy.tagged((_key: RowKey, row: Row) => [row.tag]),
+  found: Policy.tagged({ fromValue: (row: Row) => [row.tag] }),
   brief: Policy.ttl("150 millis"),
   stale: Policy.all(
     Policy.ttl("120 millis", { stale: "400 millis" }),

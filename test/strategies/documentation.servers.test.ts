@@ -87,7 +87,7 @@ layer(site, { timeout: "60 seconds" })("documentation", (it) => {
         const card = Cached.make(
           "articleCard",
           { key: Key.int("id"), value: Schema.String, lookup: Queries.articleCard },
-          Policy.conditional(Articles, ["title", "views"])
+          Policy.conditional(Articles, { fields: ["title", "views"] })
         )
         const views = Catalogue.make([card]).changes.find((change) => change.label === "article.views")
         assert.deepStrictEqual(views?.invalidates.map(({ name }) => name), ["articleCard"])

@@ -24,9 +24,9 @@ import type {
   Token
 } from "../../src/CacheStore.ts"
 import type { Dependency } from "../../src/Dependency.ts"
+import type { Stamp } from "../../src/internal/stamp.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
-import type { Stamp } from "../../src/Plan.ts"
 import type { Mode } from "../../src/Verdict.ts"
 
 /** What can be done wrong. */

@@ -29,7 +29,7 @@ export const columnOf = <Row, Field extends string, A>(
   const cached = Cached.make(
     entity.name,
     { key: Key.int("id"), value, lookup: select },
-    Policy.conditional(entity, [column])
+    Policy.conditional(entity, { fields: [column] })
   )
   return { cached, select }
 }

@@ -1,8 +1,9 @@
 /** Laws of entries: what is stored is read, as it was given. */
 import * as Effect from "effect/Effect"
 import type * as CacheStore from "../../CacheStore.ts"
-import * as Dependency from "../../Dependency.ts"
+import type * as Dependency from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
+import * as Dependencies from "../dependencies.ts"
 import { expect } from "./law.ts"
 import { law, type Rule } from "./rule.ts"
 import { awkward, texts, values } from "./samples.ts"
@@ -36,7 +37,10 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
       { partsUntil: 1e15 + 0.5 },
       { dependencies: ["b", "a", "c \n🎬*:{}"].map((name) => s.tag(name)) },
       {
-        dependencies: [Dependency.rowField("film", "4:2", "title"), Dependency.partitionMembers("film", "year", 1999n)]
+        dependencies: [
+          Dependencies.rowField("film", "4:2", "title"),
+          Dependencies.partitionMembers("film", "year", 1999n)
+        ]
       }
     ]
     for (const [i, stamp] of stamps.entries()) {

@@ -6,6 +6,7 @@ import * as Dependency from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import type * as Verdict from "../../Verdict.ts"
+import { encodeName } from "../keys.ts"
 import type { Service } from "../service/model.ts"
 import { broken, expect, type Step } from "./law.ts"
 
@@ -84,7 +85,7 @@ export class Scene {
   }
 
   name(definition = ""): string {
-    return Key.encodeName(this.space + definition)
+    return encodeName(this.space + definition)
   }
 
   pattern(...parts: ReadonlyArray<string | undefined>): Key.Pattern {

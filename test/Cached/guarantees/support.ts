@@ -86,7 +86,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
     Policy.all(
       Policy.ttl("200 millis", { stale: "300 millis" }),
       Policy.tagged((id: number) => [`row:${id}`]),
-      Policy.tagged((_id: number, row: typeof Row.Type) => [`owner:${row.owner}`])
+      Policy.tagged({ fromValue: (row: typeof Row.Type) => [`owner:${row.owner}`] })
     )
   )
   for (const name of ["read", "begin", "commit", "invalidate", "fence", "lift"] as const) {
