@@ -33,7 +33,7 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -43,6 +43,7 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
+import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
 import { stronger } from "./internal/mode.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
@@ -61,6 +62,9 @@ import type * as Verdict from "./Verdict.ts"
  *   loads in flight (65 536); of more, the oldest eighth is forgotten. A load that
  *   began before what was forgotten, and has dependencies, is served but not
  *   stored.
+ * - `now`: milliseconds of the clock by which leases, fences and entries end, as
+ *   `CacheStore.now` (the clock of the process). A tier gives that of the store
+ *   below it: what ends there ends here.
  *
  * @category models
  * @since 0.1.0
@@ -69,6 +73,7 @@ export interface Options {
   readonly capacity: number
   readonly maxBytes?: number
   readonly journalLimit?: number
+  readonly now?: (clock: Clock.Clock) => number
 }
 
 /**
@@ -137,104 +142,14 @@ class Stored implements CacheStore.Entry {
   }
 }
 
-/**
- * What was invalidated, as far back as the oldest load in flight needs it: the
- * last position at which each dependency was named. Bounded; what is forgotten
- * raises the floor, below which the journal cannot tell and loads are refused.
- */
-class Journal {
-  readonly limit: number
-  readonly last = new Map<Dependency, number>()
-  position = 0
-  floor = 0
-
-  constructor(limit: number) {
-    this.limit = limit
-  }
-
-  note(dependency: Dependency): void {
-    // Deleting first keeps the map in order of position.
-    this.last.delete(dependency)
-    this.last.set(dependency, ++this.position)
-    if (this.last.size > this.limit) this.forgetOldest(Math.ceil(this.limit / 8))
-  }
-
-  // Several at once: finding the first of a map again after each deletion would take longer and longer.
-  private forgetOldest(count: number): void {
-    for (const [dependency, at] of this.last) {
-      if (count-- <= 0) break
-      this.last.delete(dependency)
-      this.floor = at
-    }
-  }
-
-  forgetTo(position: number): void {
-    for (const [dependency, at] of this.last) {
-      if (at > position) break
-      this.last.delete(dependency)
-    }
-    this.floor = Math.max(this.floor, position)
-  }
-
-  quietSince(position: number, dependencies: Iterable<Dependency>): boolean {
-    // What depends on nothing needs no journal.
-    for (const dependency of dependencies) {
-      if (position < this.floor || (this.last.get(dependency) ?? 0) > position) return false
-    }
-    return true
-  }
-}
-
-interface StandingFence extends CacheStore.Fence {
-  readonly until: number
-}
-
-class HeldLease implements CacheStore.Lease {
-  readonly token: CacheStore.Token
-  readonly known: ReadonlyArray<Dependency>
-  /** How far the journal had come when the load began. */
-  readonly since: number
-  /** The fences that stood when the load began. */
-  readonly fences: ReadonlyArray<StandingFence>
-  readonly fenced: boolean
-  readonly until: number
-  readonly waiting = new Set<() => void>()
-
-  constructor(
-    token: CacheStore.Token,
-    known: ReadonlyArray<Dependency>,
-    since: number,
-    fences: ReadonlyArray<StandingFence>,
-    until: number
-  ) {
-    this.token = token
-    this.known = known
-    this.since = since
-    this.fences = fences
-    this.fenced = fences.length > 0
-    this.until = until
-  }
-
-  /** Asked for only by those who wait. */
-  get position(): CacheStore.Position {
-    return positionOf(this.since, this.fences)
-  }
-}
-
-const positionOf = (since: number, fences: ReadonlyArray<StandingFence>): CacheStore.Position =>
-  fences.length === 0 ? String(since) : [since, ...fences.map(({ id }) => id)].join(" ")
-
 /** What is remembered of a removed entry, for `explain`: facts, never the value. */
-interface Grave {
+interface Removed {
   readonly entry: Pick<Stored, "payload" | "stamp" | "changed" | "changedAt" | "softened">
   readonly because: string
   readonly at: number
 }
 
 const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
-
-// One synchronous step, at the time at which it happens.
-const timed = <A>(step: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, step)
 
 // A `Map` of V8 holds no more; and the list of what was used last is made in its full length at once.
 const mostEntries = 2 ** 24
@@ -247,11 +162,22 @@ const positive = (where: string, name: string, value: number, most = Number.MAX_
   return value
 }
 
+/** Where, in sorted texts, those begin that come after one. */
+const firstAfter = (sorted: ReadonlyArray<string>, text: string): number => {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle]! <= text) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 // So many invalidations a listener may fall behind.
 const announcementBuffer = 1024
 
 // So many removed entries are remembered for `explain`.
-const rememberedGraves = 1024
+const mostRemoved = 1024
 
 /**
  * A store in memory, for `CacheService.make` and for tests.
@@ -267,7 +193,7 @@ export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, S
   const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, mostEntries)
   return Effect.map(
     Broadcast.make<CacheStore.Announcement>(announcementBuffer, { _tag: "Gap" }),
-    (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, announcements)
+    (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, options.now, announcements)
   )
 }
 
@@ -275,13 +201,19 @@ const makeStoreWith = (
   capacity: number,
   maxBytes: number | undefined,
   journalLimit: number,
+  ownNow: CacheStore.CacheStore["now"],
   announcements: Broadcast.Broadcast<CacheStore.Announcement>
 ): MemoryStore => {
+  const now = ownNow ?? ((clock) => clock.currentTimeMillisUnsafe())
+  // One synchronous step, at the time at which it happens.
+  const timed = <A>(step: (now: number) => A): Effect.Effect<A> =>
+    Effect.clockWith((clock) => Effect.succeed(step(now(clock))))
+
   const index = new Map<Dependency, Set<Stored>>()
   const leases = new Map<string, HeldLease>()
   const fences = new Map<CacheStore.Token, StandingFence>()
   const journal = new Journal(journalLimit)
-  const graves = new LRUCache<string, Grave>({ max: Math.min(capacity, rememberedGraves) })
+  const removed = new LRUCache<string, Removed>({ max: Math.min(capacity, mostRemoved) })
 
   const enlist = (entry: Stored): void => {
     for (const dependency of entry.stamp.dependencies) {
@@ -298,10 +230,12 @@ const makeStoreWith = (
     }
   }
 
-  // Recency is kept apart from finding: telling it of each hit would take a good part of the hit. Nothing is
-  // evicted between two insertions, so of all uses of an entry between them the first is told.
+  // Recency is kept apart from finding: noting each hit would take a good part of the hit. Nothing is evicted between
+  // two insertions, so of all uses of an entry between them the first is noted.
   const byKey = new Map<string, Stored>()
   let interval = 0
+  // The stored keys in order, for the next page of a scan. Made again if a key came or went meanwhile.
+  let sorted: ReadonlyArray<string> | undefined
 
   const find = (key: string): Exit.Exit<CacheStore.Entry | undefined> => {
     const entry = byKey.get(key)
@@ -317,21 +251,24 @@ const makeStoreWith = (
     max: capacity,
     ...(maxBytes === undefined ? {} : { maxSize: maxBytes }),
     dispose: (entry, key, reason) => {
-      if (byKey.get(key) === entry) byKey.delete(key)
+      if (byKey.get(key) === entry) {
+        byKey.delete(key)
+        sorted = undefined
+      }
       delist(entry)
-      if (reason === "evict") bury(entry, "evicted to make room", Number.NaN)
+      if (reason === "evict") remember(entry, "evicted to make room", Number.NaN)
     }
   })
 
-  const bury = (entry: Stored, because: string, at: number): void => {
+  const remember = (entry: Stored, because: string, at: number): void => {
     const { changed, changedAt, softened, stamp } = entry
-    graves.set(entry.key, { entry: { payload: undefined, changed, changedAt, softened, stamp }, because, at })
+    removed.set(entry.key, { entry: { payload: undefined, changed, changedAt, softened, stamp }, because, at })
   }
 
   const remove = (entry: Stored, because: string, now: number): void => {
     if (entries.peek(entry.key) !== entry) return
     entries.delete(entry.key)
-    bury(entry, because, now)
+    remember(entry, because, now)
   }
 
   const release = (key: string, lease: HeldLease): void => {
@@ -351,10 +288,10 @@ const makeStoreWith = (
   }
 
   const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
-    if (leases.size > 0) journal.note(dependency)
+    journal.note(dependency, leases.size > 0)
     const affected = [...(index.get(dependency) ?? [])]
     // Only so many removed entries are remembered. All are marked: a read that holds one may ask it again.
-    const forgettable = affected.length - rememberedGraves
+    const forgettable = affected.length - mostRemoved
     for (const [i, entry] of affected.entries()) {
       entry.mark(dependency, mode, now)
       if (mode !== "hard" || !entry.fatal.has(dependency)) continue
@@ -478,20 +415,22 @@ const makeStoreWith = (
     const entry = new Stored(address.key, draft)
     entries.set(address.key, entry, size === undefined ? {} : { size })
     byKey.set(address.key, entry)
+    sorted = undefined
     interval++
     enlist(entry)
-    graves.delete(address.key)
+    removed.delete(address.key)
     return "stored"
   }
 
-  // The cursor is the last key that was given: keys stand in the order in which they were last used, which changes.
+  // The cursor is the last key that was looked at: the order in which keys were used changes meanwhile, theirs does not.
   const scan = ({ cursor, limit, pattern }: CacheStore.Scan): CacheStore.Page => {
-    const wanted = pattern === undefined
-      ? [...byKey.keys()]
-      : [...byKey.keys()].filter((key) => Key.matches(pattern, key))
-    const rest = cursor === undefined ? wanted : wanted.filter((key) => key > cursor)
-    const keys = rest.sort().slice(0, limit)
-    return { keys, cursor: keys.length < rest.length ? keys.at(-1) : undefined }
+    sorted ??= [...byKey.keys()].sort()
+    const keys: Array<string> = []
+    let at = cursor === undefined ? 0 : firstAfter(sorted, cursor)
+    for (; at < sorted.length && keys.length < limit; at++) {
+      if (pattern === undefined || Key.matches(pattern, sorted[at]!)) keys.push(sorted[at]!)
+    }
+    return { keys, cursor: at < sorted.length ? sorted[at - 1] : undefined }
   }
 
   const inspect = (
@@ -500,12 +439,12 @@ const makeStoreWith = (
     now: number
   ): CacheStore.Inspection => {
     const live = entries.peek(key)
-    const grave = live === undefined ? graves.get(key) : undefined
-    const entry = live ?? grave?.entry
+    const gone = live === undefined ? removed.get(key) : undefined
+    const entry = live ?? gone?.entry
     return {
       entry,
       changedAt: entry?.changedAt ?? new Map(),
-      removed: grave && { because: grave.because, at: grave.at },
+      removed: gone && { because: gone.because, at: gone.at },
       leased: leases.get(key)?.token,
       fenced: standingFences(now).some((fence) =>
         Invalidation.covers(fence.over, key, entry?.stamp.dependencies ?? known)
@@ -516,6 +455,7 @@ const makeStoreWith = (
   return {
     name: "memory",
     payload: "value",
+    ...(ownNow === undefined ? {} : { now: ownNow }),
     read: ({ key }) => find(key),
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),
@@ -547,7 +487,10 @@ const makeStoreWith = (
         return stood
       }),
     inspect: (key, known = []) => timed((now) => inspect(key, known, now)),
-    scan: (request) => Effect.sync(() => scan(request)),
+    scan: (request) => {
+      positive("MemoryCache", "the limit of a scan", request.limit)
+      return Effect.sync(() => scan(request))
+    },
     announcements: announcements.stream,
     sizes: () => ({
       entries: entries.size,

@@ -3,7 +3,7 @@
  *
  * It keeps values as text, as a remote store would, so a schema that does not
  * survive its own encoding shows in a unit test. It records every operation,
- * can be told to fail, delay or lose one, shows and loses what it holds, and
+ * can fail, delay or lose one, shows and loses what it holds, and
  * obeys `TestClock`. Randomness is seeded.
  *
  * **Gotchas**
@@ -44,28 +44,15 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
-import type { Stamp } from "./internal/stamp.ts"
-import type * as Invalidation from "./Invalidation.ts"
 import * as MemoryCache from "./MemoryCache.ts"
 
 /**
- * The operations of a store.
+ * The name of an operation of a store.
  *
  * @category models
  * @since 0.1.0
  */
-export type OperationName =
-  | "read"
-  | "begin"
-  | "commit"
-  | "discard"
-  | "abandon"
-  | "released"
-  | "invalidate"
-  | "fence"
-  | "lift"
-  | "inspect"
-  | "scan"
+export type OperationName = keyof CacheStore.Operations
 
 /**
  * An operation that was asked of the store. `key` is the stored key, for
@@ -91,7 +78,7 @@ export interface Operation {
 export interface StoredEntry {
   readonly key: string
   readonly payload: unknown
-  readonly stamp: Stamp
+  readonly stamp: CacheStore.Stamp
 }
 
 /**
@@ -199,7 +186,36 @@ export const instrument = (
       )
     })
 
-  const targets = (batch: Invalidation.Invalidation) => batch.toString()
+  // All operations of the port, so one that is added to it is recorded too.
+  const recording = (store: CacheStore.CacheStore): CacheStore.Operations => ({
+    // Suspended: the store in memory answers a read when it is called.
+    read: (address) =>
+      around(
+        "read",
+        address.key,
+        undefined,
+        Effect.suspend(() => Effect.map(store.read(address), (entry) => entry && copied(entry)))
+      ),
+    begin: (address, request) =>
+      around(
+        "begin",
+        address.key,
+        request.force ? "by force" : undefined,
+        Effect.map(store.begin(address, request), (begun) =>
+          begun._tag === "Found" ? { _tag: "Found" as const, entry: copied(begun.entry) } : begun)
+      ),
+    commit: (address, lease, draft) => around("commit", address.key, undefined, store.commit(address, lease, draft)),
+    discard: (address, lease, dependencies) =>
+      around("discard", address.key, undefined, store.discard(address, lease, dependencies)),
+    abandon: (address, token) => around("abandon", address.key, undefined, store.abandon(address, token)),
+    released: (address, token) => around("released", address.key, undefined, store.released(address, token)),
+    invalidate: (batch) => around("invalidate", undefined, batch.toString(), store.invalidate(batch)),
+    fence: (fence) => around("fence", undefined, fence.over.toString(), store.fence(fence)),
+    lift: (fence) => around("lift", undefined, fence.over.toString(), store.lift(fence)),
+    inspect: (key, known) => around("inspect", key, undefined, store.inspect(key, known)),
+    scan: (scan) => around("scan", undefined, undefined, store.scan(scan))
+  })
+
   return {
     instruments: {
       store,
@@ -214,38 +230,7 @@ export const instrument = (
         disturbances = []
       }
     },
-    store: {
-      name: "test",
-      payload,
-      // Suspended: the store in memory answers a read when it is called.
-      read: (address) =>
-        around(
-          "read",
-          address.key,
-          undefined,
-          Effect.suspend(() => Effect.map(store.read(address), (e) => e && copied(e)))
-        ),
-      begin: (address, request) =>
-        around(
-          "begin",
-          address.key,
-          request.force ? "by force" : undefined,
-          Effect.map(store.begin(address, request), (begun) =>
-            begun._tag === "Found" ? { _tag: "Found" as const, entry: copied(begun.entry) } : begun)
-        ),
-      commit: (address, lease, draft) => around("commit", address.key, undefined, store.commit(address, lease, draft)),
-      discard: (address, lease, dependencies) =>
-        around("discard", address.key, undefined, store.discard(address, lease, dependencies)),
-      abandon: (address, token) => around("abandon", address.key, undefined, store.abandon(address, token)),
-      released: (address, token) => around("released", address.key, undefined, store.released(address, token)),
-      atomic: (batch) => store.atomic(batch),
-      invalidate: (batch) => around("invalidate", undefined, targets(batch), store.invalidate(batch)),
-      fence: (fence) => around("fence", undefined, targets(fence.over), store.fence(fence)),
-      lift: (fence) => around("lift", undefined, targets(fence.over), store.lift(fence)),
-      inspect: (key, known) => around("inspect", key, undefined, store.inspect(key, known)),
-      scan: (scan) => around("scan", undefined, undefined, store.scan(scan)),
-      announcements: store.announcements
-    }
+    store: { ...CacheStore.wrap(store, recording), name: "test", payload }
   }
 }
 
@@ -375,7 +360,7 @@ export const delay = (
 
 /**
  * Loses the next operations of a name: the request, so that nothing happens, or
- * the answer, so that it happens and nobody is told.
+ * the answer, so that it happens and the caller never learns of it.
  *
  * @category instruments
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
- * Telling whoever listens. While nobody does it costs one comparison and holds
- * nothing; a listener that falls behind loses the oldest, so that watching
- * cannot hold memory.
+ * Messages for any number of listeners. Without one, publishing costs a
+ * comparison and holds nothing. A listener that falls behind loses the oldest,
+ * so that watching cannot hold memory.
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"

@@ -1,16 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import fc from "fast-check"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import * as Dependency from "../../src/Dependency.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import { isInvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
-import { at, begin, draft, load } from "../support/port.ts"
+import { asks, at, begin, draft, load } from "../support/port.ts"
 
 const empty: MemoryCache.Sizes = { entries: 0, bytes: 0, dependencies: 0, leases: 0, journal: 0, fences: 0 }
 
@@ -375,5 +376,88 @@ describe("layers", () => {
       assert.strictEqual(ended, "interrupted")
       assert.strictEqual(loads.size, 0)
       yield* Fiber.interrupt(reader)
+    }))
+})
+
+describe("the clock of another store", () => {
+  // It is an hour before the clock of the process.
+  const hour = 3_600_000
+  const now = (clock: Clock.Clock) => clock.currentTimeMillisUnsafe() + hour
+
+  it.effect("is given as the store's own", () =>
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      assert.strictEqual((yield* MemoryCache.makeStore({ capacity: 1, now })).now?.(clock), hour)
+      assert.isUndefined((yield* MemoryCache.makeStore({ capacity: 1 })).now)
+    }))
+
+  it.effect("says when an entry is past its time", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 1, now })
+      assert.strictEqual(yield* load(store, at("a"), { expiresAt: hour }), "unstored")
+      assert.strictEqual(yield* load(store, at("a"), { expiresAt: hour + 1 }), "stored")
+    }))
+
+  it.effect("says when leases and fences end", () =>
+    Effect.gen(function*() {
+      let time = 0
+      const store = yield* MemoryCache.makeStore({ capacity: 1, now: () => time })
+      yield* begin(store, at("a"), { leaseFor: 1000 })
+      const fence = { id: "fence", over: tags("x"), length: 1000 }
+      yield* store.fence(fence)
+      yield* TestClock.adjust(5000)
+      assert.strictEqual((yield* store.begin(at("a"), asks()))._tag, "Busy")
+      assert.isTrue((yield* store.inspect("a", [Dependency.tag("x")])).fenced)
+      time = 1000
+      assert.strictEqual((yield* store.begin(at("a"), asks()))._tag, "Leased")
+      assert.isFalse(yield* store.lift(fence))
+    }))
+})
+
+describe("scans", () => {
+  const all = (store: MemoryCache.MemoryStore, limit: number) =>
+    Effect.gen(function*() {
+      const pages: Array<ReadonlyArray<string>> = []
+      let cursor: string | undefined
+      do {
+        const page = yield* store.scan({ limit, ...(cursor === undefined ? {} : { cursor }) })
+        pages.push(page.keys)
+        cursor = page.cursor
+      } while (cursor !== undefined)
+      return pages
+    })
+
+  it.effect("give pages of the length that was asked for, in the order of the keys", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 10 })
+      for (const key of ["c", "a", "e", "b", "d"]) yield* load(store, at(key))
+      assert.deepStrictEqual(yield* all(store, 2), [["a", "b"], ["c", "d"], ["e"]])
+      assert.deepStrictEqual(yield* all(store, 5), [["a", "b", "c", "d", "e"]])
+      yield* load(store, at("aa"))
+      yield* store.invalidate(Invalidation.keys("d"))
+      assert.deepStrictEqual(yield* all(store, 3), [["a", "aa", "b"], ["c", "e"]])
+    }))
+
+  it.effect("forget what was evicted", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 2 })
+      for (const key of ["a", "b"]) yield* load(store, at(key))
+      assert.deepStrictEqual(yield* all(store, 10), [["a", "b"]])
+      yield* load(store, at("c"))
+      assert.deepStrictEqual(yield* all(store, 10), [["b", "c"]])
+    }))
+
+  it.effect("of nothing are one empty page", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 2 })
+      assert.deepStrictEqual(yield* all(store, 1), [[]])
+    }))
+
+  it.effect("refuse a limit that is no positive integer", () =>
+    Effect.gen(function*() {
+      const store = yield* MemoryCache.makeStore({ capacity: 2 })
+      for (const limit of [0, -1, 1.5, Number.NaN, Infinity]) {
+        assert.throws(() => store.scan({ limit }), /limit of a scan must be a positive integer/)
+      }
     }))
 })

@@ -3,11 +3,12 @@ import { Effect, Fiber, Layer, Random, Schema, SchemaTransformation } from "effe
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
-import { at, begin, draft, load } from "../support/port.ts"
+import { asks, at, begin, draft, load } from "../support/port.ts"
 
 const fresh = (options?: TestCache.Options) => Layer.fresh(TestCache.layer(options))
 
@@ -130,6 +131,34 @@ describe("what is kept", () => {
 })
 
 describe("operations", () => {
+  it.effect("are recorded, whichever is asked of the store, and can be disturbed", () =>
+    Effect.gen(function*() {
+      const port = yield* store
+      const fence = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
+      // An operation that is added to the port has to be added here.
+      const asked: Record<TestCache.OperationName, Effect.Effect<unknown, CacheStore.StoreError>> = {
+        read: Effect.suspend(() => port.read(at("a"))),
+        begin: port.begin(at("a"), asks({ token: "lease" })),
+        commit: port.commit(at("a"), { token: "lease" }, draft(at("a"))),
+        discard: port.discard(at("a"), { token: "lease" }, undefined),
+        abandon: port.abandon(at("a"), "lease"),
+        released: port.released(at("a"), "lease"),
+        invalidate: port.invalidate(Invalidation.tags("x")),
+        fence: port.fence(fence),
+        lift: port.lift(fence),
+        inspect: port.inspect("a"),
+        scan: port.scan({ limit: 1 })
+      }
+      for (const [name, ask] of Object.entries(asked)) {
+        yield* TestCache.forget
+        yield* ask
+        assert.deepStrictEqual(yield* names, [name])
+        yield* TestCache.fail(name as TestCache.OperationName, 1)
+        const { operation } = yield* Effect.flip(ask)
+        assert.strictEqual(operation, name)
+      }
+    }).pipe(Effect.provide(fresh({ failures: 100 }))))
+
   it.effect("are recorded in order, with their key, what they were about, and how they ended", () =>
     Effect.gen(function*() {
       const { cached } = counted()

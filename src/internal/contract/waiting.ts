@@ -1,0 +1,28 @@
+/** Waiting for what a store announces. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { broken, type Instruments, type Step } from "./law.ts"
+
+// Under a test clock nothing would ever be too late.
+const realClock = Clock.Clock.defaultValue()
+
+export const pause = (millis: number): Effect.Effect<void> =>
+  Effect.provideService(Effect.sleep(millis), Clock.Clock, realClock)
+
+/** Waits for what a store is to tell. A store that polls by the provided clock needs it to move meanwhile. */
+export interface Waiting<R> {
+  readonly advance: Instruments<R>["advance"] | undefined
+  readonly patience: number
+}
+
+const turns = 10
+
+export const soon = <A, R>(what: string, awaited: Step<A>, { advance, patience }: Waiting<R>): Step<A, R> => {
+  const rest = pause(patience / turns)
+  const turn = advance === undefined ? rest : Effect.andThen(advance(1000), rest)
+  const late = Effect.andThen(
+    Effect.forEach(Array.from({ length: turns }), () => turn, { discard: true }),
+    broken(`${what} should have been announced, and was not`)
+  )
+  return Effect.raceFirst(awaited, late)
+}
