@@ -4,7 +4,8 @@
  */
 import * as Model from "../examples/articles/Model.ts"
 import { approximate, reads } from "../examples/articles/Site.ts"
-import { Cached } from "../src/index.ts"
+import * as Catalogue from "../src/Catalogue.ts"
+import { draw } from "./catalogueSvg.ts"
 import { write } from "./write.ts"
 
 const entities = [
@@ -21,14 +22,14 @@ const entities = [
 
 /** The files, by their paths below the root. */
 export const files = (): Readonly<Record<string, string>> => {
-  const catalogue = Cached.catalogue([...reads, ...approximate].map(({ cached }) => cached), { entities })
+  const catalogue = Catalogue.make([...reads, ...approximate].map(({ cached }) => cached), { entities })
   const [values, changes] = catalogue.markdown.split("\n\n")
   return {
-    "docs/strategies/catalogue.svg": `${catalogue.svg}\n`,
+    "docs/strategies/catalogue.svg": `${draw(catalogue)}\n`,
     "docs/strategies/catalogue.md": `# The catalogue of the site
 
 What each cached value of [the example](../../examples/articles/Site.ts) depends on. The page is
-generated from the policies by \`Cached.catalogue\`, and a test fails when it is not what they say.
+generated from the policies by \`Catalogue.make\`, and a test fails when it is not what they say.
 [Observing](../observing.md#ask-about-a-whole-program) says how to make one of your own.
 
 ![What changes on the left, cached values on the right, a curve for each dependency](catalogue.svg)

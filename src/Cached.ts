@@ -63,23 +63,23 @@ import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as CacheService from "./CacheService.ts"
 import type * as CacheStore from "./CacheStore.ts"
 import type * as Dependency from "./Dependency.ts"
-import * as Catalogues from "./internal/catalogue.ts"
 import * as Counters from "./internal/counters.ts"
 import * as Explain from "./internal/explain.ts"
 import type { Refresh } from "./internal/interpreter/decide.ts"
 import * as Definitions from "./internal/interpreter/definitions.ts"
 import type { AnyEffect } from "./internal/interpreter/definitions.ts"
 import * as Operations from "./internal/interpreter/operations.ts"
+import { encodeName } from "./internal/keys.ts"
 import { invalidate as applyNow, mutate as mutateNow } from "./internal/service/invalidating.ts"
 import { inside as insideService } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import * as Key from "./Key.ts"
+import type * as Key from "./Key.ts"
 import type * as Policy from "./Policy.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -283,7 +283,7 @@ export const invalidation: {
 } = dual(
   2,
   (self: Any, keys: Iterable<unknown>): Invalidation.Invalidation =>
-    Invalidation.keys(...Array.from(keys, (key) => inside(self).written.get(key)))
+    Invalidation.keys(Array.from(keys, (key) => inside(self).written.get(key)))
 )
 
 /**
@@ -316,7 +316,7 @@ export const pattern = <K, V, E, R>(
 ): Invalidation.Invalidation => {
   const definition = inside(self)
   return Invalidation.pattern({
-    name: Key.encodeName(definition.name),
+    name: encodeName(definition.name),
     parts: definition.key.pattern(fixed as Record<string, unknown>)
   })
 }
@@ -512,7 +512,8 @@ export const getEntry: {
  *
  * ```ts
  * import { Effect, Option, Schema } from "effect"
- * import { Cached, Key, Policy, TestCache } from "effect-cache-algebra"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
  * import { TestClock } from "effect/testing"
  *
  * const film = Cached.make("film", {
@@ -886,81 +887,3 @@ export type Description = Explain.Description
  * @since 0.1.0
  */
 export const describe = (self: Any): Description => Explain.describe(inside(self))
-
-/**
- * Which cached values of a program depend on what, and the other way round.
- *
- * - `rows`: each cached value, how long it is kept at most (milliseconds), and
- *   its causes: what ends it. A cause says how bad the value is then
- *   (`severity`), and whether it is so whatever else holds (`always`) or only
- *   while no other alternative of the policy holds. Causes with `failure` end
- *   cached failures.
- * - `changes`: each field of an entity, tag and version that can change, and
- *   what that invalidates; in the tables with "perhaps" where it is not always.
- * - `toString`: both as tables of text. `markdown`: the same in Markdown.
- * - `mermaid`: a graph, for pages that draw Mermaid.
- * - `svg`: a picture that needs nothing else, for light and for dark pages.
- *
- * @category observing
- * @since 0.1.0
- */
-export type Catalogue = Catalogues.Catalogue
-
-/**
- * Describes all cached values of a program: which depends on which fields of
- * which entities, on which tags, versions and ticks of a clock. Generated from
- * the policies, so it is true; the same definitions give the same text.
- *
- * With `entities`, the fields that nothing depends on are told too. Without it,
- * only what the policies name is known.
- *
- * Throws `InvalidInput` when two definitions (or entities) share a name, and
- * when a policy names a field that the entity given does not have.
- *
- * **Example** (What does a new title invalidate?)
- *
- * ```ts
- * import { Effect, Schema } from "effect"
- * import { Cached, Entity, Key, Policy } from "effect-cache-algebra"
- *
- * const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, genre: Schema.String, rating: Schema.Finite })
- * const Films = Entity.make("film", { schema: Film, id: "id", partitions: ["genre"] })
- * const lookup = () => Effect.succeed("")
- *
- * const card = Cached.make(
- *   "card",
- *   { key: Key.int("id"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("1 day"), Policy.conditional(Films, ["title"]))
- * )
- * const best = Cached.make(
- *   "best",
- *   { key: Key.string("genre"), value: Schema.String, lookup },
- *   Policy.all(Policy.ttl("5 minutes"), Policy.conditionalIn(Films, "genre", ["title", "rating"]))
- * )
- *
- * const catalogue = Cached.catalogue([card, best])
- * const title = catalogue.changes.find(({ label }) => label === "film.title")
- * title?.invalidates.map(({ name }) => name) // => ["card", "best"]
- *
- * catalogue.toString().split("\n").slice(0, 4)
- * // => [
- * //   "cached value  kept  invalidated by",
- * //   "------------  ----  ----------------------------------------------------------",
- * //   "card(id)      1d    the film of the key: title, coming or going",
- * //   "best(genre)   5m    the films of a genre of the key: title, rating, membership"
- * // ]
- * ```
- *
- * @category observing
- * @since 0.1.0
- */
-export const catalogue = (
-  definitions: ReadonlyArray<Any>,
-  options: {
-    readonly entities?: ReadonlyArray<{
-      readonly name: string
-      readonly fields: ReadonlyArray<string>
-      readonly relations: ReadonlyArray<string>
-    }>
-  } = {}
-): Catalogue => Catalogues.make(definitions.map(inside), options.entities ?? [])

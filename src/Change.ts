@@ -13,9 +13,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import * as SchemaGetter from "effect/SchemaGetter"
 import * as Dependency from "./Dependency.ts"
-import type * as Entity from "./Entity.ts"
+import { ChangeFromJson } from "./internal/changeJson.ts"
+import * as Dependencies from "./internal/dependencies.ts"
 
 /**
  * A row as far as invalidation is concerned: its id, and its partitions.
@@ -27,41 +27,6 @@ export interface Row {
   readonly entity: string
   readonly id: Dependency.Id
   readonly partitions: ReadonlyArray<readonly [name: string, value: Dependency.Id]>
-}
-
-/**
- * A row that is there now and was not before.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Created {
-  readonly _tag: "Created"
-  readonly row: Row
-}
-
-/**
- * A row of which some fields differ.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Updated {
-  readonly _tag: "Updated"
-  readonly before: Row
-  readonly after: Row
-  readonly fields: ReadonlyArray<string>
-}
-
-/**
- * A row that was there and is not any more.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Deleted {
-  readonly _tag: "Deleted"
-  readonly row: Row
 }
 
 /**
@@ -77,40 +42,30 @@ export interface End {
 }
 
 /**
- * A many-to-many relation between two rows that was added or removed.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Related {
-  readonly _tag: "Related"
-  readonly kind: "added" | "removed"
-  readonly ends: readonly [End, End]
-}
-
-/**
  * What happened to an entity.
  *
+ * - `Created`: a row is there now and was not before.
+ * - `Updated`: some fields of a row differ.
+ * - `Deleted`: a row was there and is not any more.
+ * - `Related`: a many-to-many relation between two rows was added or removed.
+ *
  * @category models
  * @since 0.1.0
  */
-export type Change = Created | Updated | Deleted | Related
+export type Change =
+  | { readonly _tag: "Created"; readonly row: Row }
+  | {
+    readonly _tag: "Updated"
+    readonly before: Row
+    readonly after: Row
+    readonly fields: ReadonlyArray<string>
+  }
+  | { readonly _tag: "Deleted"; readonly row: Row }
+  | { readonly _tag: "Related"; readonly kind: "added" | "removed"; readonly ends: readonly [End, End] }
 
 /**
- * A relation between two rows was added or removed.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const related = (kind: "added" | "removed", one: End, other: End): Change => ({
-  _tag: "Related",
-  kind,
-  ends: [one, other]
-})
-
-/**
- * A row was related to several others at once, or to none of them any more: a
- * change for each. "All removed" is removed from all that were there.
+ * A relation between two rows was added or removed. Of several at once there is
+ * a change for each: where all were removed, for each that was there.
  *
  * **Example** (All tags of an article are removed)
  *
@@ -122,22 +77,23 @@ export const related = (kind: "added" | "removed", one: End, other: End): Change
  * const Articles = Entity.make("article", { schema: Row, id: "id", relations: ["tags"] })
  * const Tags = Entity.make("tag", { schema: Row, id: "id", relations: ["articles"] })
  *
- * const had = [3, 4].map((id) => Tags.end(id, "articles"))
- * Change.relatedMany("removed", Articles.end(42, "tags"), had).map(Change.format)
+ * const article = Articles.end(42, "tags")
+ * const removed = [3, 4].map((id) => Change.related("removed", article, Tags.end(id, "articles")))
+ * removed.map(Change.format)
  * // => ["article:42 removed tags tag:3", "article:42 removed tags tag:4"]
  * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const relatedMany = (
-  kind: "added" | "removed",
-  one: End,
-  others: ReadonlyArray<End>
-): ReadonlyArray<Change> => others.map((other) => related(kind, one, other))
+export const related = (kind: "added" | "removed", one: End, other: End): Change => ({
+  _tag: "Related",
+  kind,
+  ends: [one, other]
+})
 
 const without = (ends: ReadonlyArray<End>, others: ReadonlyArray<End>): ReadonlyArray<End> => {
-  const name = (end: End) => Dependency.rowField(end.entity, end.id, end.relation)
+  const name = (end: End) => Dependencies.rowField(end.entity, end.id, end.relation)
   const known = new Set(others.map(name))
   return ends.filter((end) => {
     const isNew = !known.has(name(end))
@@ -171,18 +127,18 @@ const without = (ends: ReadonlyArray<End>, others: ReadonlyArray<End>): Readonly
  */
 export const replaced = (
   one: End,
-  ends: { readonly before: ReadonlyArray<End>; readonly after: ReadonlyArray<End> }
+  { after, before }: { readonly before: ReadonlyArray<End>; readonly after: ReadonlyArray<End> }
 ): ReadonlyArray<Change> => [
-  ...relatedMany("removed", one, without(ends.before, ends.after)),
-  ...relatedMany("added", one, without(ends.after, ends.before))
+  ...without(before, after).map((other) => related("removed", one, other)),
+  ...without(after, before).map((other) => related("added", one, other))
 ]
 
 const membership = (row: Row): ReadonlyArray<Dependency.Dependency> => [
   ...new Set([
-    Dependency.row(row.entity, row.id),
-    Dependency.exists(row.entity, row.id),
-    Dependency.typeMembers(row.entity),
-    ...row.partitions.map(([name, value]) => Dependency.partitionMembers(row.entity, name, value))
+    Dependencies.row(row.entity, row.id),
+    Dependencies.exists(row.entity, row.id),
+    Dependencies.typeMembers(row.entity),
+    ...row.partitions.map(([name, value]) => Dependencies.partitionMembers(row.entity, name, value))
   ])
 ]
 
@@ -191,19 +147,21 @@ const has = (row: Row, name: string, value: Dependency.Id): boolean =>
 
 const moved = (from: Row, to: Row): ReadonlyArray<Dependency.Dependency> =>
   from.partitions.flatMap(([name, value]) =>
-    has(to, name, value) ? [] : [Dependency.partitionMembers(from.entity, name, value)]
+    has(to, name, value) ? [] : [Dependencies.partitionMembers(from.entity, name, value)]
   )
 
-const updated = ({ after, before, fields }: Updated): ReadonlyArray<Dependency.Dependency> => {
+const updated = (
+  { after, before, fields }: Extract<Change, { readonly _tag: "Updated" }>
+): ReadonlyArray<Dependency.Dependency> => {
   // A schema may hold two values equal that name two partitions ("drama" and "Drama"): the row moved all the same.
   const moves = [...moved(before, after), ...moved(after, before)]
   return fields.length === 0 && moves.length === 0 ? [] : [
-    Dependency.row(after.entity, after.id),
+    Dependencies.row(after.entity, after.id),
     ...fields.flatMap((field) => [
-      Dependency.rowField(after.entity, after.id, field),
-      Dependency.typeField(after.entity, field),
+      Dependencies.rowField(after.entity, after.id, field),
+      Dependencies.typeField(after.entity, field),
       ...[...before.partitions, ...after.partitions].map(([name, value]) =>
-        Dependency.partitionField(after.entity, name, value, field)
+        Dependencies.partitionField(after.entity, name, value, field)
       )
     ]),
     ...moves
@@ -240,9 +198,9 @@ export const dependencies = (self: Change): ReadonlyArray<Dependency.Dependency>
     case "Related":
       return [
         ...new Set(self.ends.flatMap(({ entity, id, relation }) => [
-          Dependency.row(entity, id),
-          Dependency.rowField(entity, id, relation),
-          Dependency.typeField(entity, relation)
+          Dependencies.row(entity, id),
+          Dependencies.rowField(entity, id, relation),
+          Dependencies.typeField(entity, relation)
         ]))
       ]
   }
@@ -285,11 +243,11 @@ const rowsOf = (self: Change): ReadonlyArray<{ readonly entity: string; readonly
  * @since 0.1.0
  */
 export const idsOf = <Id extends Dependency.Id>(
-  changes: ReadonlyArray<Change>,
-  entity: { readonly name: string; readonly [Entity.TypeId]: { readonly _Id: () => Id } }
+  changes: Iterable<Change>,
+  entity: { readonly name: string; readonly "~effect-cache-algebra/Entity": { readonly _Id: () => Id } }
 ): ReadonlySet<Id> =>
   new Set(
-    changes.flatMap(rowsOf).filter((row) => row.entity === entity.name).map(({ id }) => id as Id)
+    [...changes].flatMap(rowsOf).filter((row) => row.entity === entity.name).map(({ id }) => id as Id)
   )
 
 /**
@@ -300,7 +258,7 @@ export const idsOf = <Id extends Dependency.Id>(
  */
 export const format = (self: Change): string => {
   const name = (row: { readonly entity: string; readonly id: Dependency.Id }) =>
-    Dependency.format(Dependency.row(row.entity, row.id))
+    Dependency.format(Dependencies.row(row.entity, row.id))
   switch (self._tag) {
     case "Created":
       return `${name(self.row)} created`
@@ -313,26 +271,9 @@ export const format = (self: Change): string => {
   }
 }
 
-// JSON has no bigints, and one that is written as a string would be another id.
-const BigIntInJson = Schema.Struct({ bigint: Schema.String.check(Schema.isPattern(/^-?\d+$/)) }).pipe(
-  Schema.decodeTo(Schema.BigInt, {
-    decode: SchemaGetter.transform(({ bigint }) => BigInt(bigint)),
-    encode: SchemaGetter.transform((bigint) => ({ bigint: String(bigint) }))
-  })
-)
-
-const Id = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Null, BigIntInJson])
-
-const RowInJson = Schema.Struct({
-  entity: Schema.String,
-  id: Id,
-  partitions: Schema.Array(Schema.Tuple([Schema.String, Id]))
-})
-
-const EndInJson = Schema.Struct({ entity: Schema.String, id: Id, relation: Schema.String })
-
 /**
- * Changes as JSON, for an outbox or a queue. Ids keep their types.
+ * A change as text, for a message or a queue. Ids keep their types. Text that is
+ * no change fails to decode.
  *
  * **Example** (There and back)
  *
@@ -341,19 +282,11 @@ const EndInJson = Schema.Struct({ entity: Schema.String, id: Id, relation: Schem
  * import { Change, Entity } from "effect-cache-algebra"
  *
  * const Films = Entity.make("film", { schema: Schema.Struct({ id: Schema.Int, title: Schema.String }), id: "id" })
- * const json = Schema.encodeSync(Change.Json)(Films.created({ id: 7, title: "Alien" }))
- * Change.format(Schema.decodeUnknownSync(Change.Json)(json)) // => "film:7 created"
+ * const text = Schema.encodeSync(Change.FromString)(Films.created({ id: 7, title: "Alien" }))
+ * Change.format(Schema.decodeSync(Change.FromString)(text)) // => "film:7 created"
  * ```
  *
- * @category encoding
+ * @category schemas
  * @since 0.1.0
  */
-export const Json: Schema.Codec<Change, unknown> = Schema.Union([
-  Schema.TaggedStruct("Created", { row: RowInJson }),
-  Schema.TaggedStruct("Updated", { before: RowInJson, after: RowInJson, fields: Schema.Array(Schema.String) }),
-  Schema.TaggedStruct("Deleted", { row: RowInJson }),
-  Schema.TaggedStruct("Related", {
-    kind: Schema.Literals(["added", "removed"]),
-    ends: Schema.Tuple([EndInJson, EndInJson])
-  })
-])
+export const FromString: Schema.Codec<Change, string> = Schema.fromJsonString(ChangeFromJson)

@@ -27,7 +27,8 @@
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Contract, MemoryCache } from "effect-cache-algebra"
+ * import { MemoryCache } from "effect-cache-algebra"
+ * import * as Contract from "effect-cache-algebra/Contract"
  *
  * const program = Contract.violations(Contract.laws).pipe(
  *   Effect.provide(MemoryCache.layer({ capacity: 1000 }))
@@ -50,12 +51,15 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as CacheService from "./CacheService.ts"
-import * as CacheStore from "./CacheStore.ts"
+import type * as CacheStore from "./CacheStore.ts"
 import * as Dependency from "./Dependency.ts"
+import * as Dependencies from "./internal/dependencies.ts"
+import { encodeName } from "./internal/keys.ts"
+import { stronger } from "./internal/mode.ts"
 import { inside, type Service } from "./internal/service/model.ts"
+import type { Stamp } from "./internal/stamp.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
-import type * as Plan from "./Plan.ts"
 import type * as Verdict from "./Verdict.ts"
 
 /**
@@ -228,7 +232,7 @@ interface Loading {
 /** What a load ended with, where it is not the usual. */
 interface Loaded {
   readonly payload?: unknown
-  readonly stamp?: Partial<Plan.Stamp>
+  readonly stamp?: Partial<Stamp>
   readonly found?: ReadonlyArray<Dependency.Dependency>
   readonly fatal?: ReadonlyArray<Dependency.Dependency>
   readonly expiresAt?: number
@@ -264,7 +268,7 @@ class Scene {
   }
 
   name(definition = ""): string {
-    return Key.encodeName(this.space + definition)
+    return encodeName(this.space + definition)
   }
 
   pattern(...parts: ReadonlyArray<string | undefined>): Key.Pattern {
@@ -384,7 +388,7 @@ class Scene {
   /** Leaves nothing behind, so that a law costs a store that it shares nothing. */
   readonly leave: Effect.Effect<void> = Effect.suspend(() => {
     const lifted = Effect.forEach(this.fences, (fence) => Effect.ignore(this.store.lift(fence)), { discard: true })
-    return Effect.andThen(lifted, Effect.ignore(this.invalidate(Invalidation.keys(...this.keys))))
+    return Effect.andThen(lifted, Effect.ignore(this.invalidate(Invalidation.keys(this.keys))))
   })
 
   // ----- what must be so
@@ -626,7 +630,7 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
   }),
 
   law("port", "stamps of all shapes come back equal", function*(s) {
-    const stamps: ReadonlyArray<Partial<Plan.Stamp>> = [
+    const stamps: ReadonlyArray<Partial<Stamp>> = [
       { duration: 0, jitter: 0 },
       { duration: 1234.5678, jitter: 0.123456789012345, storedAt: 1e15, beganAt: 1e15 - 1234.5 },
       { versions: { schema: 2, "etag 🎬 \"*:": "W/\"1\"", __proto: "" } },
@@ -634,7 +638,10 @@ const entryLaws: ReadonlyArray<Draft<never>> = [
       { partsUntil: 1e15 + 0.5 },
       { dependencies: ["b", "a", "c \n🎬*:{}"].map((name) => s.tag(name)) },
       {
-        dependencies: [Dependency.rowField("film", "4:2", "title"), Dependency.partitionMembers("film", "year", 1999n)]
+        dependencies: [
+          Dependencies.rowField("film", "4:2", "title"),
+          Dependencies.partitionMembers("film", "year", 1999n)
+        ]
       }
     ]
     for (const [i, stamp] of stamps.entries()) {
@@ -1219,8 +1226,8 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     const address = s.at(["a", "b"], s.tag("known"))
     const unrelated = Effect.gen(function*() {
       yield* s.invalidate(
-        Invalidation.keys(s.key(["a"]), s.key(["a", "c"]), s.key(["a", "b"], "s")),
-        Invalidation.dependencies(s.tag("other"), s.tag("know"), s.tag("known "))
+        Invalidation.keys([s.key(["a"]), s.key(["a", "c"]), s.key(["a", "b"], "s")]),
+        Invalidation.dependencies([s.tag("other"), s.tag("know"), s.tag("known ")])
       )
       for (const pattern of [s.pattern("b", undefined), s.pattern("a"), s.pattern("a", "b", undefined)]) {
         yield* s.sweep(pattern)
@@ -1296,7 +1303,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     const loading = yield* s.load(s.at("in flight"))
     const loadingKey = yield* s.load(s.at("in flight too"))
     yield* s.invalidate(
-      Invalidation.keys(s.key(["hard key"]), s.key(["in flight too"])),
+      Invalidation.keys([s.key(["hard key"]), s.key(["in flight too"])]),
       Invalidation.soft(Invalidation.keys(s.key(["soft key"]))),
       Invalidation.dependencies(x),
       Invalidation.soft(Invalidation.dependencies(y))
@@ -1315,7 +1322,7 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     yield* s.invalidate(Invalidation.dependencies(s.tag("found")))
     for (let i = 0; i < 20; i++) {
       const many = Array.from({ length: 100 }, (_, j) => s.tag(`${i} ${j}`))
-      yield* s.invalidate(Invalidation.dependencies(...many))
+      yield* s.invalidate(Invalidation.dependencies(many))
     }
     yield* s.refused(yield* s.commit(loading, finding(s)))
     yield* s.isDead(s.at("a"))
@@ -1332,13 +1339,13 @@ const invalidationLaws: ReadonlyArray<Draft<never>> = [
     yield* s.put(s.at("2", x, y))
     yield* s.put(s.at("3", y))
     yield* s.put(s.at("4"))
-    const soft = Invalidation.soft(Invalidation.dependencies(x, y))
-    yield* told("two dependencies", yield* s.invalidate(soft, Invalidation.keys(s.key(["3"]), s.key(["none"]))), 3)
+    const soft = Invalidation.soft(Invalidation.dependencies([x, y]))
+    yield* told("two dependencies", yield* s.invalidate(soft, Invalidation.keys([s.key(["3"]), s.key(["none"])])), 3)
     yield* told("a dependency that nothing has", yield* s.invalidate(Invalidation.dependencies(z)), 0)
     yield* told("a pattern", yield* s.sweep(s.pattern(undefined)), 3)
     yield* told("a pattern that nothing matches", yield* s.sweep(s.pattern(undefined)), 0)
     yield* s.put(s.at("5"))
-    const fence = { id: s.service.token(), over: Invalidation.keys(s.key(["5"]), s.key(["none"])), length: long }
+    const fence = { id: s.service.token(), over: Invalidation.keys([s.key(["5"]), s.key(["none"])]), length: long }
     yield* told("a fence", yield* s.store.fence(fence), 1)
     yield* s.lift(fence)
   }),
@@ -1482,7 +1489,7 @@ const fenceLaws: ReadonlyArray<Draft<never>> = [
 
   law("port", "what begins after a fence was lifted is stored", function*(s) {
     const address = s.at("a", s.tag("x"))
-    yield* s.lift(yield* s.fence(Invalidation.dependencies(s.tag("x"), s.tag("y"))))
+    yield* s.lift(yield* s.fence(Invalidation.dependencies([s.tag("x"), s.tag("y")])))
     yield* s.serves(address, yield* s.put(address, { found: [s.tag("y")] }))
   }),
 
@@ -1623,19 +1630,19 @@ class Nest {
 const outerFirst = [2, 1, 0]
 
 const coverings: Record<string, (nest: Nest) => Invalidation.Invalidation> = {
-  "their keys": ({ addresses }) => Invalidation.keys(...outerFirst.map((i) => addresses[i]!.key)),
-  "dependencies that their keys tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.known(i))),
-  "dependencies that their values tell": (nest) => Invalidation.dependencies(...outerFirst.map((i) => nest.found(i))),
+  "their keys": ({ addresses }) => Invalidation.keys(outerFirst.map((i) => addresses[i]!.key)),
+  "dependencies that their keys tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.known(i))),
+  "dependencies that their values tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.found(i))),
   "one dependency that all their values tell": ({ scene }) => Invalidation.dependencies(scene.tag("found in all")),
   "a pattern": ({ scene }) => Invalidation.pattern(scene.pattern("nest", undefined)),
   "everything": () => Invalidation.everything,
   "a long list": (nest) =>
-    Invalidation.dependencies(
+    Invalidation.dependencies([
       nest.known(2),
       nest.found(1),
       ...Array.from({ length: 600 }, (_, i) => nest.scene.tag(`another ${i}`)),
       nest.known(0)
-    ),
+    ]),
   "each in another way": (nest) =>
     Invalidation.combineAll([
       Invalidation.pattern(nest.scene.pattern("nest", "card")),
@@ -1723,7 +1730,7 @@ const clockLaws = <R>(advance: NonNullable<Instruments<R>["advance"]>): Readonly
 
   law("G7", "a fence that ran out still refuses what began under it", function*(s) {
     const address = s.at("a", s.tag("x"))
-    const fence = yield* s.fence(Invalidation.dependencies(s.tag("x"), s.tag("y")), span)
+    const fence = yield* s.fence(Invalidation.dependencies([s.tag("x"), s.tag("y")]), span)
     const [loading, other] = [yield* s.load(address), yield* s.load(s.at("b"))]
     yield* advance(span + 200)
     yield* s.refused(yield* s.commit(loading))
@@ -1810,7 +1817,7 @@ const lossLaws = <R>(lose: Lose<R>): ReadonlyArray<Draft<R>> =>
         function*(s) {
           const address = covered(s)
           for (const before of [true, false]) {
-            const fence = yield* s.fence(Invalidation.dependencies(s.tag("known"), s.tag("found")))
+            const fence = yield* s.fence(Invalidation.dependencies([s.tag("known"), s.tag("found")]))
             if (before) yield* lost(s, address)
             const loading = yield* s.load(address, { force: true })
             if (!before) yield* lost(s, address)
@@ -2030,7 +2037,7 @@ interface Flight {
   /** The fences that stood then. */
   readonly fences: ReadonlyArray<OpenFence>
   payload: unknown
-  stamp: Plan.Stamp | undefined
+  stamp: Stamp | undefined
   /** The token of its entry, once it was seen. */
   entry: CacheStore.Token | undefined
 }
@@ -2092,7 +2099,7 @@ class Model {
     let marks = new Map<Dependency.Dependency, Mode>()
     let [softened, mayBeGone] = [false, false]
     const mark = (dependency: Dependency.Dependency, mode: Mode) => {
-      marks.set(dependency, Invalidation.stronger(marks.get(dependency), mode)!)
+      marks.set(dependency, stronger(marks.get(dependency), mode)!)
       if (mode === "hard" && stored?.fatal.has(dependency)) mayBeGone = true
     }
     for (const fact of this.facts) {
@@ -2688,7 +2695,8 @@ const disturbed = "random operations: losing things costs loads and nothing else
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Contract, MemoryCache } from "effect-cache-algebra"
+ * import { MemoryCache } from "effect-cache-algebra"
+ * import * as Contract from "effect-cache-algebra/Contract"
  *
  * const law = Contract.random({ runs: 20, steps: 100, seed: 7 })
  * const program = Contract.violations([law]).pipe(Effect.provide(MemoryCache.layer({ capacity: 1000 })))
@@ -2711,9 +2719,10 @@ export const random = <R = never>(options: RandomOptions<R> = {}): Law<R> => {
  * **Example** (Laws that move the clock)
  *
  * ```ts
+ * import * as Contract from "effect-cache-algebra/Contract"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
  * import { Effect } from "effect"
  * import { TestClock } from "effect/testing"
- * import { Contract, TestCache } from "effect-cache-algebra"
  *
  * const laws = Contract.make({
  *   instruments: {

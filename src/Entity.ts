@@ -24,23 +24,8 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Change from "./Change.ts"
 import type * as Dependency from "./Dependency.ts"
+import * as Check from "./internal/check.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-
-/**
- * Runtime type identifier of entities.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export const TypeId: TypeId = "~effect-cache-algebra/Entity"
-
-/**
- * Type-level identifier of entities.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export type TypeId = "~effect-cache-algebra/Entity"
 
 /**
  * A declared entity.
@@ -62,7 +47,7 @@ export interface Entity<
   out Partition extends string = never,
   out Relation extends string = never
 > {
-  readonly [TypeId]: { readonly _Id: () => Id }
+  readonly "~effect-cache-algebra/Entity": { readonly _Id: () => Id }
   readonly name: string
   readonly fields: ReadonlyArray<Field>
   readonly partitions: ReadonlyArray<Partition>
@@ -72,6 +57,8 @@ export interface Entity<
   readonly deleted: (row: Row) => Change.Change
   readonly end: (id: Dependency.Id, relation: string) => Change.End
 }
+
+const TypeId = "~effect-cache-algebra/Entity"
 
 const variance = { _Id: (): never => undefined as never }
 
@@ -159,9 +146,7 @@ export const make = <
     readonly relations?: ReadonlyArray<L>
   }
 ): Entity<Row<S>, Extract<Row<S>[I & keyof Row<S>], Dependency.Id>, Extract<keyof Row<S>, string>, P, L> => {
-  if (typeof name !== "string" || name.length === 0) {
-    throw InvalidInput.make("Entity.make", "EmptyName", "an entity needs a name")
-  }
+  Check.name("Entity.make", "an entity", name)
   const { fields } = options.schema
   const names = Object.keys(fields)
   const partitions = options.partitions ?? []

@@ -22,13 +22,7 @@
  */
 import * as Schema from "effect/Schema"
 
-/**
- * Why an input was refused.
- *
- * @category models
- * @since 0.1.0
- */
-export const Reason = Schema.Literals([
+const Reasons = Schema.Literals([
   "NegativeDuration",
   "UnorderedDurations",
   "InvalidNumber",
@@ -52,7 +46,7 @@ export const Reason = Schema.Literals([
  * @category models
  * @since 0.1.0
  */
-export type Reason = typeof Reason.Type
+export type Reason = typeof Reasons.Type
 
 /**
  * Bad input, refused when it was given.
@@ -65,7 +59,7 @@ export type Reason = typeof Reason.Type
  */
 export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
   where: Schema.String,
-  reason: Reason,
+  reason: Reasons,
   message: Schema.String
 }) {}
 

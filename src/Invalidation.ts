@@ -1,5 +1,5 @@
 /**
- * What is to become untrue: keys, dependencies, patterns of keys, or everything.
+ * What is to be invalidated: keys, dependencies, patterns of keys, or everything.
  *
  * An invalidation is a value. `combine` makes one batch of any number of them
  * and is associative, commutative and idempotent, with `empty` as its unit; so
@@ -26,35 +26,24 @@
  *
  * @since 0.1.0
  */
-import * as Cron from "effect/Cron"
+import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
 import * as Hash from "effect/Hash"
-import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as Change from "./Change.ts"
 import * as Dependency from "./Dependency.ts"
-import * as Crons from "./internal/cron.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { formatPattern } from "./internal/keys.ts"
+import { stronger } from "./internal/mode.ts"
+import { eachOf } from "./internal/oneOrMany.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
-/**
- * Runtime type identifier of invalidations.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export const TypeId: TypeId = "~effect-cache-algebra/Invalidation"
-
-/**
- * Type-level identifier of invalidations.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export type TypeId = "~effect-cache-algebra/Invalidation"
+const TypeId = "~effect-cache-algebra/Invalidation"
 
 /**
  * A batch of targets with their modes.
@@ -68,7 +57,7 @@ export type TypeId = "~effect-cache-algebra/Invalidation"
  * @since 0.1.0
  */
 export interface Invalidation extends Pipeable.Pipeable, Equal.Equal {
-  readonly [TypeId]: TypeId
+  readonly "~effect-cache-algebra/Invalidation": "~effect-cache-algebra/Invalidation"
   readonly keys: ReadonlyMap<string, Verdict.Mode>
   readonly dependencies: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
   readonly patterns: ReadonlyMap<string, { readonly pattern: Key.Pattern; readonly mode: Verdict.Mode }>
@@ -146,40 +135,62 @@ export const empty: Invalidation = make({})
  */
 export const everything: Invalidation = make({ everything: "hard" })
 
-/**
- * Stored keys, as `Cached.keyOf` gives them.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const keys = (...stored: ReadonlyArray<string>): Invalidation =>
-  make({ keys: new Map(stored.map((key) => [key, "hard"])) })
+const allHard = <K>(names: Iterable<K>): ReadonlyMap<K, Verdict.Mode> => {
+  const all = new Map<K, Verdict.Mode>()
+  for (const name of names) all.set(name, "hard")
+  return all
+}
 
 /**
- * Names that entries depend on.
+ * Stored keys, as `Cached.keyOf` gives them: one, or any number.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const dependencies = (...names: ReadonlyArray<Dependency.Dependency>): Invalidation =>
-  make({ dependencies: new Map(names.map((name) => [name, "hard"])) })
+export const keys = (stored: string | Iterable<string>): Invalidation => make({ keys: allHard(eachOf(stored)) })
 
 /**
- * Tags. Throws `InvalidInput` for an empty one.
+ * Names that entries depend on: one, or any number.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const tags = (...names: ReadonlyArray<string>): Invalidation => dependencies(...names.map(Dependency.tag))
+export const dependencies = (names: Dependency.Dependency | Iterable<Dependency.Dependency>): Invalidation =>
+  make({ dependencies: allHard(eachOf(names)) })
 
 /**
- * What changes touch.
+ * Tags: one, or any number. A string is one tag, whatever characters it has.
+ * Throws `InvalidInput` for an empty one.
+ *
+ * **Example** (One tag, and several)
+ *
+ * ```ts
+ * import { Invalidation } from "effect-cache-algebra"
+ *
+ * Invalidation.tags("genre").toString() // => "tag genre"
+ * Invalidation.tags(["genre:drama", "genre:noir"]).toString() // => "tag genre:drama, tag genre:noir"
+ * Invalidation.tags(new Set(["genre"])).toString() // => "tag genre"
+ * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
-  dependencies(...all.flatMap(Change.dependencies))
+export const tags = (names: string | Iterable<string>): Invalidation =>
+  dependencies(Array.from(eachOf(names), Dependency.tag))
+
+/**
+ * What changes touch: of one, or of any number.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const changes = (all: Change.Change | Iterable<Change.Change>): Invalidation => {
+  const touched = new Set<Dependency.Dependency>()
+  for (const change of eachOf(all)) {
+    for (const name of Change.dependencies(change)) touched.add(name)
+  }
+  return dependencies(touched)
+}
 
 /**
  * All keys that match a pattern, as `Cached.pattern` gives it.
@@ -188,7 +199,7 @@ export const changes = (...all: ReadonlyArray<Change.Change>): Invalidation =>
  * @since 0.1.0
  */
 export const pattern = (of: Key.Pattern): Invalidation =>
-  make({ patterns: new Map([[Key.formatPattern(of), { pattern: of, mode: "hard" }]]) })
+  make({ patterns: new Map([[formatPattern(of), { pattern: of, mode: "hard" }]]) })
 
 /**
  * The same targets, all of them in one mode.
@@ -211,23 +222,6 @@ export const withMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =
  * @since 0.1.0
  */
 export const soft = (self: Invalidation): Invalidation => withMode(self, "soft")
-
-/**
- * The same targets, hard: what they cover is as bad as its policy says.
- *
- * @category mapping
- * @since 0.1.0
- */
-export const hard = (self: Invalidation): Invalidation => withMode(self, "hard")
-
-/**
- * The stronger of two modes.
- *
- * @category combining
- * @since 0.1.0
- */
-export const stronger = (a: Verdict.Mode | undefined, b: Verdict.Mode | undefined): Verdict.Mode | undefined =>
-  a === "hard" || b === "hard" ? "hard" : a ?? b
 
 const addTo = <K, V>(all: Map<K, V>, more: ReadonlyMap<K, V>, both: (x: V, y: V) => V): void => {
   for (const [key, value] of more) all.set(key, all.has(key) ? both(all.get(key)!, value) : value)
@@ -302,13 +296,7 @@ const letter = (mode: Verdict.Mode): "h" | "s" => mode === "hard" ? "h" : "s"
 const encodeModes = (all: ReadonlyMap<string, Verdict.Mode>): Modes =>
   [...all].map(([name, mode]) => [name, letter(mode)])
 
-/**
- * An invalidation as text, for a message or an outbox.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const encode = (self: Invalidation): string =>
+const encode = (self: Invalidation): string =>
   JSON.stringify({
     k: encodeModes(self.keys),
     d: encodeModes(self.dependencies),
@@ -320,175 +308,65 @@ export const encode = (self: Invalidation): string =>
     e: self.everything === undefined ? "" : letter(self.everything)
   })
 
-const inMode = (mode: unknown, batch: Invalidation): Invalidation => mode === "s" ? soft(batch) : batch
-
-const decodeModes = (all: unknown, one: (name: string) => Invalidation): ReadonlyArray<Invalidation> =>
-  (all as Modes).map(([name, mode]) => {
+// Of two modes of one target the stronger counts, as everywhere.
+const decodeModes = <Name extends string>(all: unknown): ReadonlyMap<Name, Verdict.Mode> => {
+  const modes = new Map<Name, Verdict.Mode>()
+  for (const [name, mode] of all as Modes) {
     if (typeof name !== "string" || name === "") throw new TypeError("no name")
-    return inMode(mode, one(name))
-  })
+    modes.set(name as Name, stronger(modes.get(name as Name), decodeMode(mode))!)
+  }
+  return modes
+}
+
+const decodeMode = (mode: unknown): Verdict.Mode => mode === "s" ? "soft" : "hard"
 
 const decodePattern = (one: unknown): Invalidation => {
   const [name, parts, mode] = one as readonly [string, ReadonlyArray<string | null>, string]
   if (typeof name !== "string" || !parts.every((part) => part === null || typeof part === "string")) {
     throw new TypeError("no pattern")
   }
-  return inMode(mode, pattern({ name, parts: parts.map((part) => part ?? undefined) }))
+  return withMode(pattern({ name, parts: parts.map((part) => part ?? undefined) }), decodeMode(mode))
+}
+
+const decode = (text: string): Invalidation => {
+  const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
+  if (e !== "h" && e !== "s" && e !== "") throw new TypeError("no mode")
+  const named = make({
+    keys: decodeModes(k),
+    dependencies: decodeModes(d),
+    everything: e === "" ? undefined : decodeMode(e)
+  })
+  return combineAll([named, ...(p as ReadonlyArray<unknown>).map(decodePattern)])
 }
 
 /**
- * Reads what `encode` wrote. Nothing, if the text is no invalidation; whoever
- * must not miss one takes it for an invalidation of everything then.
+ * An invalidation as text, for a message or an outbox. Text that is no
+ * invalidation fails to decode; whoever must not miss one takes it for an
+ * invalidation of everything.
  *
  * **Example** (There and back)
  *
  * ```ts
- * import { Option } from "effect"
+ * import { Option, Schema } from "effect"
  * import { Invalidation } from "effect-cache-algebra"
  *
- * const text = Invalidation.encode(Invalidation.soft(Invalidation.tags("genre:drama")))
- * String(Option.getOrThrow(Invalidation.decode(text))) // => "tag genre:drama (soft)"
- * Option.isNone(Invalidation.decode("garbage")) // => true
+ * const text = Schema.encodeSync(Invalidation.FromString)(Invalidation.soft(Invalidation.tags("genre:drama")))
+ * Schema.decodeSync(Invalidation.FromString)(text).toString() // => "tag genre:drama (soft)"
+ * Option.isNone(Schema.decodeOption(Invalidation.FromString)("garbage")) // => true
  * ```
  *
- * @category encoding
+ * @category schemas
  * @since 0.1.0
  */
-export const decode = (text: string): Option.Option<Invalidation> => {
-  try {
-    const { d, e, k, p } = JSON.parse(text) as Readonly<Record<string, unknown>>
-    // What is not understood may stand for everything.
-    if (e !== "h" && e !== "s" && e !== "") return Option.none()
-    return Option.some(combineAll([
-      ...decodeModes(k, (key) => keys(key)),
-      ...decodeModes(d, (name) => dependencies(name as Dependency.Dependency)),
-      ...(p as ReadonlyArray<unknown>).map(decodePattern),
-      ...(e === "" ? [] : [inMode(e, everything)])
-    ]))
-  } catch {
-    return Option.none()
-  }
-}
-
-// -----------------------------------------------------------------------------
-// at given times
-// -----------------------------------------------------------------------------
-
-/**
- * Runtime type identifier of scheduled invalidations.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export const ScheduledTypeId: ScheduledTypeId = "~effect-cache-algebra/Invalidation/Scheduled"
-
-/**
- * Type-level identifier of scheduled invalidations.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export type ScheduledTypeId = "~effect-cache-algebra/Invalidation/Scheduled"
-
-/**
- * An invalidation at the ticks of a cron expression. `Schedules.layer` runs it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Scheduled extends Pipeable.Pipeable, Equal.Equal {
-  readonly [ScheduledTypeId]: ScheduledTypeId
-  readonly name: string
-  readonly cron: Cron.Cron
-  readonly invalidation: Invalidation
-  readonly missed: "run" | "skip"
-  toString(): string
-}
-
-/**
- * Options of `onSchedule`.
- *
- * - `name`: under which processes agree that a tick was run. Unless given, the
- *   expression and the invalidation as text: then another invalidation is
- *   another schedule, also while two deploys run side by side.
- * - `timeZone`: in which an expression ticks that has none (UTC).
- * - `missed`: whether the last tick before the start is made up for, if no
- *   process ran it (`run`), or not (`skip`).
- *
- * @category models
- * @since 0.1.0
- */
-export interface ScheduleOptions {
-  readonly name?: string
-  readonly timeZone?: string
-  readonly missed?: "run" | "skip"
-}
-
-const ScheduledProto = {
-  ...Pipeable.Prototype,
-  [ScheduledTypeId]: ScheduledTypeId,
-  [Equal.symbol](this: Scheduled, that: unknown): boolean {
-    return isScheduled(that) && this.name === that.name && this.missed === that.missed &&
-      Cron.equals(this.cron, that.cron) && Equal.equals(this.invalidation, that.invalidation)
-  },
-  [Hash.symbol](this: Scheduled): number {
-    return Hash.string(this.name)
-  },
-  toString(this: Scheduled): string {
-    const text = scheduleText(this.cron, this.invalidation)
-    return `${this.name === text ? "" : `${this.name}: `}${text}${this.missed === "run" ? "" : " (missed: skip)"}`
-  },
-  toJSON(this: Scheduled): unknown {
-    return { _id: "Scheduled", scheduled: this.toString() }
-  },
-  [Symbol.for("nodejs.util.inspect.custom")](this: Scheduled): string {
-    return `Scheduled(${this.toString()})`
-  }
-}
-
-const scheduleText = (cron: Cron.Cron, invalidation: Invalidation): string =>
-  `${invalidation} on (${Crons.words(cron).join(", ")})`
-
-/**
- * Tells whether a value is a scheduled invalidation.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isScheduled = (u: unknown): u is Scheduled => Predicate.hasProperty(u, ScheduledTypeId)
-
-/**
- * The same invalidation at each tick of a cron expression, which is text or a
- * `Cron`. Nothing happens until it is given to `Schedules.layer`.
- *
- * Throws `InvalidInput` for an expression that does not parse or never ticks,
- * for a time zone that there is not, and for an empty name.
- *
- * **Example** (Each night in Rome)
- *
- * ```ts
- * import { Invalidation } from "effect-cache-algebra"
- *
- * const nightly = Invalidation.onSchedule("0 3 * * *", Invalidation.tags("popular"), { timeZone: "Europe/Rome" })
- * nightly.toString() // => 'tag popular on ("0 3 * * *", Europe/Rome)'
- * ```
- *
- * @category constructors
- * @since 0.1.0
- */
-export const onSchedule = (
-  cron: string | Cron.Cron,
-  invalidation: Invalidation,
-  options: ScheduleOptions = {}
-): Scheduled => {
-  const where = "Invalidation.onSchedule"
-  const parsed = Crons.parse(where, cron, options.timeZone)
-  const name = options.name ?? scheduleText(parsed, invalidation)
-  if (typeof name !== "string" || name === "") throw InvalidInput.make(where, "EmptyName", "a schedule needs a name")
-  return Object.assign(Object.create(ScheduledProto), {
-    name,
-    cron: parsed,
-    invalidation,
-    missed: options.missed ?? "run"
+export const FromString: Schema.Codec<Invalidation, string> = Schema.String.pipe(
+  Schema.decodeTo(Schema.declare(isInvalidation), {
+    decode: SchemaGetter.transformEffect((text, options) =>
+      Effect.try({
+        try: () => decode(text),
+        // Whatever of it is not understood may stand for everything.
+        catch: () => new SchemaIssue.InvalidValue({ expected: "an invalidation as text" }, text, options)
+      })
+    ),
+    encode: SchemaGetter.transform(encode)
   })
-}
+)

@@ -30,24 +30,9 @@ import { dual } from "effect/Function"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Calendar from "./internal/calendar.ts"
+import * as Check from "./internal/check.ts"
 import { escapePart, unescapePart } from "./internal/escape.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-
-/**
- * Runtime type identifier of keys.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export const TypeId: TypeId = "~effect-cache-algebra/Key"
-
-/**
- * Type-level identifier of keys.
- *
- * @category type IDs
- * @since 0.1.0
- */
-export type TypeId = "~effect-cache-algebra/Key"
 
 /**
  * How inputs of type `A` are written as key parts.
@@ -60,7 +45,7 @@ export type TypeId = "~effect-cache-algebra/Key"
  * @since 0.1.0
  */
 export interface Key<in A> extends Pipeable.Pipeable {
-  readonly [TypeId]: (_: A) => void
+  readonly "~effect-cache-algebra/Key": (_: A) => void
   readonly fields: ReadonlyArray<string>
   readonly parts: (input: A) => ReadonlyArray<string>
   /** Whether the parts depend on the input alone, so that they may be remembered. A user's function may look elsewhere. */
@@ -90,6 +75,8 @@ export type Fixed<A> = A extends ReadonlyArray<unknown>
   : A extends string | number | bigint | boolean | void | Date | DateTime.DateTime ? Record<string, never>
   : Partial<A>
 
+const TypeId = "~effect-cache-algebra/Key"
+
 const Proto = {
   ...Pipeable.Prototype,
   [TypeId]: (_: never) => {},
@@ -113,12 +100,7 @@ const makeKey = <A>(
   lasting = false
 ): Key<A> => Object.assign(Object.create(Proto), { fields, parts, pattern, lasting })
 
-const nonEmptyName = (where: string, name: string): string => {
-  if (typeof name !== "string" || name.length === 0) {
-    throw InvalidInput.make(where, "EmptyName", "a key part needs a name")
-  }
-  return name
-}
+const partName = (where: string, name: string): string => Check.name(where, "a key part", name)
 
 /**
  * A key of one part, from a function that writes the input as text. The
@@ -149,7 +131,7 @@ const opaque = <A>(self: Key<A>): Key<A> =>
   }, self.lasting)
 
 const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean): Key<A> => {
-  nonEmptyName("Key.make", name)
+  partName("Key.make", name)
   const encode = (input: A): string => {
     const text = write(input)
     if (typeof text !== "string") {
@@ -275,14 +257,6 @@ export const date = (name: string): Key<Date | DateTime.DateTime> =>
   make(name, (input: Date | DateTime.DateTime) => isoInstant(instant(name, input)))
 
 /**
- * How long a bucket of time is. Weeks begin on Mondays.
- *
- * @category models
- * @since 0.1.0
- */
-export type Unit = Calendar.Unit
-
-/**
  * A key of buckets of time.
  *
  * - `bounds`: when the bucket of an instant began, and when it ends, which is not
@@ -298,7 +272,7 @@ export interface Bucket extends Key<Date | DateTime.DateTime> {
 
 /**
  * A key of the hour, day, week ... in which an instant lies: all instants of one
- * are one key, written as the instant at which it began.
+ * are one key, written as the instant at which it began. Weeks begin on Mondays.
  *
  * Hours and days are those of `timeZone`, a name or an offset, UTC unless given:
  * processes in different zones must agree on what they share. An hour that the
@@ -334,7 +308,7 @@ export interface Bucket extends Key<Date | DateTime.DateTime> {
  */
 export const bucket = (
   name: string,
-  options: { readonly every: Unit; readonly timeZone?: string }
+  options: { readonly every: Calendar.Unit; readonly timeZone?: string }
 ): Bucket => {
   const { every } = options
   if (!Calendar.units.includes(every)) {
@@ -379,7 +353,7 @@ export const struct = <const F extends Record<string, Key<never>>>(
   const nested = (name: string, key: Key<unknown>) =>
     key.fields.length === 1 ? [name] : key.fields.map((field) => `${name}.${field}`)
   return makeKey(
-    entries.flatMap(([name, key]) => nested(nonEmptyName("Key.struct", name), key)),
+    entries.flatMap(([name, key]) => nested(partName("Key.struct", name), key)),
     (input) => entries.flatMap(([name, key]) => key.parts((input as Record<string, unknown>)[name])),
     (input) => entries.flatMap(([name, key]) => fixed(key, Object.hasOwn(input, name), input[name]))
   )
@@ -438,7 +412,7 @@ export const fragment: {
     ...varyOn: T
   ): Key<{ readonly [I in keyof T]: Input<T[I]> }>
 } = (name: string, ...varyOn: ReadonlyArray<Key<never>>): Key<unknown> => {
-  const first = escapePart(nonEmptyName("Key.fragment", name))
+  const first = escapePart(partName("Key.fragment", name))
   const rest = (varyOn.length === 0 ? unit : varyOn.length === 1 ? varyOn[0] : tuple(...varyOn)) as Key<unknown>
   return makeKey(
     ["fragment", ...rest.fields],
@@ -504,28 +478,6 @@ export const matches = (pattern: Pattern, key: string): boolean => {
   const parts = key.split(":")
   return parts.length === pattern.parts.length + 1 && parts[0] === pattern.name &&
     pattern.parts.every((part, i) => part === undefined || part === parts[i + 1])
-}
-
-/**
- * Prints a pattern with `*` for what it leaves open: `films:drama:*`.
- *
- * @category patterns
- * @since 0.1.0
- */
-export const formatPattern = (pattern: Pattern): string =>
-  [pattern.name, ...pattern.parts.map((part) => part ?? "*")].join(":")
-
-/**
- * The stored form of a definition's name.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const encodeName = (name: string): string => {
-  if (typeof name !== "string" || name.length === 0) {
-    throw InvalidInput.make("Cached.make", "EmptyName", "a cached value needs a name")
-  }
-  return escapePart(name)
 }
 
 /**

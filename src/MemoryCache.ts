@@ -43,6 +43,7 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
+import { stronger } from "./internal/mode.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
@@ -131,7 +132,7 @@ class Stored implements CacheStore.Entry {
   mark(dependency: Dependency, mode: Verdict.Mode, now: number): void {
     this.changed ??= new Map()
     this.changedAt ??= new Map()
-    this.changed.set(dependency, Invalidation.stronger(this.changed.get(dependency), mode)!)
+    this.changed.set(dependency, stronger(this.changed.get(dependency), mode)!)
     if (!this.changedAt.has(dependency)) this.changedAt.set(dependency, now)
   }
 }

@@ -1,14 +1,14 @@
 /**
- * What a transaction makes untrue, written down inside of it.
+ * What a transaction invalidates, written to the database inside of it.
  *
- * An invalidation that follows a commit is lost if the process dies in between,
- * and nobody knows. So it is written to a table in the same transaction, as a
+ * An invalidation that follows a commit is lost without notice if the process
+ * dies in between. So it is written to a table in the same transaction, as a
  * message: either both are there or neither. After the commit it is delivered and
  * removed; what a process that died left behind is delivered by a relay, in
- * order, at least once. To be told twice costs a load.
+ * order, at least once. A message that is delivered twice costs a load.
  *
- * `SqlOutbox.layer` keeps the table in Postgres. Another origin fulfils the
- * `Outbox` interface.
+ * `SqlOutbox.layer` keeps the table in Postgres. For another origin, implement
+ * the `Outbox` interface.
  *
  * @since 0.1.0
  */
@@ -19,9 +19,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as CacheService from "./CacheService.ts"
-import * as Change from "./Change.ts"
-import * as Changes from "./Changes.ts"
+import type * as Changes from "./Changes.ts"
 import { backoff } from "./internal/backoff.ts"
+import { ChangeFromJson } from "./internal/changeJson.ts"
+import { deliver } from "./internal/changes/delivery.ts"
+import * as Transactions from "./internal/changes/transaction.ts"
 import { elapsed } from "./internal/deadline.ts"
 import { finiteMillis, millis } from "./internal/duration.ts"
 import * as Invalidation from "./Invalidation.ts"
@@ -54,28 +56,14 @@ export interface Message {
 }
 
 /**
- * What a claim asks for.
- *
- * - `limit`: so many messages at most, the oldest first.
- * - `lease`: for so many milliseconds they are nobody else's.
- * - `grace`: messages younger than this (milliseconds) are left to who wrote them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Claim {
-  readonly limit: number
-  readonly lease: number
-  readonly grace: number
-}
-
-/**
  * Where messages are kept: the origin that is written to.
  *
  * - `append`: writes a message, in the transaction of the caller; gives its id.
  * - `remove`: takes it away.
- * - `claim`: takes the oldest messages in their order, unless somebody has claimed
- *   some: whoever has, has all, or they would be delivered out of order.
+ * - `claim`: takes the oldest messages in their order, `limit` of them at most, and
+ *   keeps them from other relays for `lease` milliseconds. Messages younger than
+ *   `grace` milliseconds are left to the writer. Takes none while another claim
+ *   stands, or messages would be delivered out of order.
  * - `release`: gives claimed messages back.
  *
  * @category models
@@ -84,7 +72,9 @@ export interface Claim {
 export interface Outbox {
   readonly append: (text: string) => Effect.Effect<string, OutboxError>
   readonly remove: (id: string) => Effect.Effect<void, OutboxError>
-  readonly claim: (claim: Claim) => Effect.Effect<ReadonlyArray<Message>, OutboxError>
+  readonly claim: (
+    claim: { readonly limit: number; readonly lease: number; readonly grace: number }
+  ) => Effect.Effect<ReadonlyArray<Message>, OutboxError>
   readonly release: (ids: ReadonlyArray<string>) => Effect.Effect<void, OutboxError>
 }
 
@@ -101,31 +91,21 @@ export const Outbox: Context.Service<Outbox, Outbox> = Context.Service("effect-c
 // messages
 // -----------------------------------------------------------------------------
 
-const Text = Schema.fromJsonString(Schema.Struct({
-  changes: Schema.Array(Change.Json),
-  invalidation: Schema.String
-}))
-
 /**
- * What was collected, as the text of a message.
+ * What a transaction collected, as the text of a message. Text that is none fails
+ * to decode. It may have said anything, so the relay takes it for an invalidation
+ * of everything.
  *
- * @category encoding
+ * @category schemas
  * @since 0.1.0
  */
-export const encode = ({ changes, invalidation }: Changes.Collected): string =>
-  Schema.encodeSync(Text)({ changes, invalidation: Invalidation.encode(invalidation) })
+export const FromString: Schema.Codec<Changes.Collected, string> = Schema.fromJsonString(
+  Schema.Struct({ changes: Schema.Array(ChangeFromJson), invalidation: Invalidation.FromString })
+)
 
-/**
- * Reads a message. One that cannot be read may have said anything, so it stands
- * for an invalidation of everything.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const decode = (text: string): Changes.Collected =>
+const collectedOf = (text: string): Changes.Collected =>
   Option.getOrElse(
-    Option.flatMap(Schema.decodeUnknownOption(Text)(text), ({ changes, invalidation }) =>
-      Option.map(Invalidation.decode(invalidation), (invalidation) => ({ changes, invalidation }))),
+    Schema.decodeOption(FromString)(text),
     () => ({ changes: [], invalidation: Invalidation.everything })
   )
 
@@ -152,18 +132,18 @@ const removed = (outbox: Outbox, id: string): Effect.Effect<void> =>
  * @category writing
  * @since 0.1.0
  */
-export const withTransaction = <E2 = never, R2 = never>(transaction: Changes.Transaction<E2, R2>) =>
-<A, E, R>(
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<
-  A,
-  E | E2 | OutboxError | CacheService.InvalidationError,
-  R | R2 | Outbox | CacheService.CacheService
-> =>
-  Changes.withTransaction(transaction, {
-    before: (collected) =>
-      Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.append(encode(collected)), (id) => removed(outbox, id)))
-  })(effect)
+export const withTransaction = <E = never, R = never>(
+  transaction: Changes.Transaction<E, R>
+): Changes.WithTransaction<E | OutboxError, R | Outbox> =>
+  Transactions.withTransaction(
+    transaction,
+    ({ changes, invalidation }) =>
+      Effect.flatMap(Outbox, (outbox) =>
+        Effect.map(
+          outbox.append(Schema.encodeSync(FromString)({ changes, invalidation })),
+          (id) => removed(outbox, id)
+        ))
+  )
 
 // -----------------------------------------------------------------------------
 // the relay
@@ -174,9 +154,9 @@ export const withTransaction = <E2 = never, R2 = never>(transaction: Changes.Tra
  *
  * - `interval`: how often it looks (1 second unless given).
  * - `batch`: how many messages it claims at once (100).
- * - `lease`: how long what it has claimed is nobody else's (30 seconds); if it
- *   dies, another goes on after that.
- * - `grace`: how long a message is left to who wrote it (1 second).
+ * - `lease`: how long what it has claimed is kept from other relays (30 seconds);
+ *   if it dies, another goes on after that.
+ * - `grace`: how long a message is left to its writer (1 second).
  *
  * @category models
  * @since 0.1.0
@@ -188,7 +168,7 @@ export interface RelayOptions {
   readonly grace?: Duration.Input
 }
 
-const claimOf = (where: string, { batch = 100, grace = "1 second", lease = "30 seconds" }: RelayOptions): Claim => {
+const claimOf = (where: string, { batch = 100, grace = "1 second", lease = "30 seconds" }: RelayOptions) => {
   if (!Number.isSafeInteger(batch) || batch < 1) {
     throw InvalidInput.make(where, "InvalidNumber", `batch must be a positive integer, and is ${batch}`)
   }
@@ -208,7 +188,7 @@ const deliverInOrder = (
       .clockWith((clock) => {
         const message = messages[done]
         if (message === undefined || elapsed(clock) >= until) return Effect.succeed(done)
-        return Changes.deliver(decode(message.text)).pipe(
+        return deliver(collectedOf(message.text)).pipe(
           Effect.andThen(outbox.remove(message.id)),
           Effect.andThen(Effect.suspend(() => (done++, next)))
         )

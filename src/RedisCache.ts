@@ -33,7 +33,8 @@
  *
  * ```ts
  * import { Config, Effect, Schema } from "effect"
- * import { Cached, Key, Policy, RedisCache } from "effect-cache-algebra"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ * import * as RedisCache from "effect-cache-algebra/RedisCache"
  *
  * const square = Cached.make("square", {
  *   key: Key.int("n"),
@@ -256,7 +257,7 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
  * **Example** (A user for the cache)
  *
  * ```ts
- * import { RedisCache } from "effect-cache-algebra"
+ * import * as RedisCache from "effect-cache-algebra/RedisCache"
  *
  * const rule = RedisCache.acl("shop")
  * rule.startsWith("~shop:* &shop:* -@all +get +mget") // => true
@@ -430,8 +431,8 @@ export const layer = (options: Options): Layer.Layer<CacheService.CacheService> 
  * **Example** (A URL from the environment)
  *
  * ```ts
+ * import * as RedisCache from "effect-cache-algebra/RedisCache"
  * import { Config } from "effect"
- * import { RedisCache } from "effect-cache-algebra"
  *
  * const live = RedisCache.layerConfig({ url: Config.Redacted("REDIS_URL") })
  * ```

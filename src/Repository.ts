@@ -1,9 +1,9 @@
 /**
  * Writes of one entity that publish what they change.
  *
- * You give the functions that write, and they tell what was there and what is
+ * You give the functions that write, and they return what was there and what is
  * there now; you get the same functions back, which publish. Whoever writes
- * through a repository cannot forget to tell.
+ * through a repository cannot forget to publish.
  *
  * @since 0.1.0
  */
@@ -14,25 +14,12 @@ import * as Changes from "./Changes.ts"
 import type * as Entity from "./Entity.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 
-/**
- * What an update tells: the row before it and after it. Read both in the
- * transaction, the first `for update`, or another writer comes in between.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Updated<Row> {
+interface Updated<Row> {
   readonly before: Row
   readonly after: Row
 }
 
-/**
- * What an upsert tells: without `before` the row was made.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Saved<Row> {
+interface Saved<Row> {
   readonly before: Row | undefined
   readonly after: Row
 }
@@ -40,12 +27,13 @@ export interface Saved<Row> {
 type Write<A> = (...args: Array<never>) => Effect.Effect<A, unknown, unknown>
 
 /**
- * The functions that write rows: those that there are.
+ * The functions that write rows: any of these.
  *
- * - `create`, `createMany`: give what was made.
- * - `update`, `updateMany`: give what was there and what is there now.
- * - `delete`, `deleteMany`: give what was there.
- * - `save`: makes or updates.
+ * - `create`, `createMany`: give the rows that were made.
+ * - `update`, `updateMany`: give each row `before` and `after`. Read both in the
+ *   transaction, the first `for update`, or another writer comes in between.
+ * - `delete`, `deleteMany`: give the rows that were there.
+ * - `save`: makes or updates a row; without `before` it was made.
  *
  * @category models
  * @since 0.1.0
@@ -81,12 +69,13 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  * - `within`: what each write and its publication run in: a transaction
  *   (`Changes.withTransaction(sql.withTransaction)`, `SqlOutbox.withTransaction`).
  *   Without it, a write publishes when it has ended, so it must have committed by
- *   then. Name the function right here: of one inside of another value nobody can
- *   infer what it fails with.
+ *   then. Name the function right here: of one inside of another value the
+ *   compiler cannot infer what it fails with.
  *
- * Throws `InvalidInput` for a function of another name, which could tell nothing.
+ * Throws `InvalidInput` for a function of another name, of which it is not known
+ * what it changes.
  *
- * **Example** (Whoever writes tells)
+ * **Example** (Whoever writes publishes)
  *
  * ```ts
  * import { Effect, Schema } from "effect"
@@ -109,7 +98,7 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  *   key: Key.int("id"),
  *   value: Schema.String,
  *   lookup: (id) => Effect.sync(() => rows.get(id)!.title)
- * }, Policy.conditional(Films, ["title"]))
+ * }, Policy.conditional(Films, { fields: ["title"] }))
  *
  * const program = Effect.gen(function*() {
  *   yield* Cached.get(title, 7)
@@ -161,7 +150,7 @@ export const make = <
   }
   for (const name of Object.keys(writes)) {
     if (Object.hasOwn(changed, name)) continue
-    throw InvalidInput.make("Repository.make", "InvalidOption", `nobody knows what the write "${name}" changes`)
+    throw InvalidInput.make("Repository.make", "InvalidOption", `it is not known what a write called "${name}" changes`)
   }
   return Object.fromEntries(
     Object.entries(writes).map(([name, write]) => [name, publishing(name as keyof Writes<Row>, write as AnyWrite)])

@@ -2,7 +2,7 @@
  * Invalidations that happen at given times, once for all processes that share a
  * store.
  *
- * A schedule is a value (`Invalidation.onSchedule`); a layer of this module is
+ * A schedule is a value (`Schedules.cron`); a layer of this module is
  * the worker that runs it. Each process may have the layer: at a tick one of
  * them takes a lease, applies the invalidation, and leaves a marker; the others
  * find the marker. If the one dies before, its lease ends, and another does it.
@@ -29,11 +29,12 @@
  *   that keeps nothing for so long (`maxLifetime` of `RedisCache`) makes a
  *   process that starts later repeat the last tick.
  *
- * **Example** (A list that is made anew each night)
+ * **Example** (A list that is loaded again each night)
  *
  * ```ts
  * import { Effect, Layer, Schema } from "effect"
- * import { Cached, Invalidation, Key, MemoryCache, Policy, Schedules } from "effect-cache-algebra"
+ * import { Cached, Invalidation, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ * import * as Schedules from "effect-cache-algebra/Schedules"
  * import { TestClock } from "effect/testing"
  *
  * let loads = 0
@@ -43,7 +44,7 @@
  *   Policy.tagged("popular")
  * )
  *
- * const nightly = Invalidation.onSchedule("0 3 * * *", Invalidation.tags("popular"), {
+ * const nightly = Schedules.cron("0 3 * * *", Invalidation.tags("popular"), {
  *   name: "nightly",
  *   timeZone: "Europe/Rome"
  * })
@@ -64,20 +65,115 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Cron from "effect/Cron"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
 import * as Layer from "effect/Layer"
+import * as Pipeable from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
-import { lastTick } from "./internal/cron.ts"
+import * as Crons from "./internal/cron.ts"
+import { encodeName } from "./internal/keys.ts"
 import { invalidate } from "./internal/service/invalidating.ts"
 import { inside, type Service } from "./internal/service/model.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as InvalidInput from "./InvalidInput.ts"
-import * as Key from "./Key.ts"
-import * as Plan from "./Plan.ts"
+
+const TypeId = "~effect-cache-algebra/Schedules"
+
+/**
+ * An invalidation at the ticks of a cron expression. `layer` runs it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Schedule extends Pipeable.Pipeable, Equal.Equal {
+  readonly "~effect-cache-algebra/Schedules": "~effect-cache-algebra/Schedules"
+  readonly name: string
+  readonly cron: Cron.Cron
+  readonly invalidation: Invalidation.Invalidation
+  readonly missed: "run" | "skip"
+  toString(): string
+}
+
+const isSchedule = (u: unknown): u is Schedule => Predicate.hasProperty(u, TypeId)
+
+const textOf = (cron: Cron.Cron, invalidation: Invalidation.Invalidation): string =>
+  `${invalidation} on (${Crons.words(cron).join(", ")})`
+
+const Proto = {
+  ...Pipeable.Prototype,
+  [TypeId]: TypeId,
+  [Equal.symbol](this: Schedule, that: unknown): boolean {
+    return isSchedule(that) && this.name === that.name && this.missed === that.missed &&
+      Cron.equals(this.cron, that.cron) && Equal.equals(this.invalidation, that.invalidation)
+  },
+  [Hash.symbol](this: Schedule): number {
+    return Hash.string(this.name)
+  },
+  toString(this: Schedule): string {
+    const text = textOf(this.cron, this.invalidation)
+    return `${this.name === text ? "" : `${this.name}: `}${text}${this.missed === "run" ? "" : " (missed: skip)"}`
+  },
+  toJSON(this: Schedule): unknown {
+    return { _id: "Schedule", schedule: this.toString() }
+  },
+  [Symbol.for("nodejs.util.inspect.custom")](this: Schedule): string {
+    return `Schedule(${this.toString()})`
+  }
+}
+
+/**
+ * The same invalidation at each tick of a cron expression, which is text or a
+ * `Cron`. Nothing happens until it is given to `layer`.
+ *
+ * - `name`: under which processes agree that a tick was run. Unless given, the
+ *   expression and the invalidation as text: then another invalidation is
+ *   another schedule, also while two deploys run side by side.
+ * - `timeZone`: in which an expression ticks that has none (UTC).
+ * - `missed`: whether the last tick before the start is made up for, if no
+ *   process ran it (`run`, unless given), or not (`skip`).
+ *
+ * Throws `InvalidInput` for an expression that does not parse or never ticks,
+ * for a time zone that there is not, and for an empty name.
+ *
+ * **Example** (Each night in Rome)
+ *
+ * ```ts
+ * import { Invalidation } from "effect-cache-algebra"
+ * import * as Schedules from "effect-cache-algebra/Schedules"
+ *
+ * const nightly = Schedules.cron("0 3 * * *", Invalidation.tags("popular"), { timeZone: "Europe/Rome" })
+ * nightly.toString() // => 'tag popular on ("0 3 * * *", Europe/Rome)'
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cron = (
+  expression: string | Cron.Cron,
+  invalidation: Invalidation.Invalidation,
+  options: {
+    readonly name?: string
+    readonly timeZone?: string
+    readonly missed?: "run" | "skip"
+  } = {}
+): Schedule => {
+  const where = "Schedules.cron"
+  const parsed = Crons.parse(where, expression, options.timeZone)
+  const name = options.name ?? textOf(parsed, invalidation)
+  if (typeof name !== "string" || name === "") throw InvalidInput.make(where, "EmptyName", "a schedule needs a name")
+  return Object.assign(Object.create(Proto), {
+    name,
+    cron: parsed,
+    invalidation,
+    missed: options.missed ?? "run"
+  })
+}
 
 const second = 1000
 const minute = 60 * second
@@ -86,7 +182,7 @@ const hour = 60 * minute
 // After this others may take over. Who still applies an invalidation then takes the lease again.
 const leaseFor = minute
 
-// Who waits looks again so often: not every store tells of a lease that has run out.
+// Who waits looks again so often: not every store announces a lease that has run out.
 const waitAtMost = 10 * second
 
 // Who waited lets the one that had the lease go first: an invalidation of everything takes it away.
@@ -111,13 +207,13 @@ class Tick {
   private seen: CacheStore.Token | undefined = undefined
   private warned = false
 
-  constructor(service: Service, { cron, name }: Invalidation.Scheduled, at: number) {
+  constructor(service: Service, { cron, name }: Schedule, at: number) {
     this.service = service
     this.at = at
     this.token = service.token()
     // No name of a user's definition holds a "!".
-    this.address = { key: `!schedule:${Key.encodeName(name)}`, known: [] }
-    this.life = Math.max(hour, Plan.nextTick(cron, Plan.nextTick(cron, at)) - at)
+    this.address = { key: `!schedule:${encodeName(name)}`, known: [] }
+    this.life = Math.max(hour, Crons.nextTick(cron, Crons.nextTick(cron, at)) - at)
   }
 
   begin(force = false): Effect.Effect<CacheStore.Begun, CacheStore.StoreError> {
@@ -224,7 +320,7 @@ const takeLease = Effect.fnUntraced(function*(
   }
 })
 
-/** Takes the lease again where it ends or is swept away, unless somebody else has it. */
+/** Takes the lease again where it ends or is swept away, unless another process has it. */
 const keepLease = Effect.fnUntraced(function*(tick: Tick): Effect.fn.Return<never> {
   for (;;) {
     yield* tick.released(tick.token, pause)
@@ -258,12 +354,12 @@ const mark = (tick: Tick, lease: CacheStore.Lease): Effect.Effect<void, CacheSto
   })
 
 const runTick = Effect.fnUntraced(function*(
-  scheduled: Invalidation.Scheduled,
+  schedule: Schedule,
   at: number
 ): Effect.fn.Return<void, never, CacheService.CacheService> {
   const service = inside(yield* CacheService.CacheService)
-  const tick = new Tick(service, scheduled, at)
-  const { invalidation, name } = scheduled
+  const tick = new Tick(service, schedule, at)
+  const { invalidation, name } = schedule
   const run = Effect.gen(function*() {
     const lease = yield* takeLease(tick, invalidation.everything !== undefined)
     if (lease === undefined) return
@@ -277,20 +373,20 @@ const runTick = Effect.fnUntraced(function*(
 })
 
 const run = Effect.fnUntraced(function*(
-  scheduled: Invalidation.Scheduled
+  schedule: Schedule
 ): Effect.fn.Return<never, never, CacheService.CacheService> {
-  const { cron, missed } = scheduled
+  const { cron, missed } = schedule
   /** Ticks up to here are done with. */
   let done = missed === "run" ? -Infinity : yield* Clock.currentTimeMillis
   for (;;) {
     const now = yield* Clock.currentTimeMillis
     // No tick is run twice because a clock was set back; but one that was set back by more was wrong before.
     if (done > now + hour) done = now
-    const last = lastTick(cron, now)
+    const last = Crons.lastTick(cron, now)
     if (last > done) {
-      yield* runTick(scheduled, last)
+      yield* runTick(schedule, last)
       done = last
-    } else yield* Effect.sleep(Math.min(Plan.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
+    } else yield* Effect.sleep(Math.min(Crons.nextTick(cron, Math.max(now, done)) - now, sleepAtMost))
   }
 })
 
@@ -304,14 +400,14 @@ const run = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = (
-  ...scheduled: ReadonlyArray<Invalidation.Scheduled>
+  ...schedules: ReadonlyArray<Schedule>
 ): Layer.Layer<never, never, CacheService.CacheService> => {
   const names = new Set<string>()
-  for (const { name } of scheduled) {
+  for (const { name } of schedules) {
     if (names.has(name)) {
       throw InvalidInput.make("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
     }
     names.add(name)
   }
-  return Layer.effectDiscard(Effect.forEach(scheduled, (one) => Effect.forkScoped(run(one)), { discard: true }))
+  return Layer.effectDiscard(Effect.forEach(schedules, (one) => Effect.forkScoped(run(one)), { discard: true }))
 }

@@ -11,19 +11,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type * as CacheService from "./CacheService.ts"
+import type * as Changes from "./Changes.ts"
 import * as InvalidInput from "./InvalidInput.ts"
 import * as Outbox from "./Outbox.ts"
 
-/**
- * Options of the outbox.
- *
- * - `table`: its table, `cache_outbox` unless given. A dot separates a schema.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
+interface Options {
   readonly table?: string
 }
 
@@ -33,7 +25,8 @@ const tableOf = ({ table = "cache_outbox" }: Options): string => {
 }
 
 /**
- * Makes the table if it is not there. It belongs to your migrations.
+ * Makes the table if it is not there: `cache_outbox` unless given; a dot separates
+ * a schema. It belongs to your migrations.
  *
  * @category constructors
  * @since 0.1.0
@@ -52,8 +45,8 @@ export const createTable = (options: Options = {}): Effect.Effect<void, SqlError
 }
 
 /**
- * The outbox of a database. The client must be the one that the program's
- * transactions are made with.
+ * The outbox of a database, in the table `cache_outbox` unless given. The client
+ * must be the one that the program's transactions are made with.
  *
  * @category layers
  * @since 0.1.0
@@ -77,7 +70,7 @@ const make = (sql: SqlClient.SqlClient, name: string): Outbox.Outbox => {
       ),
     remove: (id) => failing("remove")(Effect.asVoid(sql`delete from ${table} where id = ${id}::text::bigint`)),
     claim: ({ grace, lease, limit }) => {
-      // One claims at a time, and nobody while a claim stands. A writer that removes its own message is not held up.
+      // One claims at a time, and none while a claim stands. A writer that removes its own message is not held up.
       const lock = sql`select pg_advisory_xact_lock(hashtextextended(${`effect-cache-algebra/${name}`}, 0))`
       const claim = sql<Outbox.Message>`
         update ${table} set claimed_until = clock_timestamp() + ${lease}::float8 * interval '1 millisecond'
@@ -110,10 +103,8 @@ const make = (sql: SqlClient.SqlClient, name: string): Outbox.Outbox => {
  * @category writing
  * @since 0.1.0
  */
-export const withTransaction = <A, E, R>(
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<
-  A,
-  E | SqlError | Outbox.OutboxError | CacheService.InvalidationError,
-  R | SqlClient.SqlClient | Outbox.Outbox | CacheService.CacheService
-> => Effect.flatMap(SqlClient.SqlClient, (sql) => Outbox.withTransaction<SqlError>(sql.withTransaction)(effect))
+export const withTransaction: Changes.WithTransaction<
+  SqlError | Outbox.OutboxError,
+  SqlClient.SqlClient | Outbox.Outbox
+> = (effect) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => Outbox.withTransaction<SqlError>(sql.withTransaction)(effect))

@@ -18,7 +18,8 @@
  *
  * ```ts
  * import { Effect, Schema } from "effect"
- * import { Cached, Key, Policy, TestCache } from "effect-cache-algebra"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ * import * as TestCache from "effect-cache-algebra/TestCache"
  *
  * const answer = Cached.make("answer", {
  *   key: Key.unit,
@@ -43,9 +44,9 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
+import type { Stamp } from "./internal/stamp.ts"
 import type * as Invalidation from "./Invalidation.ts"
 import * as MemoryCache from "./MemoryCache.ts"
-import type * as Plan from "./Plan.ts"
 
 /**
  * The operations of a store.
@@ -90,7 +91,7 @@ export interface Operation {
 export interface StoredEntry {
   readonly key: string
   readonly payload: unknown
-  readonly stamp: Plan.Stamp
+  readonly stamp: Stamp
 }
 
 /**

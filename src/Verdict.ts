@@ -23,6 +23,7 @@
  *
  * @since 0.1.0
  */
+import { dual } from "effect/Function"
 import * as Order_ from "effect/Order"
 
 /**
@@ -53,22 +54,6 @@ export type Mode = "hard" | "soft"
 const ranks: Record<Verdict, number> = { Dead: 0, OnError: 1, Stale: 2, Refresh: 3, Fresh: 4 }
 
 /**
- * All verdicts, best first.
- *
- * @category constants
- * @since 0.1.0
- */
-export const all: ReadonlyArray<Verdict> = ["Fresh", "Refresh", "Stale", "OnError", "Dead"]
-
-/**
- * The place in the chain, from 0 (`Dead`) to 4 (`Fresh`).
- *
- * @category getters
- * @since 0.1.0
- */
-export const rank = (self: Verdict): number => ranks[self]
-
-/**
  * Orders verdicts from worst to best.
  *
  * @category instances
@@ -83,8 +68,12 @@ export const Order: Order_.Order<Verdict> = Order_.make((a, b) => Math.sign(rank
  * @since 0.1.0
  */
 export const meet: {
+  <B extends Verdict>(that: B): <A extends Verdict>(self: A) => A | B
   <A extends Verdict, B extends Verdict>(self: A, that: B): A | B
-} = (self, that) => ranks[self] <= ranks[that] ? self : that
+} = dual(
+  2,
+  <A extends Verdict, B extends Verdict>(self: A, that: B): A | B => ranks[self] <= ranks[that] ? self : that
+)
 
 /**
  * The better of two. `Dead` is its unit.
@@ -93,23 +82,9 @@ export const meet: {
  * @since 0.1.0
  */
 export const join: {
+  <B extends Verdict>(that: B): <A extends Verdict>(self: A) => A | B
   <A extends Verdict, B extends Verdict>(self: A, that: B): A | B
-} = (self, that) => ranks[self] >= ranks[that] ? self : that
-
-/**
- * Whether the entry may be served without waiting for a load.
- *
- * @category predicates
- * @since 0.1.0
- */
-export const isServable = (self: Verdict): boolean => ranks[self] >= 2
-
-/**
- * What the change of a dependency does to a verdict: a soft change never makes
- * it worse than `Stale`.
- *
- * @category combining
- * @since 0.1.0
- */
-export const ofChange = (severity: Severity, mode: Mode): Severity =>
-  mode === "soft" ? join(severity, "Stale") : severity
+} = dual(
+  2,
+  <A extends Verdict, B extends Verdict>(self: A, that: B): A | B => ranks[self] >= ranks[that] ? self : that
+)

@@ -68,7 +68,11 @@ export const fillingTable = Effect.fnUntraced(function*(services: Services): Eff
       ours(services, "no dependency", ttl),
       ours(services, "3 tags", Policy.and(ttl, Policy.tagged(three))),
       ours(services, "10 tags", Policy.and(ttl, Policy.tagged(ten))),
-      ours(services, "3 tags from the value", Policy.and(ttl, Policy.tagged((_: string, user: User) => user.groups))),
+      ours(
+        services,
+        "3 tags from the value",
+        Policy.and(ttl, Policy.tagged({ fromValue: (user: User) => user.groups }))
+      ),
       lru(services),
       filled("bento", []),
       filled("bentoTagged", three),

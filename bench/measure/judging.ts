@@ -1,7 +1,10 @@
 /**
  * A plan against the tree that it was made of.
  */
-import { Plan, Policy, type Verdict } from "../../src/index.ts"
+import { Policy, type Verdict } from "../../src/index.ts"
+import * as Plan from "../../src/internal/plan.ts"
+import * as Tree from "../../src/internal/policy/tree.ts"
+import type { Stamp } from "../../src/internal/stamp.ts"
 import { judgeTree } from "../../test/support/judgeTree.ts"
 import { consume, random, type Run, type Table } from "./harness.ts"
 import { lifetime, three, type User, userOf } from "./subjects.ts"
@@ -18,7 +21,7 @@ const policies: ReadonlyArray<readonly [string, UserPolicy]> = [
     Policy.all<number, User>(
       ttl("1 hour", { staleFor: "10 minutes", onErrorFor: "1 day", jitter: 0.1 }),
       byTags,
-      Policy.tagged((_: number, user: User) => user.groups, { severity: "Stale" }),
+      Policy.tagged({ fromValue: (user: User) => user.groups }, { severity: "Stale" }),
       Policy.versioned("v2", { name: "schema" }),
       Policy.xfetch()
     )
@@ -35,7 +38,7 @@ const policies: ReadonlyArray<readonly [string, UserPolicy]> = [
 
 /** An entry, and what a read of it sees. */
 interface Situation {
-  readonly entry: { readonly key: number; readonly value: User; readonly stamp: Plan.Stamp }
+  readonly entry: { readonly key: number; readonly value: User; readonly stamp: Stamp }
   readonly observation: Plan.Observation
   readonly armed: Plan.Armed
 }
@@ -45,16 +48,17 @@ const epoch = Date.UTC(2024, 0, 1)
 /** Mostly fresh, some past their time, one in eight with a tag that changed. */
 const situationsOf = (policy: UserPolicy): ReadonlyArray<Situation> => {
   const draw = random()
+  const { plan } = Tree.of(policy)
   return Array.from({ length: 256 }, (_, i) => {
     const value = userOf(i)
-    const known = Plan.knownDependencies(policy.plan, i)
-    const stamp: Plan.Stamp = {
+    const known = Plan.knownDependencies(plan, i)
+    const stamp: Stamp = {
       storedAt: epoch + i,
       beganAt: epoch + i,
       duration: 50 + draw() * 100,
       jitter: draw(),
-      versions: policy.plan.constants,
-      dependencies: [...known, ...Plan.foundDependencies(policy.plan, i, value, known)],
+      versions: plan.constants,
+      dependencies: [...known, ...Plan.foundDependencies(plan, i, value, known)],
       shape: "",
       failure: false
     }
@@ -63,7 +67,7 @@ const situationsOf = (policy: UserPolicy): ReadonlyArray<Situation> => {
     return {
       entry: { key: i, value, stamp },
       observation: { now: stamp.storedAt + draw() * lifetime * 1.2, draw: () => u, changed, versions: stamp.versions },
-      armed: Plan.arm(policy.plan, i, value, stamp)
+      armed: Plan.arm(plan, i, value, stamp)
     }
   })
 }
@@ -75,7 +79,7 @@ const byTree = (policy: UserPolicy) => ({ entry, observation }: Situation): Verd
   judgeTree(policy, entry, observation)
 
 const armAndJudge = (policy: UserPolicy) => ({ entry, observation }: Situation): Verdict.Verdict =>
-  Policy.judge(policy, entry, observation)
+  Policy.judge(policy, { ...entry, ...observation })
 
 const told = { Fresh: { id: 1 }, Refresh: { id: 2 }, Stale: { id: 3 }, OnError: { id: 4 }, Dead: { id: 5 } }
 

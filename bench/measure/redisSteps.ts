@@ -8,7 +8,8 @@
  */
 import { Effect, Layer } from "effect"
 import { Cluster, Redis } from "ioredis"
-import { Cached, CacheService, Invalidation, RedisCache } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation } from "../../src/index.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import { startCluster } from "../../test/support/redis.ts"
 import type { Contender, Table } from "./harness.ts"
 
@@ -16,12 +17,12 @@ const some = (count: number, what: string): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, i) => `${what}:${i}`)
 
 const batches: Record<string, Invalidation.Invalidation> = {
-  "a key": Invalidation.keys(...some(1, "customer")),
-  "10 keys": Invalidation.keys(...some(10, "customer")),
-  "500 keys": Invalidation.keys(...some(500, "customer")),
-  "a tag": Invalidation.tags(...some(1, "tag")),
-  "10 tags": Invalidation.tags(...some(10, "tag")),
-  "500 tags": Invalidation.tags(...some(500, "tag")),
+  "a key": Invalidation.keys(some(1, "customer")),
+  "10 keys": Invalidation.keys(some(10, "customer")),
+  "500 keys": Invalidation.keys(some(500, "customer")),
+  "a tag": Invalidation.tags(some(1, "tag")),
+  "10 tags": Invalidation.tags(some(10, "tag")),
+  "500 tags": Invalidation.tags(some(500, "tag")),
   "a pattern, in a keyspace that has few keys": Invalidation.pattern({ name: "nothing", parts: [undefined] })
 }
 

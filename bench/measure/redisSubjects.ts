@@ -11,7 +11,9 @@ import { redisDriver } from "bentocache/drivers/redis"
 import { Cacheable } from "cacheable"
 import { type Context, Effect, Layer, Schema, type Scope } from "effect"
 import { Redis } from "ioredis"
-import { Cached, CacheService, Invalidation, Key, Policy, RedisCache } from "../../src/index.ts"
+import type { CacheService } from "../../src/index.ts"
+import { Cached, Invalidation, Key, Policy } from "../../src/index.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 
 const Order = Schema.Struct({
   id: Schema.Int,
@@ -166,9 +168,9 @@ const kinds: Readonly<Record<string, Tags>> = {
   "no dependency": undefined,
   "3 tags": Policy.tagged(three),
   "3 tags from the key": Policy.tagged((key: string) => [0, 1, 2].map((i) => `k${(idOf(key) * 7 + i * 5) % 50}`)),
-  "3 tags from the value": Policy.tagged((_: string, { groups }: Customer) => groups.slice(0, 3)),
+  "3 tags from the value": Policy.tagged({ fromValue: ({ groups }: Customer) => groups.slice(0, 3) }),
   "10 tags": Policy.tagged(ten),
-  "10 tags from the value": Policy.tagged((_: string, { groups }: Customer) => groups)
+  "10 tags from the value": Policy.tagged({ fromValue: ({ groups }: Customer) => groups })
 }
 
 export type Kind = keyof typeof kinds

@@ -124,11 +124,14 @@ const definitions = <K>(key: Key.Key<K>, userFor: (key: K) => User) => {
     "Cached.get, TTL, 10 tags": define("user-tags", Policy.and(ttl, Policy.tagged(ten))),
     "Cached.get, TTL, 3 tags from the value": define(
       "user-from",
-      Policy.and(ttl, Policy.tagged((_: K, user: User) => user.groups))
+      Policy.and(ttl, Policy.tagged({ fromValue: (user: User) => user.groups }))
     ),
     "Cached.get, TTL, conditional, 2 fields": define(
       "user-rows",
-      Policy.and(ttl, Policy.conditional(Users, ["name", "email"], (_: K, user: User) => user.id))
+      Policy.and(
+        ttl,
+        Policy.conditional(Users, { id: { fromValue: (user: User) => user.id }, fields: ["name", "email"] })
+      )
     )
   }
 }

@@ -18,7 +18,8 @@ import { redisDriver } from "bentocache/drivers/redis"
 import { Cacheable } from "cacheable"
 import { Clock, Context, Effect, Exit, Layer, Random, Schema, Scope } from "effect"
 import { Redis } from "ioredis"
-import { Cached, type CacheService, Invalidation, Key, MemoryCache, Policy, RedisCache } from "../../src/index.ts"
+import { Cached, type CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 
 export const libraries = ["ours", "bentocache", "cachified", "cacheable", "async-cache-dedupe"] as const
 

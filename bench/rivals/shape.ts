@@ -11,10 +11,11 @@ import { Effect, Layer, Logger, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { Redis } from "ioredis"
 import * as Api from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { type Library, open } from "./caches.ts"
 import { holds, no, partly, type Program, type Seen, yes } from "./claim.ts"
 
-const { Cached, Key, Policy, TestCache } = Api
+const { Cached, Key, Policy } = Api
 
 const anHour = 3_600_000
 

@@ -8,7 +8,8 @@
  */
 import { Clock, Context, Effect, Exit, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { CacheStore, MemoryCache } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { MemoryCache } from "../../src/index.ts"
 import { DjangoCache } from "../../test/strategies/django/DjangoCache.ts"
 import { type Arrival, changes, duration, fails, requests, stream } from "./draw.ts"
 import { failed, Log, unanswered } from "./log.ts"

@@ -4,7 +4,8 @@
  * real Redis.
  */
 import { Clock, Context, Effect, Random, Schema, type Scope } from "effect"
-import { Cached, CacheService, CacheStore, Invalidation, Key, Policy } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation, Key, Policy } from "../../src/index.ts"
 import type { DjangoCache } from "../../test/strategies/django/DjangoCache.ts"
 import { getCachedWithEarlyRefresh } from "../../test/strategies/django/early-refresh.ts"
 import type { Scenario } from "./scenario.ts"

@@ -64,7 +64,8 @@ const ids = (list: ReadonlyArray<{ readonly id: number }>): ReadonlyArray<number
 const published = (_key: unknown): boolean => true
 
 /** The published articles, by which of them there are: not by anything that they show. */
-const whichArePublished = <K, V>(): Policy.Policy<K, V> => Policy.conditionalIn(Articles, "published", [], published)
+const whichArePublished = <K, V>(): Policy.Policy<K, V> =>
+  Policy.conditionalIn(Articles, "published", { equals: published, fields: [] })
 
 /**
  * The published articles of a category or an author. What changes this list changes both what the category has and what is
@@ -73,8 +74,8 @@ const whichArePublished = <K, V>(): Policy.Policy<K, V> => Policy.conditionalIn(
  */
 const publishedIn = (partition: "categoryId" | "authorId", shown: ReadonlyArray<"title">) =>
   Policy.any(
-    Policy.conditionalIn(Articles, partition, [...shown, "published"]),
-    Policy.conditionalIn(Articles, "published", [...shown, partition], published)
+    Policy.conditionalIn(Articles, partition, { fields: [...shown, "published"] }),
+    Policy.conditionalIn(Articles, "published", { equals: published, fields: [...shown, partition] })
   )
 
 // -----------------------------------------------------------------------------
@@ -89,14 +90,16 @@ export const article = Cached.make(
     value: ArticlePage,
     lookup: (id) => Queries.article(id),
     lookupMany: (ids) => Queries.articles(ids),
-    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Articles, [])) }
+    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Articles, { fields: [] })) }
   },
   Policy.all(
     lifetimes.settled(),
-    Policy.conditional(Articles, ["title", "content", "categoryId", "authorId", "published", "updatedAt", "tags"]),
-    Policy.conditional(Categories, ["name"], (_id, page) => page.category.id),
-    Policy.conditional(Authors, ["name"], (_id, page) => page.author.id),
-    Policy.conditional(Tags, ["name"], (_id, page) => ids(page.tags))
+    Policy.conditional(Articles, {
+      fields: ["title", "content", "categoryId", "authorId", "published", "updatedAt", "tags"]
+    }),
+    Policy.conditional(Categories, { id: { fromValue: (page) => page.category.id }, fields: ["name"] }),
+    Policy.conditional(Authors, { id: { fromValue: (page) => page.author.id }, fields: ["name"] }),
+    Policy.conditional(Tags, { id: { fromValue: (page) => ids(page.tags) }, fields: ["name"] })
   )
 )
 
@@ -107,9 +110,9 @@ export const articleCard = Cached.make(
     key: Key.int("id"),
     value: Schema.String,
     lookup: (id) => Queries.articleCard(id),
-    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Articles, [])) }
+    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Articles, { fields: [] })) }
   },
-  Policy.all(lifetimes.settled(), Policy.conditional(Articles, ["title"]))
+  Policy.all(lifetimes.settled(), Policy.conditional(Articles, { fields: ["title"] }))
 )
 
 /** The front page: what comes and goes among the published, and of those that it shows what it shows of them. */
@@ -119,9 +122,15 @@ export const articleList = Cached.make(
   Policy.all(
     lifetimes.lively(),
     whichArePublished(),
-    Policy.conditional(Articles, ["title", "categoryId", "authorId"], (_key, list) => ids(list)),
-    Policy.conditional(Categories, ["name"], (_key, list) => list.map(({ category }) => category.id)),
-    Policy.conditional(Authors, ["name"], (_key, list) => list.map(({ author }) => author.id))
+    Policy.conditional(Articles, {
+      id: { fromValue: (list) => ids(list) },
+      fields: ["title", "categoryId", "authorId"]
+    }),
+    Policy.conditional(Categories, {
+      id: { fromValue: (list) => list.map(({ category }) => category.id) },
+      fields: ["name"]
+    }),
+    Policy.conditional(Authors, { id: { fromValue: (list) => list.map(({ author }) => author.id) }, fields: ["name"] })
   )
 )
 
@@ -131,8 +140,8 @@ export const recentArticles = Cached.make(
   { key: Key.unit, value: Schema.Array(Draft), lookup: () => Queries.recentArticles(10) },
   Policy.all(
     lifetimes.lively(),
-    Policy.conditionalAll(Articles, []),
-    Policy.conditional(Articles, ["title", "published"], (_key, list) => ids(list))
+    Policy.conditionalAll(Articles, { fields: [] }),
+    Policy.conditional(Articles, { id: { fromValue: (list) => ids(list) }, fields: ["title", "published"] })
   )
 )
 
@@ -140,7 +149,7 @@ export const recentArticles = Cached.make(
 export const publishedArticles = Cached.make(
   "publishedArticles",
   { key: Key.unit, value: Schema.Array(Listed), lookup: () => Queries.publishedArticles },
-  Policy.all(lifetimes.lively(), Policy.conditionalIn(Articles, "published", ["title"], published))
+  Policy.all(lifetimes.lively(), Policy.conditionalIn(Articles, "published", { equals: published, fields: ["title"] }))
 )
 
 /** The published articles of a category. */
@@ -170,9 +179,12 @@ export const articlesOfTag = Cached.make(
   { key: Key.int("tagId"), value: Tagged, lookup: (id) => Queries.articlesOfTag(id) },
   Policy.all(
     lifetimes.lively(),
-    Policy.conditional(Tags, ["articles"]),
-    Policy.conditional(Articles, ["title", "published"], (_id, { articles }) => ids(articles)),
-    Policy.conditional(Articles, ["published"], (_id, { drafts }) => drafts)
+    Policy.conditional(Tags, { fields: ["articles"] }),
+    Policy.conditional(Articles, {
+      id: { fromValue: ({ articles }) => ids(articles) },
+      fields: ["title", "published"]
+    }),
+    Policy.conditional(Articles, { id: { fromValue: ({ drafts }) => drafts }, fields: ["published"] })
   )
 )
 
@@ -180,7 +192,7 @@ export const articlesOfTag = Cached.make(
 export const popularTags = Cached.make(
   "popularTags",
   { key: Key.unit, value: Schema.Array(PopularTag), lookup: () => Queries.popularTags(10) },
-  Policy.all(lifetimes.lively(), Policy.conditionalAll(Tags, ["name", "articles"]))
+  Policy.all(lifetimes.lively(), Policy.conditionalAll(Tags, { fields: ["name", "articles"] }))
 )
 
 // -----------------------------------------------------------------------------
@@ -193,8 +205,8 @@ export const breadcrumbs = Cached.make(
   { key: Key.int("categoryId"), value: Schema.Array(Named), lookup: (id) => Queries.breadcrumbs(id) },
   Policy.all(
     lifetimes.settled(),
-    Policy.conditional(Categories, ["name", "parentId"]),
-    Policy.conditional(Categories, ["name", "parentId"], (_key, list) => ids(list))
+    Policy.conditional(Categories, { fields: ["name", "parentId"] }),
+    Policy.conditional(Categories, { id: { fromValue: (list) => ids(list) }, fields: ["name", "parentId"] })
   )
 )
 
@@ -204,8 +216,8 @@ export const sidebar = Cached.make(
   { key: Key.unit, value: Schema.String, lookup: () => Queries.sidebar },
   Policy.all(
     lifetimes.lively(),
-    Policy.conditionalAll(Categories, ["name"]),
-    Policy.conditionalIn(Articles, "published", ["categoryId"], published)
+    Policy.conditionalAll(Categories, { fields: ["name"] }),
+    Policy.conditionalIn(Articles, "published", { equals: published, fields: ["categoryId"] })
   )
 )
 
@@ -216,7 +228,7 @@ export const author = Cached.make(
     key: Key.int("id"),
     value: Author,
     lookup: (id) => Queries.authorRow(id),
-    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Authors, [])) }
+    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Authors, { fields: [] })) }
   },
   Policy.all(lifetimes.settled(), Policy.conditional(Authors))
 )
@@ -235,9 +247,12 @@ export const userProfile = Cached.make(
     key: byUser,
     value: Profile,
     lookup: ({ userId }) => Queries.userProfile(userId),
-    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Users, [], userOf)) }
+    failures: {
+      error: NotFound,
+      policy: Policy.all(lifetimes.absent(), Policy.conditional(Users, { id: userOf, fields: [] }))
+    }
   },
-  Policy.all(lifetimes.settled(), Policy.conditional(Users, ["name", "email"], userOf))
+  Policy.all(lifetimes.settled(), Policy.conditional(Users, { id: userOf, fields: ["name", "email"] }))
 )
 
 export const userOrders = Cached.make(
@@ -245,8 +260,11 @@ export const userOrders = Cached.make(
   { key: byUser, value: Schema.Array(Ordered), lookup: ({ userId }) => Queries.userOrders(userId) },
   Policy.all(
     lifetimes.settled(),
-    Policy.conditionalIn(Orders, "userId", ["productId", "quantity", "total", "placedAt"], userOf),
-    Policy.conditional(Products, ["name"], (_key, orders) => orders.map(({ product }) => product.id))
+    Policy.conditionalIn(Orders, "userId", { equals: userOf, fields: ["productId", "quantity", "total", "placedAt"] }),
+    Policy.conditional(Products, {
+      id: { fromValue: (orders) => orders.map(({ product }) => product.id) },
+      fields: ["name"]
+    })
   )
 )
 
@@ -254,7 +272,10 @@ export const userOrders = Cached.make(
 export const userSettings = Cached.make(
   "userSettings",
   { key: byUser, value: UserSettings, lookup: ({ userId }) => Queries.userSettings(userId) },
-  Policy.all(lifetimes.settled(), Policy.conditional(UsersSettings, ["theme", "language", "newsletter"], userOf))
+  Policy.all(
+    lifetimes.settled(),
+    Policy.conditional(UsersSettings, { id: userOf, fields: ["theme", "language", "newsletter"] })
+  )
 )
 
 // -----------------------------------------------------------------------------
@@ -267,7 +288,7 @@ export const product = Cached.make(
     key: Key.int("id"),
     value: Product,
     lookup: (id) => Queries.product(id),
-    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Products, [])) }
+    failures: { error: NotFound, policy: Policy.all(lifetimes.absent(), Policy.conditional(Products, { fields: [] })) }
   },
   Policy.all(lifetimes.settled(), Policy.conditional(Products))
 )
@@ -294,7 +315,7 @@ export const popularArticles = Cached.make(
     Policy.ttl("1 minute", { staleFor: "10 seconds", jitter: 0.1 }),
     Policy.xfetch({ beta: 1 }),
     whichArePublished(),
-    Policy.conditional(Articles, ["title"], (_key, list) => ids(list))
+    Policy.conditional(Articles, { id: { fromValue: (list) => ids(list) }, fields: ["title"] })
   )
 )
 

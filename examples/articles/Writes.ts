@@ -81,7 +81,7 @@ const save = <A, I>(
   table: "settings" | "user_settings",
   by: readonly [column: string, value: number | string],
   patch: Values
-): Effect.Effect<Repository.Saved<A>, SqlError.SqlError, SqlClient.SqlClient> => {
+): Effect.Effect<{ readonly before: A | undefined; readonly after: A }, SqlError.SqlError, SqlClient.SqlClient> => {
   const [column, value] = by
   return Effect.gen(function*() {
     const [made] = yield* rows(
@@ -235,7 +235,7 @@ const changingTags = <E, R>(
 ) =>
   Effect.gen(function*() {
     yield* lock(Article, "articles", "article", articleId)
-    yield* Changes.publish(...(yield* write))
+    yield* Changes.publish(yield* write)
   }).pipe(transaction)
 
 /** Gives an article tags. Those that it has it keeps. */
@@ -243,7 +243,7 @@ export const addTags = (articleId: number, tagIds: ReadonlyArray<number>) =>
   changingTags(
     articleId,
     Effect.map(tagsInto(articleId, tagIds), (added) =>
-      Change.relatedMany("added", Articles.end(articleId, "tags"), tagEnds(added)))
+      tagEnds(added).map((other) => Change.related("added", Articles.end(articleId, "tags"), other)))
   )
 
 /** Takes tags from an article. */
@@ -251,7 +251,7 @@ export const removeTags = (articleId: number, tagIds: ReadonlyArray<number>) =>
   changingTags(
     articleId,
     Effect.map(tagsOutOf(articleId, tagIds), (removed) =>
-      Change.relatedMany("removed", Articles.end(articleId, "tags"), tagEnds(removed)))
+      tagEnds(removed).map((other) => Change.related("removed", Articles.end(articleId, "tags"), other)))
   )
 
 /** Gives an article these tags and no others. */
@@ -295,14 +295,14 @@ export const deleteCategory = (id: number) =>
         inside.map(({ id }) => id)
       }::int[])`)
     const gone = yield* remove(Category, "categories", "category", id)
-    yield* Changes.publish(
+    yield* Changes.publish([
       ...tagged.map(({ articleId, tagId }) =>
         Change.related("removed", Articles.end(articleId, "tags"), Tags.end(tagId, "articles"))
       ),
       ...inside.map(Articles.deleted),
       ...children.map((child) => Categories.updated(child, new Category({ ...child, parentId: null }))),
       Categories.deleted(gone)
-    )
+    ])
     return gone
   }).pipe(transaction)
 
@@ -323,12 +323,8 @@ export const deleteTag = (id: number) =>
     const tagged = yield* rows(Schema.Struct({ articleId: Schema.Int }), (sql) =>
       sql`delete from article_tags where tag_id = ${id} returning article_id`)
     yield* Changes.publish(
-      ...Change.relatedMany(
-        "removed",
-        Tags.end(id, "articles"),
-        tagged.map(({ articleId }) =>
-          Articles.end(articleId, "tags")
-        )
+      tagged.map(({ articleId }) =>
+        Change.related("removed", Tags.end(id, "articles"), Articles.end(articleId, "tags"))
       )
     )
     return yield* tags.delete(id)
@@ -348,7 +344,7 @@ export const deleteUser = (id: number) =>
     yield* lock(User, "users", "user", id)
     const ordered = yield* rows(Order, (sql) => sql`delete from orders where user_id = ${id} returning *`)
     const said = yield* rows(UserSettings, (sql) => sql`delete from user_settings where user_id = ${id} returning *`)
-    yield* Changes.publish(...ordered.map(Orders.deleted), ...said.map(UsersSettings.deleted))
+    yield* Changes.publish([...ordered.map(Orders.deleted), ...said.map(UsersSettings.deleted)])
     return yield* users.delete(id)
   }).pipe(transaction)
 

@@ -29,13 +29,13 @@ export const film = Cached.make(
     lookupMany: (ids) => Repository.films(ids),
     failures: {
       error: FilmNotFound,
-      policy: Policy.all(Policy.ttl("1 minute"), Policy.conditional(Films, []))
+      policy: Policy.all(Policy.ttl("1 minute"), Policy.conditional(Films, { fields: [] }))
     }
   },
   Policy.all(
     Policy.ttl("5 minutes", { staleFor: "1 minute", jitter: 0.1 }),
     Policy.xfetch({ beta: 1 }),
-    Policy.tagged((_id, film) => [genreTag(film.genre)]),
+    Policy.tagged({ fromValue: (film) => [genreTag(film.genre)] }),
     Policy.conditional(Films)
   )
 )
@@ -44,7 +44,7 @@ export const film = Cached.make(
 export const card = Cached.make(
   "card",
   { key: Key.int("id"), value: Schema.String, lookup: (id) => Card.render(id) },
-  Policy.all(Policy.ttl("1 day", { jitter: 0.1 }), Policy.conditional(Films, ["title", "year"]))
+  Policy.all(Policy.ttl("1 day", { jitter: 0.1 }), Policy.conditional(Films, { fields: ["title", "year"] }))
 )
 
 /** The best of a genre: films that come to the genre or leave it count, and titles and ratings within it. */
@@ -54,7 +54,7 @@ export const bestOf = Cached.make(
   Policy.all(
     Policy.ttl("5 minutes", { staleFor: "1 minute", jitter: 0.1 }),
     Policy.tagged((genre) => [genreTag(genre)]),
-    Policy.conditionalIn(Films, "genre", ["title", "rating"])
+    Policy.conditionalIn(Films, "genre", { fields: ["title", "rating"] })
   )
 )
 
@@ -66,7 +66,7 @@ export const years = Cached.make(
     Policy.ttl("1 hour", { staleFor: "10 minutes" }),
     Policy.xfetch({ beta: 1 }),
     Policy.tagged("ratings"),
-    Policy.conditionalAll(Films, ["year", "rating"])
+    Policy.conditionalAll(Films, { fields: ["year", "rating"] })
   )
 )
 
@@ -86,4 +86,4 @@ export const remove = (id: number) => Repository.remove(id).pipe(Changes.publish
  * fence stands before the query begins, so nothing that is read meanwhile is kept, even if this process dies.
  */
 export const rescore = (genre: string, by: number) =>
-  Repository.rescore(genre, by).pipe(Cached.mutate(Invalidation.tags(genreTag(genre), "ratings")))
+  Repository.rescore(genre, by).pipe(Cached.mutate(Invalidation.tags([genreTag(genre), "ratings"])))

@@ -2,7 +2,8 @@
  * One of two processes that share a cache on Redis. It does what its parent says, and tells what that took.
  */
 import { Config, Effect, Layer } from "effect"
-import { Cached, type CacheService, Change, Invalidation, RedisCache } from "../../src/index.ts"
+import { Cached, type CacheService, Change, Invalidation } from "../../src/index.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import type { Answer } from "./audit.ts"
 import * as Catalogue from "./Catalogue.ts"
 import { Database } from "./Database.ts"

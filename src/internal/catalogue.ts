@@ -6,14 +6,14 @@
  */
 import type * as Cron from "effect/Cron"
 import * as Dependency from "../Dependency.ts"
-import * as InvalidInput from "../InvalidInput.ts"
-import * as Plan from "../Plan.ts"
-import type * as Policy from "../Policy.ts"
 import type * as Verdict from "../Verdict.ts"
-import { draw, oneLine, wellFormed } from "./catalogueSvg.ts"
 import type { Definition } from "./definition.ts"
+import * as Durations from "./duration.ts"
 import * as Explain from "./explain.ts"
-import * as Text from "./policyText.ts"
+import * as Plan from "./plan.ts"
+import type { Case, Tree } from "./policy/node.ts"
+import * as Text from "./policy/text.ts"
+import type { Version } from "./stamp.ts"
 
 /** An entity as far as a catalogue is concerned. */
 export interface Declared {
@@ -58,7 +58,7 @@ export type What =
   | {
     readonly _tag: "Version"
     readonly name: string
-    readonly current: Plan.Version | undefined
+    readonly current: Version | undefined
     readonly atLeast: boolean
   }
   | { readonly _tag: "Tick"; readonly cron: Cron.Cron }
@@ -97,24 +97,21 @@ export interface Invalidated {
 // from policies
 // -----------------------------------------------------------------------------
 
-const from = (f: { readonly length: number } | undefined): "key" | "value" =>
-  f === undefined || f.length === 1 ? "key" : "value"
-
-const entityOf = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): What => {
+const entityOf = (node: Case<"Conditional">): What => {
   const { entity, fields, scope } = node
   const about = { _tag: "Entity" as const, entity, fields, partition: undefined, from: undefined }
   switch (scope._tag) {
     case "Row":
-      return { ...about, scope: "row", from: from(scope.ids) }
+      return { ...about, scope: "row", from: scope.ids?.from ?? "key" }
     case "Partition":
-      return { ...about, scope: "partition", partition: scope.partition, from: from(scope.values) }
+      return { ...about, scope: "partition", partition: scope.partition, from: scope.values?.from ?? "key" }
     case "Type":
       return { ...about, scope: "all" }
   }
 }
 
 // Who names all fields of an entity that is known means any.
-const generalized = (policy: Pick<Policy.Any, "node">, declared: ReadonlyArray<Declared>): Pick<Policy.Any, "node"> => {
+const generalized = (policy: Pick<Tree, "node">, declared: ReadonlyArray<Declared>): Pick<Tree, "node"> => {
   const { node } = policy
   const entity = node._tag === "Conditional" && declared.find(({ name }) => name === node.entity)
   if (!entity || node._tag !== "Conditional") return policy
@@ -126,7 +123,7 @@ const generalized = (policy: Pick<Policy.Any, "node">, declared: ReadonlyArray<D
 
 type Found = { readonly label: string; readonly severity: Verdict.Severity } & What
 
-const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
+const found = ({ node }: Pick<Tree, "node">): ReadonlyArray<Found> => {
   switch (node._tag) {
     case "Until":
       return [{ _tag: "Tick", cron: node.cron, severity: node.severity, label: Text.print(node) }]
@@ -137,8 +134,8 @@ const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
     }
     case "Tagged": {
       const { severity, tags } = node
-      return typeof tags === "function"
-        ? [{ _tag: "Tag", name: undefined, from: from(tags), severity, label: `tags ${Explain.dependsOn(tags)}` }]
+      return "from" in tags
+        ? [{ _tag: "Tag", name: undefined, from: tags.from, severity, label: `tags ${Explain.dependsOn(tags)}` }]
         : tags.map((name) => ({ _tag: "Tag", name, from: undefined, severity, label: `tag ${name}` }))
     }
     case "Conditional":
@@ -148,26 +145,26 @@ const found = ({ node }: Pick<Policy.Any, "node">): ReadonlyArray<Found> => {
   }
 }
 
-const leavesOf = (policy: Policy.Any): ReadonlyArray<Policy.Any> =>
+const leavesOf = (policy: Tree): ReadonlyArray<Tree> =>
   policy.node._tag === "And" || policy.node._tag === "Or"
     ? [...leavesOf(policy.node.left), ...leavesOf(policy.node.right)]
     : [policy]
 
 // To demand once more what is demanded already changes nothing.
-const demands = (alternative: Plan.Plan, leaf: Pick<Policy.Any, "plan">): boolean =>
+const demands = (alternative: Plan.Plan, leaf: Pick<Tree, "plan">): boolean =>
   Plan.equals(Plan.and(alternative, leaf.plan), alternative)
 
 // Each of several tags is demanded for itself, or not.
-const tagByTag = (leaf: Policy.Any): ReadonlyArray<Pick<Policy.Any, "node" | "plan">> => {
+const tagByTag = (leaf: Tree): ReadonlyArray<Pick<Tree, "node" | "plan">> => {
   const { node } = leaf
-  return node._tag !== "Tagged" || typeof node.tags === "function" ? [leaf] : node.tags.map((tag) => ({
+  return node._tag !== "Tagged" || "from" in node.tags ? [leaf] : node.tags.map((tag) => ({
     node: { ...node, tags: [tag] },
     plan: Plan.of({ constants: new Map([[Dependency.tag(tag), node.severity]]) })
   }))
 }
 
 const causesOf = (
-  policy: Policy.Any,
+  policy: Tree,
   failure: boolean,
   declared: ReadonlyArray<Declared>
 ): ReadonlyArray<Cause> => {
@@ -180,22 +177,22 @@ const causesOf = (
 }
 
 const longest = (plan: Plan.Plan, of: (alternative: Plan.Alternative) => ReadonlyArray<Plan.Bound>): number =>
-  Math.max(0, ...plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
+  greatest(plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
 
-const lifetimeOf = ({ plan }: Policy.Any): Lifetime => ({
+const lifetimeOf = ({ plan }: Tree): Lifetime => ({
   fresh: longest(plan, (a) => a.fresh),
   stale: longest(plan, (a) => a.stale),
   onError: longest(plan, (a) => a.onError)
 })
 
-const about = (policy: Policy.Any) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
+const about = (policy: Tree) => ({ policy: Text.print(policy.node), lifetime: lifetimeOf(policy) })
 
-// Equal in all but the functions, which nobody sees.
+// Equal in all but the functions, which are not shown.
 const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> => [
   ...new Map(all.map((one) => [JSON.stringify(one), one])).values()
 ]
 
-const rowOf = (definition: Definition, declared: ReadonlyArray<Declared>): Row => {
+export const rowOf = (definition: Definition, declared: ReadonlyArray<Declared>): Row => {
   const { failures, key, name, value } = definition
   return {
     name,
@@ -276,7 +273,7 @@ const changesOfEntity = (rows: ReadonlyArray<Row>, entity: string, declared: Dec
   ]
 }
 
-const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): ReadonlyArray<Change> => {
+export const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): ReadonlyArray<Change> => {
   const causes = rows.flatMap((row) => row.causes)
   const entities = unique([
     ...declared.map(({ name }) => name),
@@ -303,14 +300,23 @@ const changesOf = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>):
 // tables
 // -----------------------------------------------------------------------------
 
+/** Whatever ends lines and controls terminals is one space. */
+export const oneLine = (text: string): string => text.replaceAll(/[\s\p{Cc}\u2028\u2029]+/gu, " ")
+
+/** Half a character would be none once it is written as UTF-8. */
+export const wellFormed = (text: string): string => text.replaceAll(/\p{Cs}/gu, "\ufffd")
+
+/** The greatest of any number of numbers, and at least 0. */
+export const greatest = (all: ReadonlyArray<number>): number => all.reduce((a, b) => Math.max(a, b), 0)
+
 /** `5m, stale 6m`: how long a value is kept at most. */
 export const kept = ({ fresh, onError, stale }: Lifetime): string => {
   if (onError === 0) return "nothing is kept"
   if (fresh === Infinity) return "no limit"
   return [
-    Text.duration(fresh),
-    ...(stale > fresh ? [`stale ${Text.duration(stale)}`] : []),
-    ...(onError > stale ? [`on error ${Text.duration(onError)}`] : [])
+    Durations.format(fresh),
+    ...(stale > fresh ? [`stale ${Durations.format(stale)}`] : []),
+    ...(onError > stale ? [`on error ${Durations.format(onError)}`] : [])
   ].join(", ")
 }
 
@@ -328,7 +334,7 @@ const remarked = (text: string, all: ReadonlyArray<string>): string =>
 /** A cause in words. */
 export const wordsOf = (cause: Cause): string =>
   `${cause.failure ? "failures: " : ""}${
-    // A printed expression tells its severity itself.
+    // A printed expression has its severity in it.
     remarked(cause.label, remarks(cause._tag === "Tick" ? { ...cause, severity: "Dead" } : cause))}`
 
 const briefly = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [
@@ -340,7 +346,7 @@ const invalidatedWords = (one: Invalidated): string =>
   remarked(one.name, [...(one.failure ? ["failures"] : []), ...briefly(one)])
 
 /** A list in lines that are not too long. */
-const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
+export const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
   const lines: Array<string> = []
   for (const word of words) {
     const last = lines.at(-1)
@@ -353,13 +359,13 @@ const filled = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
   return lines
 }
 
-interface Table {
+export interface Table {
   readonly head: ReadonlyArray<string>
   /** Each cell has one or more lines. */
   readonly rows: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>
 }
 
-const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
+export const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
   head: ["cached value", "kept", "invalidated by"],
   rows: rows.map((row) => [
     [titleOf(row)],
@@ -368,7 +374,7 @@ const valuesTable = (rows: ReadonlyArray<Row>): Table => ({
   ])
 })
 
-const changesTable = (
+export const changesTable = (
   changes: ReadonlyArray<Change>,
   lines: (words: ReadonlyArray<string>) => ReadonlyArray<string>
 ): Table => ({
@@ -379,13 +385,13 @@ const changesTable = (
   ])
 })
 
-const asText = ({ head, rows }: Table): string => {
+export const asText = ({ head, rows }: Table): string => {
   const all = [head.map((name) => [name]), ...rows].map((row) => row.map((cell) => cell.map(oneLine)))
-  const widths = head.map((_, i) => Math.max(...all.flatMap((row) => row[i]!.map((line) => line.length))))
+  const widths = head.map((_, i) => greatest(all.flatMap((row) => row[i]!.map((line) => line.length))))
   const lines = ([first, ...more]: ReadonlyArray<ReadonlyArray<ReadonlyArray<string>>>): ReadonlyArray<string> =>
     first === undefined ? [] : [
       ...Array.from(
-        { length: Math.max(...first.map((cell) => cell.length)) },
+        { length: greatest(first.map((cell) => cell.length)) },
         (_, j) => first.map((cell, i) => (cell[j] ?? "").padEnd(widths[i]!)).join("  ").trimEnd()
       ),
       ...lines(more)
@@ -398,7 +404,7 @@ const asText = ({ head, rows }: Table): string => {
 const markdown = (text: string): string =>
   oneLine(text).replaceAll(/[\\`*_{}[\]<>&#|~$@]|:\/\//g, (char) => `&#${char.charCodeAt(0)};${char.slice(1)}`)
 
-const asMarkdown = ({ head, rows }: Table): string =>
+export const asMarkdown = ({ head, rows }: Table): string =>
   [
     `| ${head.join(" | ")} |`,
     `|${head.map(() => "---").join("|")}|`,
@@ -439,7 +445,7 @@ const sourceOf = (cause: Cause): string => {
   }
 }
 
-const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): string => {
+export const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): string => {
   const kinds = ["Entity", "Tag", "Version", "Tick"] as const
   const causes = rows.flatMap((row) => row.causes)
   const nameOf = (cause: Cause): string => JSON.stringify([cause._tag, sourceOf(cause)])
@@ -471,82 +477,4 @@ const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>): st
       })
     ))
   ].join("\n")
-}
-
-// -----------------------------------------------------------------------------
-// catalogues
-// -----------------------------------------------------------------------------
-
-/** Which cached values depend on what. */
-export interface Catalogue {
-  readonly rows: ReadonlyArray<Row>
-  readonly changes: ReadonlyArray<Change>
-  readonly markdown: string
-  readonly mermaid: string
-  readonly svg: string
-  toString(): string
-}
-
-class Made implements Catalogue {
-  readonly rows: ReadonlyArray<Row>
-  readonly changes: ReadonlyArray<Change>
-
-  constructor(rows: ReadonlyArray<Row>, changes: ReadonlyArray<Change>) {
-    this.rows = rows
-    this.changes = changes
-  }
-
-  get markdown(): string {
-    return [valuesTable(this.rows), changesTable(this.changes, (words) => [words.join(", ")])].map(asMarkdown).join(
-      "\n\n"
-    )
-  }
-
-  get mermaid(): string {
-    return asMermaid(this.rows, this.changes)
-  }
-
-  get svg(): string {
-    return draw(this.rows, this.changes, { titleOf, kept, wordsOf })
-  }
-
-  toString(): string {
-    return [valuesTable(this.rows), changesTable(this.changes, filled)].map(asText).join("\n\n")
-  }
-}
-
-const refuseRepeated = (what: string, all: ReadonlyArray<{ readonly name: string }>): void => {
-  const seen = new Set<string>()
-  for (const { name } of all) {
-    if (seen.has(name)) {
-      throw InvalidInput.make("Cached.catalogue", "InvalidOption", `two ${what} are called ${JSON.stringify(name)}`)
-    }
-    seen.add(name)
-  }
-}
-
-const refuseUnknown = (rows: ReadonlyArray<Row>, declared: ReadonlyArray<Declared>): void => {
-  for (const { causes, name } of rows) {
-    for (const cause of causes) {
-      const entity = cause._tag === "Entity" && declared.find((one) => one.name === cause.entity)
-      if (!entity) continue
-      const field = [...cause.fields ?? [], ...cause.partition === undefined ? [] : [cause.partition]]
-        .find((field) => !entity.fields.includes(field) && !entity.relations.includes(field))
-      if (field !== undefined) {
-        throw InvalidInput.make(
-          "Cached.catalogue",
-          "UnknownField",
-          `"${name}" depends on "${field}", which "${entity.name}" does not have`
-        )
-      }
-    }
-  }
-}
-
-export const make = (definitions: ReadonlyArray<Definition>, declared: ReadonlyArray<Declared>): Catalogue => {
-  refuseRepeated("definitions", definitions)
-  refuseRepeated("entities", declared)
-  const rows = definitions.map((definition) => rowOf(definition, declared))
-  refuseUnknown(rows, declared)
-  return new Made(rows, changesOf(rows, declared))
 }

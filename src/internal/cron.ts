@@ -7,7 +7,6 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as InvalidInput from "../InvalidInput.ts"
-import * as Plan from "../Plan.ts"
 import { timeZone as zoneOf } from "./calendar.ts"
 
 const refuse = (where: string, message: string): InvalidInput.InvalidInput =>
@@ -36,7 +35,7 @@ export const parse = (where: string, cron: string | Cron.Cron, timeZone?: string
   const parsed = Option.isSome(given.tz)
     ? given
     : remake(given, { tz: zoneOf(where, "InvalidCron", timeZone) })
-  if (Plan.nextTick(parsed, 0) === Infinity) throw refuse(where, `"${Cron.format(parsed)}" never ticks`)
+  if (nextTick(parsed, 0) === Infinity) throw refuse(where, `"${Cron.format(parsed)}" never ticks`)
   return parsed
 }
 
@@ -50,6 +49,18 @@ export const words = (self: Cron.Cron, word: (zone: string) => string = String):
     ...(takesBoth(self) ? ["days and weekdays"] : []),
     ...(self.onDstOverlap === "earlier" ? [] : [`overlap ${self.onDstOverlap}`])
   ]
+}
+
+/**
+ * When the first tick after `since` comes, in milliseconds; never, if the
+ * expression has no further tick.
+ */
+export const nextTick = (cron: Cron.Cron, since: number): number => {
+  try {
+    return Cron.next(cron, new Date(since)).getTime()
+  } catch {
+    return Infinity
+  }
 }
 
 /** The last tick that is not after `now`, in milliseconds; -Infinity, if there was none. */

@@ -8,11 +8,13 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type { Address, CacheStore, Entry, Version } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
-import * as Key from "../Key.ts"
-import * as Plan from "../Plan.ts"
-import type * as Policy from "../Policy.ts"
+import type * as Key from "../Key.ts"
 import type { Counters } from "./counters.ts"
 import { fingerprint } from "./fingerprint.ts"
+import { encodeName } from "./keys.ts"
+import * as Plan from "./plan.ts"
+import type * as Node from "./policy/node.ts"
+import * as Tree from "./policy/tree.ts"
 
 /** A value's or error's way to text and back, with a fingerprint of its schema. */
 export interface Codec {
@@ -26,7 +28,7 @@ export interface Codec {
 
 /** One kind of result: the value, or a typed failure that is cached. */
 export interface Kind {
-  readonly policy: Policy.Any
+  readonly policy: Node.Tree
   readonly plan: Plan.Plan
   readonly codec: Codec
 }
@@ -65,7 +67,7 @@ const attempt =
   }
 
 /** Compiled when it is first needed: a store that keeps values as they are never does. */
-export const makeCodec = (schema: Schema.Top): Codec => {
+const makeCodec = (schema: Schema.Top): Codec => {
   const json = lazily(() =>
     Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
   )
@@ -89,6 +91,11 @@ export const makeCodec = (schema: Schema.Top): Codec => {
   }
 }
 
+export const makeKind = (policy: Tree.Opaque, schema: Schema.Top): Kind => {
+  const tree = Tree.of(policy)
+  return { policy: tree, plan: tree.plan, codec: makeCodec(schema) }
+}
+
 const noNames: ReadonlyArray<Dependency> = []
 
 // So many keys of a definition are remembered as they are written, if they are not longer than that.
@@ -107,7 +114,7 @@ export class WrittenKeys {
   private readonly keys = new Map<unknown, string>()
 
   constructor(name: string, key: Key.Key<never>) {
-    this.prefix = Key.encodeName(name)
+    this.prefix = encodeName(name)
     this.parts = key.parts
     this.lasting = key.lasting
   }

@@ -1,11 +1,35 @@
 /**
- * Durations that users give, refused when they are none: the one check of the
- * lifetimes of policies, the limits of definitions and the lengths of fences.
+ * Durations: those that users give, refused when they are none, and how they
+ * are written. The one check of the lifetimes of policies, the limits of
+ * definitions and the lengths of fences.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as InvalidInput from "../InvalidInput.ts"
-import * as Text from "./policyText.ts"
+
+/** Units of time with their lengths in milliseconds, longest first. */
+export const units: ReadonlyArray<readonly [string, number]> = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1000],
+  ["ms", 1]
+]
+
+/** `5m`, `1h30m`, `250ms`, `inf`. */
+export const format = (millis: number): string => {
+  if (millis === Infinity) return "inf"
+  if (millis < 0) return `-${format(-millis)}`
+  if (!Number.isSafeInteger(millis) || millis === 0) return `${millis}ms`
+  let rest = millis
+  let text = ""
+  for (const [unit, size] of units) {
+    const count = Math.floor(rest / size)
+    if (count > 0) text += `${count}${unit}`
+    rest -= count * size
+  }
+  return text
+}
 
 /** Milliseconds, from 0 to infinity. */
 export const millis = (where: string, name: string, input: Duration.Input): number => {
@@ -27,7 +51,7 @@ export const millis = (where: string, name: string, input: Duration.Input): numb
   // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
   const value = typeof input === "number" ? input : Duration.toMillis(duration.value)
   if (Number.isNaN(value)) throw bad(input)
-  if (value < 0) throw InvalidInput.make(where, "NegativeDuration", `${name} is negative: ${Text.duration(value)}`)
+  if (value < 0) throw InvalidInput.make(where, "NegativeDuration", `${name} is negative: ${format(value)}`)
   return value
 }
 

@@ -7,12 +7,17 @@ import * as Exit from "effect/Exit"
 import type { CacheStore, Inspection } from "../CacheStore.ts"
 import * as Dependency from "../Dependency.ts"
 import * as Key from "../Key.ts"
-import * as Plan from "../Plan.ts"
-import type * as Policy from "../Policy.ts"
 import * as Verdict from "../Verdict.ts"
 import type { Counters } from "./counters.ts"
+import { nextTick } from "./cron.ts"
 import { type Definition, type KeyAddress, kindOf, open, type Versions } from "./definition.ts"
-import * as Text from "./policyText.ts"
+import * as Dependencies from "./dependencies.ts"
+import * as Durations from "./duration.ts"
+import * as Plan from "./plan.ts"
+import type { Case, Tree } from "./policy/node.ts"
+import * as Text from "./policy/text.ts"
+import type { Stamp, Version } from "./stamp.ts"
+import { ofChange } from "./verdicts.ts"
 
 /** The policy as a tree, each part with its verdict and why. */
 export interface Explanation {
@@ -36,12 +41,8 @@ export interface Part {
 /** A length of time for people: `3.2 s`, `4 min`, `2 h`. */
 export const ago = (millis: number): string => {
   if (!Number.isFinite(millis)) return millis === Infinity ? "ever" : "some time"
-  const units: ReadonlyArray<readonly [string, number]> = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], [
-    "s",
-    1000
-  ]]
-  const [unit, size] = units.find(([, size]) => millis >= size) ?? ["ms", 1]
-  return `${Math.round(millis / size * 10) / 10} ${unit}`
+  const [unit, size] = Durations.units.find(([, size]) => millis >= size) ?? ["ms", 1]
+  return `${Math.round(millis / size * 10) / 10} ${unit === "m" ? "min" : unit}`
 }
 
 interface Seen {
@@ -50,10 +51,10 @@ interface Seen {
   readonly content: unknown
   /** Whether only the facts of a removed entry are left. */
   readonly gone: boolean
-  readonly stamp: Plan.Stamp
+  readonly stamp: Stamp
   readonly changed: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
   readonly changedAt: ReadonlyMap<Dependency.Dependency, number>
-  readonly versions: Readonly<Record<string, Plan.Version>>
+  readonly versions: Readonly<Record<string, Version>>
   readonly now: number
 }
 
@@ -61,9 +62,9 @@ interface Seen {
 const slotsOf = (
   leaf: Plan.Plan,
   seen: Seen,
-  from: Readonly<Record<string, Plan.Version>>
-): Record<string, Plan.Version> => {
-  const mine: Record<string, Plan.Version> = { ...from }
+  from: Readonly<Record<string, Version>>
+): Record<string, Version> => {
+  const mine: Record<string, Version> = { ...from }
   for (const { current, name, slot } of leaf.computed) {
     const whole = seen.plan.computed.find((c) => c.name === name && c.current === current)?.slot
     const version = whole === undefined ? undefined : from[whole]
@@ -73,14 +74,14 @@ const slotsOf = (
   return mine
 }
 
-const judgeLeaf = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
+const judgeLeaf = (policy: Tree, seen: Seen): Verdict.Verdict => {
   if (looksAtLostValue(policy, seen)) {
     const { node } = policy
     const severity = node._tag === "Tagged" || node._tag === "Conditional" ? node.severity : "Dead"
     return recordedFor(policy, seen)
       .flatMap((name): ReadonlyArray<Verdict.Verdict> => {
         const mode = seen.changed.get(name)
-        return mode === undefined ? [] : [Verdict.ofChange(severity, mode)]
+        return mode === undefined ? [] : [ofChange(severity, mode)]
       })
       .reduce(Verdict.meet, "Fresh")
   }
@@ -93,18 +94,20 @@ const judgeLeaf = (policy: Policy.Any, seen: Seen): Verdict.Verdict => {
 const looksAtLostValue = ({ plan }: { readonly plan: Plan.Plan }, seen: Seen): boolean =>
   seen.gone && plan.fromValue.length > 0
 
-const recordedFor = ({ node }: Policy.Any, seen: Seen): ReadonlyArray<Dependency.Dependency> =>
+const recordedFor = ({ node }: Tree, seen: Seen): ReadonlyArray<Dependency.Dependency> =>
   seen.stamp.dependencies.filter((name) =>
-    node._tag === "Tagged" ? Dependency.isTag(name) : node._tag === "Conditional" && Dependency.isOf(name, node.entity)
+    node._tag === "Tagged"
+      ? Dependencies.isTag(name)
+      : node._tag === "Conditional" && Dependencies.isOf(name, node.entity)
   )
 
-const namesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<Dependency.Dependency> => {
+const namesOf = (policy: Tree, seen: Seen): ReadonlyArray<Dependency.Dependency> => {
   if (looksAtLostValue(policy, seen)) return recordedFor(policy, seen)
   const known = Plan.knownDependencies(policy.plan, seen.address.input)
   return [...known, ...Plan.foundDependencies(policy.plan, seen.address.input, seen.content, known)]
 }
 
-const changesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<string> => {
+const changesOf = (policy: Tree, seen: Seen): ReadonlyArray<string> => {
   const names = namesOf(policy, seen)
   const recorded = new Set(seen.stamp.dependencies)
   return names.flatMap((name) => {
@@ -118,7 +121,7 @@ const changesOf = (policy: Policy.Any, seen: Seen): ReadonlyArray<string> => {
   })
 }
 
-const ttlReason = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, seen: Seen): string => {
+const ttlReason = (node: Case<"Ttl">, seen: Seen): string => {
   const age = Math.max(0, seen.now - seen.stamp.storedAt)
   const shortened = 1 - node.jitter * seen.stamp.jitter
   const until = (millis: number) => ago(millis * shortened)
@@ -129,16 +132,16 @@ const ttlReason = (node: Extract<Policy.Node, { readonly _tag: "Ttl" }>, seen: S
   return [`age ${ago(age)} of ${until(node.fresh)}`, ...grace].join(", ")
 }
 
-const untilReason = (node: Extract<Policy.Node, { readonly _tag: "Until" }>, seen: Seen): string => {
-  const tick = Plan.nextTick(node.cron, seen.stamp.beganAt)
+const untilReason = (node: Case<"Until">, seen: Seen): string => {
+  const tick = nextTick(node.cron, seen.stamp.beganAt)
   if (tick === Infinity) return "never ticks again"
   const end = Plan.endByTick(node, seen.stamp)
   const ends = end > tick && end > seen.now ? `, ends in ${ago(end - seen.now)}` : ""
   return (tick <= seen.now ? `ticked ${ago(seen.now - tick)} ago` : `ticks in ${ago(tick - seen.now)}`) + ends
 }
 
-const versionReason = (policy: Policy.Any, seen: Seen): string => {
-  const node = policy.node as Extract<Policy.Node, { readonly _tag: "Versioned" }>
+const versionReason = (policy: Tree, seen: Seen): string => {
+  const node = policy.node as Case<"Versioned">
   const slot = typeof node.current === "function"
     ? seen.plan.computed.find((c) => c.current === node.current && c.name === node.name)?.slot ?? ""
     : node.name
@@ -157,7 +160,7 @@ const xfetchReason = (beta: number, seen: Seen): string => {
   return `the load took ${ago(seen.stamp.duration)}; a read refreshes with chance ${chance.toPrecision(2)}`
 }
 
-const reasonOf = (policy: Policy.Any, seen: Seen): string => {
+const reasonOf = (policy: Tree, seen: Seen): string => {
   const { node } = policy
   switch (node._tag) {
     case "Ttl":
@@ -176,7 +179,7 @@ const reasonOf = (policy: Policy.Any, seen: Seen): string => {
   }
 }
 
-const partOf = (policy: Policy.Any, seen: Seen): Part => {
+const partOf = (policy: Tree, seen: Seen): Part => {
   const { node } = policy
   if (node._tag !== "And" && node._tag !== "Or") {
     return { label: Text.print(node), verdict: judgeLeaf(policy, seen), because: reasonOf(policy, seen), parts: [] }
@@ -195,16 +198,22 @@ const decisive = (part: Part): string =>
     ? part.because || part.label
     : part.parts.filter((p) => p.verdict === part.verdict).map(decisive).join("; ")
 
-const lineOf = (part: Part): Text.Tree => ({
-  label: `${part.label}  ${part.verdict}${part.because === "" ? "" : `: ${part.because}`}`,
-  children: part.parts.map(lineOf)
-})
+const lineOf = ({ because, label, verdict }: Part): string =>
+  `${label}  ${verdict}${because === "" ? "" : `: ${because}`}`
+
+const draw = (part: Part): ReadonlyArray<string> => [
+  lineOf(part),
+  ...part.parts.flatMap((child, i) => {
+    const [first, rest] = i === part.parts.length - 1 ? ["└─ ", "   "] : ["├─ ", "│  "]
+    return draw(child).map((line, j) => (j === 0 ? first : rest) + line)
+  })
+]
 
 const explanation = (fields: Omit<Explanation, "toString">): Explanation => ({
   ...fields,
   toString() {
     const head = `${Key.format(fields.key)} is ${fields.verdict}: ${fields.because}`
-    return fields.tree === undefined ? head : `${head}\n${Text.draw(lineOf(fields.tree))}`
+    return fields.tree === undefined ? head : [head, ...draw(fields.tree)].join("\n")
   }
 })
 
@@ -292,46 +301,46 @@ export interface Description {
   toString(): string
 }
 
-export const dependsOn = (f: { readonly length: number }): string => f.length === 1 ? "of the key" : "of the value"
+/** Whether the key or the value says what a policy depends on; without a selector the key does. */
+export const dependsOn = (selector: { readonly from: "key" | "value" } | undefined): string =>
+  `of the ${selector?.from ?? "key"}`
 
 const fieldsOf = (fields: ReadonlyArray<string> | undefined): string =>
   fields === undefined ? "anything" : fields.length === 0 ? "" : fields.join(", ")
 
-export const conditionalText = (node: Extract<Policy.Node, { readonly _tag: "Conditional" }>): string => {
+export const conditionalText = (node: Case<"Conditional">): string => {
   const { entity, scope } = node
   const fields = fieldsOf(node.fields)
   switch (scope._tag) {
     case "Row":
-      return `the ${entity} ${scope.ids === undefined ? "of the key" : dependsOn(scope.ids)}: ${
-        fields === "" ? "" : `${fields}, `
-      }coming or going`
+      return `the ${entity} ${dependsOn(scope.ids)}: ${fields === "" ? "" : `${fields}, `}coming or going`
     case "Partition":
-      return `the ${entity}s of a ${scope.partition} ${
-        scope.values === undefined ? "of the key" : dependsOn(scope.values)
-      }: ${fields === "" ? "" : `${fields}, `}membership`
+      return `the ${entity}s of a ${scope.partition} ${dependsOn(scope.values)}: ${
+        fields === "" ? "" : `${fields}, `
+      }membership`
     case "Type":
       return `any ${entity}: ${fields === "" ? "" : `${fields}, `}membership`
   }
 }
 
-const causes = (policy: Policy.Any): ReadonlyArray<string> => {
+const causes = (policy: Tree): ReadonlyArray<string> => {
   const { node } = policy
   switch (node._tag) {
     case "And":
     case "Or":
       return [...causes(node.left), ...causes(node.right)]
     case "Ttl":
-      return node.fresh === Infinity ? [] : [`age ${Text.duration(node.fresh)}`]
+      return node.fresh === Infinity ? [] : [`age ${Durations.format(node.fresh)}`]
     case "Until":
       return [
         `the clock: ${Cron.format(node.cron)}${
-          node.spread === 0 ? "" : `, or up to ${Text.duration(node.spread)} later`
+          node.spread === 0 ? "" : `, or up to ${Durations.format(node.spread)} later`
         }`
       ]
     case "Versioned":
       return [`another ${node.name}`]
     case "Tagged":
-      return typeof node.tags === "function" ? [`tags ${dependsOn(node.tags)}`] : node.tags.map((tag) => `tag ${tag}`)
+      return "from" in node.tags ? [`tags ${dependsOn(node.tags)}`] : node.tags.map((tag) => `tag ${tag}`)
     case "Conditional":
       return [conditionalText(node)]
     case "Never":

@@ -2,6 +2,7 @@
  * The facts of a load that are stored beside its result.
  */
 import type { Dependency } from "../Dependency.ts"
+import * as InvalidInput from "../InvalidInput.ts"
 
 /**
  * A version as it is stored and compared.
@@ -42,4 +43,18 @@ export interface Stamp {
   readonly shape: string
   readonly failure: boolean
   readonly partsUntil?: number
+}
+
+/**
+ * A version in the form in which it is stored. Throws `InvalidInput` for
+ * anything but a string, a finite number, or a valid date.
+ */
+export const toVersion = (where: string, name: string, version: unknown): Version => {
+  const value = version instanceof Date ? version.getTime() : version
+  if (typeof value === "string" || (typeof value === "number" && Number.isFinite(value))) return value
+  throw InvalidInput.make(
+    where,
+    "InvalidVersion",
+    `version "${name}" must be a string, number or date, and is ${String(version)}`
+  )
 }

@@ -275,7 +275,7 @@ describe("an undelivered invalidation", () => {
       const down = yield* refusing()
       yield* load(yield* store, at("other"))
       for (let i = 0; i < 10; i++) {
-        yield* fails(Invalidation.keys(...Array.from({ length: 1000 }, (_, n) => `k${i}:${n}`)))
+        yield* fails(Invalidation.keys(Array.from({ length: 1000 }, (_, n) => `k${i}:${n}`)))
       }
       assert.strictEqual((yield* waiting).length, 10)
       assert.isTrue((yield* seen(at("other")))[0])

@@ -172,7 +172,7 @@ describe("an invalidation while a load is in flight", () => {
   const policy = Policy.all(
     Policy.tagged<string, number>("constant"),
     Policy.tagged((key: string) => [`key:${key}`]),
-    Policy.tagged((_key: string, value: number) => [`value:${value}`])
+    Policy.tagged({ fromValue: (value: number) => [`value:${value}`] })
   )
 
   for (const [what, invalidation] of Object.entries(batches)) {
@@ -209,7 +209,7 @@ describe("an invalidation while a load is in flight", () => {
       const cached = numbers(origin, policy)
       const readers = [yield* begin(Cached.get(cached, "a"))]
       yield* Cached.apply(
-        Invalidation.combine(Invalidation.tags("value:1", "key:b"), Cached.invalidation(cached, ["b"]))
+        Invalidation.combine(Invalidation.tags(["value:1", "key:b"]), Cached.invalidation(cached, ["b"]))
       )
       readers.push(yield* begin(Cached.get(cached, "a")))
       yield* TestClock.adjust("1 second")
@@ -227,7 +227,7 @@ describe("an invalidation while a load is in flight", () => {
       const cached = numbers(origin, policy)
       const early = yield* begin(Cached.get(cached, "a"))
       origin.value = 1
-      yield* Cached.apply(Invalidation.soft(Invalidation.tags("value:0", "constant")))
+      yield* Cached.apply(Invalidation.soft(Invalidation.tags(["value:0", "constant"])))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(early)
       yield* Cached.get(cached, "a").pipe(Effect.forkChild)

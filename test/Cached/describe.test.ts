@@ -19,7 +19,7 @@ describe("describe", () => {
       value: Film,
       lookup: (): Effect.Effect<Film, NotFound> => Effect.succeed(alien),
       failures: { error: NotFound, policy: Policy.ttl("10 seconds") }
-    }, Policy.all(Policy.ttl("5 minutes"), Policy.tagged("films"), Policy.conditional(Films, ["title"])))
+    }, Policy.all(Policy.ttl("5 minutes"), Policy.tagged("films"), Policy.conditional(Films, { fields: ["title"] })))
     assert.strictEqual(
       String(Cached.describe(cached)),
       [
@@ -54,16 +54,20 @@ describe("describe", () => {
     [Policy.versioned((key: K) => key.id, { name: "row", atLeast: true }), ["another row"]],
     [Policy.tagged(["a", "b"]), ["tag a", "tag b"]],
     [Policy.tagged((key: K) => [key.genre]), ["tags of the key"]],
-    [Policy.tagged((_key: K, film: Film) => [film.genre]), ["tags of the value"]],
-    [Policy.conditional(Films, ["title"], (key: K) => key.id), ["the film of the key: title, coming or going"]],
-    [Policy.conditional(Films, undefined, (_: K, film: Film) => film.id), [
+    [Policy.tagged({ fromValue: (film: Film) => [film.genre] }), ["tags of the value"]],
+    [Policy.conditional(Films, { id: (key: K) => key.id, fields: ["title"] }), [
+      "the film of the key: title, coming or going"
+    ]],
+    [Policy.conditional(Films, { id: { fromValue: (film: Film) => film.id } }), [
       "the film of the value: anything, coming or going"
     ]],
-    [Policy.conditionalIn(Films, "genre", ["title"], (key: K) => key.genre), [
+    [Policy.conditionalIn(Films, "genre", { equals: (key: K) => key.genre, fields: ["title"] }), [
       "the films of a genre of the key: title, membership"
     ]],
-    [Policy.conditionalIn(Films, "genre", [], (key: K) => key.genre), ["the films of a genre of the key: membership"]],
-    [Policy.conditionalAll(Films, ["rating"]), ["any film: rating, membership"]],
+    [Policy.conditionalIn(Films, "genre", { equals: (key: K) => key.genre, fields: [] }), [
+      "the films of a genre of the key: membership"
+    ]],
+    [Policy.conditionalAll(Films, { fields: ["rating"] }), ["any film: rating, membership"]],
     [Policy.xfetch(), []],
     [Policy.or(Policy.tagged("a"), Policy.tagged("a")), ["tag a"]]
   ]

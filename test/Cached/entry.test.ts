@@ -182,7 +182,7 @@ describe("what is known of an entry", () => {
         new Origin(5),
         Policy.all(
           Policy.tagged((key: string) => [`of ${key}`]),
-          Policy.tagged((_: string, value: number) => [`is ${value}`])
+          Policy.tagged({ fromValue: (value: number) => [`is ${value}`] })
         )
       )
       const all = ["of a", "is 5"].map(Dependency.tag)

@@ -43,8 +43,8 @@ describe("explain", () => {
       Policy.all(
         Policy.ttl("5 minutes", { staleFor: "1 minute", onErrorFor: "1 hour" }),
         Policy.xfetch(),
-        Policy.tagged((_id, film) => [`genre:${film.genre}`]),
-        Policy.conditional(Films, ["title", "rating"])
+        Policy.tagged({ fromValue: (film) => [`genre:${film.genre}`] }),
+        Policy.conditional(Films, { fields: ["title", "rating"] })
       )
     )
 
@@ -68,7 +68,7 @@ describe("explain", () => {
           "and  Fresh",
           "├─ ttl(5m, stale 6m, onError 1h6m)  Fresh: age 4 min of 5 min, stale until 6 min, on error until 1.1 h",
           "├─ xfetch(1)  Fresh: the load took 200 ms; a read refreshes with chance 5.1e-131",
-          "├─ tagged(<key, value>)  Fresh: unchanged",
+          "├─ tagged(<value>)  Fresh: unchanged",
           "└─ conditional(film, [title, rating])  Fresh: unchanged"
         ].join("\n")
       )
@@ -81,7 +81,7 @@ describe("explain", () => {
           "and  Dead",
           "├─ ttl(5m, stale 6m, onError 1h6m)  Fresh: age 4.1 min of 5 min, stale until 6 min, on error until 1.1 h",
           "├─ xfetch(1)  Fresh",
-          "├─ tagged(<key, value>)  Dead: tag genre:horror invalidated 3.2 s ago",
+          "├─ tagged(<value>)  Dead: tag genre:horror invalidated 3.2 s ago",
           "└─ conditional(film, [title, rating])  Fresh: unchanged"
         ].join("\n")
       )
@@ -130,7 +130,7 @@ describe("explain", () => {
       const cached = Cached.make(
         "film",
         { key: Key.int("id"), value: Film, lookup: () => Effect.succeed(alien) },
-        Policy.conditional(Films, ["title"])
+        Policy.conditional(Films, { fields: ["title"] })
       )
       yield* Cached.get(cached, 7)
       yield* Changes.publish(Films.updated(alien, { ...alien, title: "Aliens" }))
@@ -254,7 +254,7 @@ describe("explain", () => {
         lookup: (id): Effect.Effect<string, NotFound> => Effect.fail(new NotFound({ id })),
         failures: {
           error: NotFound,
-          policy: Policy.tagged((_id: number, error: NotFound) => [`user:${error.id}`], { severity: "Stale" })
+          policy: Policy.tagged({ fromValue: (error: NotFound) => [`user:${error.id}`] }, { severity: "Stale" })
         }
       }, Policy.never)
       yield* errorOf(Cached.get(cached, 1))
@@ -302,7 +302,7 @@ describe("explain", () => {
         ages,
         Policy.tagged("t"),
         Policy.tagged("t", { severity: "Stale" }),
-        Policy.and(ages, Policy.tagged((_: string, value: number) => [`t${value}`], { severity: "OnError" })),
+        Policy.and(ages, Policy.tagged({ fromValue: (value: number) => [`t${value}`] }, { severity: "OnError" })),
         Policy.or(Policy.ttl("5 seconds"), Policy.tagged("t", { severity: "Stale" })),
         Policy.and(Policy.versioned(1), Policy.or(Policy.tagged("t"), Policy.until("* * * * *")))
       ]
@@ -310,8 +310,8 @@ describe("explain", () => {
         Effect.void,
         TestClock.adjust("6 seconds"),
         TestClock.adjust("70 seconds"),
-        Cached.apply(Invalidation.tags("t", "t1")),
-        Cached.apply(Invalidation.soft(Invalidation.tags("t", "t1"))),
+        Cached.apply(Invalidation.tags(["t", "t1"])),
+        Cached.apply(Invalidation.soft(Invalidation.tags(["t", "t1"]))),
         Cached.apply(Invalidation.soft(Invalidation.everything))
       ]
       for (const [i, policy] of policies.entries()) {

@@ -199,7 +199,7 @@ describe("failures", () => {
   onEach(
     "a tag that a cached failure has ends it",
     Effect.gen(function*() {
-      const { cached, state } = users(Policy.tagged((_id: number, error: NotFound) => [`user:${error.id}`]))
+      const { cached, state } = users(Policy.tagged({ fromValue: (error: NotFound) => [`user:${error.id}`] }))
       yield* errorOf(Cached.get(cached, 1))
       yield* errorOf(Cached.get(cached, 1))
       assert.strictEqual(state.loads, 1)
@@ -290,9 +290,11 @@ describe("what goes wrong harms nobody else", () => {
       if (on(key)) throw new Error("boom")
       return ["t"]
     }),
-    "key and value": Policy.tagged((key: string, _value: number): Array<string> => {
-      if (on(key)) throw new Error("boom")
-      return ["t"]
+    "key and value": Policy.tagged({
+      fromValue: (_value: number, key: string): Array<string> => {
+        if (on(key)) throw new Error("boom")
+        return ["t"]
+      }
     })
   })
   for (const from of ["the key", "key and value"] as const) {
@@ -329,7 +331,7 @@ describe("what goes wrong harms nobody else", () => {
   onEach(
     "an empty tag is a defect of the read that met it",
     Effect.gen(function*() {
-      const cached = numbers(new Origin(1), Policy.tagged((_key: string, _value: number) => [""]))
+      const cached = numbers(new Origin(1), Policy.tagged({ fromValue: (_value: number) => [""] }))
       const defect = yield* defectOf(Cached.get(cached, "a"))
       assert.isTrue(InvalidInput.isInvalidInput(defect) && defect.reason === "EmptyTag")
       yield* assertQuiet

@@ -91,7 +91,7 @@ describe("what is asked for", () => {
     "each key's entry has its own tags, and ends by them",
     Effect.gen(function*() {
       const rows = new Rows()
-      const cached = rowsBy(rows, Policy.tagged((_id: number, row: string) => [row]))
+      const cached = rowsBy(rows, Policy.tagged({ fromValue: (row: string) => [row] }))
       yield* Cached.getMany(cached, [1, 2, 3])
       yield* Cached.apply(Invalidation.tags("row 2"))
       yield* Cached.getMany(cached, [1, 2, 3])

@@ -178,9 +178,11 @@ describe("failures", () => {
       const rows = new Rows()
       const cached = rowsBy(
         rows,
-        Policy.tagged((id: number, _row: string): Array<string> => {
-          if (id === 2) throw new Error("boom")
-          return ["t"]
+        Policy.tagged({
+          fromValue: (_row: string, id: number): Array<string> => {
+            if (id === 2) throw new Error("boom")
+            return ["t"]
+          }
         })
       )
       assert.instanceOf(yield* defectOf(Cached.getMany(cached, [1, 2, 3])), Error)

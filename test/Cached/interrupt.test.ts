@@ -18,12 +18,14 @@ import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import {
+  ages,
   assertQuiet,
   begin,
   beginAll,
   ends,
   isRunning,
   memory,
+  numbers,
   onEach,
   onText,
   Origin,
@@ -32,13 +34,6 @@ import {
 } from "../support/cached.ts"
 import { makeMarkerStore } from "../support/markerStore.ts"
 import { serviceOn } from "../support/port.ts"
-
-const numbers = (
-  origin: Origin<number>,
-  policy: Policy.Policy<string, number> = Policy.ttl("10 seconds", { stale: "20 seconds", onError: "30 seconds" }),
-  options: Partial<Pick<Cached.Options<string, number, never, never>, "refresh" | "softTimeout">> = {}
-) =>
-  Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load, ...options }, policy)
 
 const slow = (takes: number) => {
   const origin = new Origin(0)
@@ -52,7 +47,7 @@ describe("who leaves", () => {
       `reader ${which + 1} of three is interrupted: nobody else is disturbed`,
       Effect.gen(function*() {
         const origin = slow(1000)
-        const cached = numbers(origin)
+        const cached = numbers(origin, ages)
         const readers = yield* Effect.forEach([0, 1, 2], () => begin(Cached.get(cached, "a")))
         yield* Fiber.interrupt(readers[which]!)
         assert.deepStrictEqual(readers.map(isRunning), [0, 1, 2].map((i) => i !== which))
@@ -74,7 +69,7 @@ describe("who leaves", () => {
     "when the last one is interrupted, so is the load; its lease is given up and the next read loads at once",
     Effect.gen(function*() {
       const origin = slow(60_000)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       const readers = yield* beginAll(3, Cached.get(cached, "a"))
       yield* Effect.forEach(readers, Fiber.interrupt)
       assert.deepStrictEqual([origin.loads, origin.interrupted], [1, 1])
@@ -89,7 +84,7 @@ describe("who leaves", () => {
     "interrupting all at once ends the load too",
     Effect.gen(function*() {
       const origin = slow(60_000)
-      const readers = yield* beginAll(50, Cached.get(numbers(origin), "a"))
+      const readers = yield* beginAll(50, Cached.get(numbers(origin, ages), "a"))
       yield* Fiber.interruptAll(readers)
       assert.deepStrictEqual([origin.loads, origin.interrupted], [1, 1])
       yield* assertQuiet
@@ -123,7 +118,7 @@ describe("who leaves", () => {
     "a load that nobody waits for any more is reported as interrupted, and is no failure",
     Effect.gen(function*() {
       const origin = slow(60_000)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       const reader = yield* begin(Cached.get(cached, "a"))
       yield* TestClock.adjust(500)
       yield* Fiber.interrupt(reader)
@@ -136,7 +131,7 @@ describe("who leaves", () => {
     "a refresh in the background goes on whoever leaves",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       yield* Cached.get(cached, "a")
       yield* TestClock.adjust("10 seconds")
       origin.takes = 1000
@@ -154,7 +149,7 @@ describe("who leaves", () => {
     "a load that went on past a soft time limit is not ended by one who joins and leaves",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const cached = numbers(origin, undefined, { softTimeout: 100 })
+      const cached = numbers(origin, ages, { softTimeout: 100 })
       yield* Cached.get(cached, "a")
       yield* TestClock.adjust("20 seconds")
       origin.takes = 1000
@@ -175,7 +170,7 @@ describe("who leaves", () => {
     "a reader who is timed out by its caller is no different",
     Effect.gen(function*() {
       const origin = slow(10_000)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       const patient = yield* begin(Cached.get(cached, "a"))
       const hasty = yield* begin(Effect.timeoutOption(Cached.get(cached, "a"), 500))
       yield* TestClock.adjust(500)
@@ -193,7 +188,7 @@ describe("at an awkward moment", () => {
       `interrupted ${times} steps after the load has ended: nothing is left, and the key works`,
       Effect.gen(function*() {
         const origin = slow(1000)
-        const cached = numbers(origin)
+        const cached = numbers(origin, ages)
         const readers = yield* beginAll(3, Cached.get(cached, "a"))
         const ticking = yield* Effect.forkChild(TestClock.adjust(1000))
         yield* Effect.repeat(Effect.yieldNow, { times: times - 1 })
@@ -212,7 +207,7 @@ describe("at an awkward moment", () => {
     "a reader that is interrupted while a begin is on its way leaves no lease",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       for (const disturb of [TestCache.delay("begin", 500, 1), TestCache.lose("begin", "answer", 1)]) {
         yield* disturb
         const reader = yield* begin(Cached.get(cached, "a"))
@@ -230,7 +225,7 @@ describe("at an awkward moment", () => {
     Effect.gen(function*() {
       const origin = new Origin(0)
       yield* TestCache.delay("read", 500, 1)
-      const reader = yield* begin(Cached.get(numbers(origin), "a"))
+      const reader = yield* begin(Cached.get(numbers(origin, ages), "a"))
       yield* Fiber.interrupt(reader)
       yield* TestClock.adjust("2 seconds")
       yield* assertQuiet
@@ -242,7 +237,7 @@ describe("at an awkward moment", () => {
     "a reader that is interrupted while a commit is on its way leaves no lease",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       for (const disturb of [TestCache.delay("commit", 500, 1), TestCache.lose("commit", "answer", 1)]) {
         yield* TestCache.evict("entry")
         yield* disturb
@@ -260,7 +255,7 @@ describe("at an awkward moment", () => {
     "a store that is frozen when the last reader leaves keeps it no longer than the time limit",
     Effect.gen(function*() {
       const origin = slow(60_000)
-      const reader = yield* begin(Cached.get(numbers(origin), "a"))
+      const reader = yield* begin(Cached.get(numbers(origin, ages), "a"))
       yield* TestCache.delay("abandon", Infinity)
       const leaving = yield* begin(Fiber.interrupt(reader))
       yield* TestClock.adjust("1 second")
@@ -303,7 +298,7 @@ describe("the end of the layer", () => {
       Effect.gen(function*() {
         const { context, scope, service } = yield* opened
         const origin = slow(60_000)
-        const cached = numbers(origin)
+        const cached = numbers(origin, ages)
         const readers = yield* beginAll(3, Effect.provideContext(Cached.get(cached, "a"), context))
         yield* Scope.close(scope, Exit.void)
         for (const exit of yield* ends(readers)) assert.isTrue(Exit.isFailure(exit))
@@ -315,7 +310,7 @@ describe("the end of the layer", () => {
       Effect.gen(function*() {
         const { context, scope, service } = yield* opened
         const origin = new Origin(0)
-        const get = Effect.provideContext(Cached.get(numbers(origin), "a"), context)
+        const get = Effect.provideContext(Cached.get(numbers(origin, ages), "a"), context)
         yield* get
         yield* TestClock.adjust("10 seconds")
         origin.takes = 60_000
@@ -351,7 +346,7 @@ describe("the caller's world", () => {
     "a load outlives the caller who started it, if another waits",
     Effect.gen(function*() {
       const origin = slow(1000)
-      const cached = numbers(origin)
+      const cached = numbers(origin, ages)
       const scope = yield* Scope.make()
       yield* Effect.forkIn(Cached.get(cached, "a"), scope)
       yield* settle
@@ -367,7 +362,7 @@ describe("the caller's world", () => {
     "a read inside an uninterruptible region works, and cannot be interrupted",
     Effect.gen(function*() {
       const origin = slow(1000)
-      const reader = yield* begin(Effect.uninterruptible(Cached.get(numbers(origin), "a")))
+      const reader = yield* begin(Effect.uninterruptible(Cached.get(numbers(origin, ages), "a")))
       const interrupting = yield* begin(Fiber.interrupt(reader))
       assert.isTrue(isRunning(interrupting))
       yield* TestClock.adjust(1000)
@@ -430,7 +425,7 @@ describe("an interruption between any two steps of a fiber", () => {
     lookup: (id) => Effect.sync(() => (made.push(id), id)),
     lookupMany: (ids) => Effect.sync(() => (made.push(...ids), ids.map((id) => Result.succeed(id))))
   }, Policy.tagged("t"))
-  const over = Invalidation.tags("t", "u")
+  const over = Invalidation.tags(["t", "u"])
   const soften = Cached.apply(Invalidation.soft(over))
   const operations: Record<string, Effect.Effect<unknown, unknown, CacheService.CacheService>> = {
     "a read that misses": Cached.get(card, "a"),

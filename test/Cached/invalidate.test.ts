@@ -61,7 +61,7 @@ describe("invalidation", () => {
       const { cached } = yield* three
       yield* TestCache.forget
       yield* Cached.apply(
-        Invalidation.combineAll([Cached.invalidation(cached, ["a", "b"]), Invalidation.tags("x", "y")])
+        Invalidation.combineAll([Cached.invalidation(cached, ["a", "b"]), Invalidation.tags(["x", "y"])])
       )
       assert.deepStrictEqual(
         (yield* TestCache.operations).map(({ detail, name }) => [name, detail]),
@@ -93,8 +93,8 @@ describe("invalidation", () => {
       const { cached } = yield* three
       assert.strictEqual((yield* Cached.apply(Invalidation.empty)).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.soft(Cached.invalidation(cached, ["a"])))).entries, 1)
-      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 2)
-      assert.strictEqual((yield* Cached.apply(Invalidation.tags("t:a", "t:b"))).entries, 0)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags(["t:a", "t:b"]))).entries, 2)
+      assert.strictEqual((yield* Cached.apply(Invalidation.tags(["t:a", "t:b"]))).entries, 0)
       assert.strictEqual((yield* Cached.apply(Invalidation.everything)).entries, 1)
     })
   )

@@ -208,7 +208,7 @@ describe("what was made of something stale is stored as stale", () => {
         yield* Cached.apply(Invalidation.everything)
         yield* Cached.get(site, "a")
         yield* TestClock.adjust("1 minute")
-        yield* Cached.apply(Invalidation.keys("page:a", "site:a"))
+        yield* Cached.apply(Invalidation.keys(["page:a", "site:a"]))
         origin.ends = Effect.fail(new Down())
         assert.strictEqual(yield* Cached.get(site, "a"), "<html><p>old</p></html>")
         yield* TestClock.adjust("59 minutes")

@@ -289,7 +289,7 @@ describe("events", () => {
     "tell what became of a load: fenced, unstored, invalidated",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const tagged = numbers(origin, Policy.tagged((_: string, value: number) => [`t${value}`]))
+      const tagged = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`t${value}`] }))
       const never = Cached.make(
         "never",
         { key: Key.unit, value: Schema.Finite, lookup: () => origin.load },

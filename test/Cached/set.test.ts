@@ -54,7 +54,7 @@ describe("set", () => {
         origin,
         Policy.all(
           Policy.ttl("10 seconds"),
-          Policy.tagged((_key: string, value: number) => [`value:${value}`]),
+          Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }),
           Policy.versioned(() => version)
         )
       )
@@ -178,7 +178,7 @@ describe("set", () => {
     "an invalidation during the write wins over what it stores",
     Effect.gen(function*() {
       const origin = new Origin(0)
-      const cached = numbers(origin, Policy.tagged((_key: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       for (const batch of [Invalidation.tags("value:5"), Cached.invalidation(cached, ["a"]), Invalidation.everything]) {
         const set = yield* begin(Cached.set(cached, "a", writing(origin, 5, 1000)))
         yield* TestClock.adjust(500)

@@ -29,7 +29,7 @@ describe("a load that failed is shared only with those who came before it could 
   }
 
   const ofKey = Policy.tagged((id: number) => [`user:${id}`])
-  const ofValue = Policy.tagged((_id: number, name: string) => [`name:${name}`])
+  const ofValue = Policy.tagged({ fromValue: (name: string) => [`name:${name}`] })
   const ways: ReadonlyArray<readonly [string, Policy.Policy<number, string>, Invalidation.Invalidation]> = [
     ["nothing but its key", Policy.forever, Invalidation.keys("user:1")],
     ["a tag of its key", ofKey, Invalidation.tags("user:1")],
@@ -124,7 +124,7 @@ describe("a load that failed is shared only with those who came before it could 
             lookup: () => origin.load
           },
           Policy.all(
-            Policy.tagged((_id: number, name: string) => [`name:${name}`]),
+            Policy.tagged({ fromValue: (name: string) => [`name:${name}`] }),
             Policy.ttl("10 seconds", { onErrorFor: "1 day" })
           )
         )
@@ -160,7 +160,7 @@ describe("a load that failed is shared only with those who came before it could 
             return Effect.catch(Cached.get(user, id), () => Effect.succeed("no such user"))
           })
       }, Policy.tagged("page"))
-      const both = Invalidation.tags("name:Ada", "page")
+      const both = Invalidation.tags(["name:Ada", "page"])
       const writer = yield* begin(Cached.mutate(Effect.andThen(Effect.sleep(500), insert), both))
       const early = yield* begin(Cached.get(user, 1))
       yield* TestClock.adjust(500)
@@ -195,7 +195,7 @@ describe("a load that failed is shared only with those who came before it could 
               answer === "right" ? Effect.succeed(answer) : Effect.fail({ tag: "t", odd: unwritable })
             )
           }),
-        failures: { error: Odd, policy: Policy.tagged((_: void, { tag }: typeof Odd.Type) => [tag]) }
+        failures: { error: Odd, policy: Policy.tagged({ fromValue: ({ tag }: typeof Odd.Type) => [tag] }) }
       }, Policy.forever)
       origin.value = "wrong"
       const early = yield* begin(Cached.get(cached, undefined))
@@ -214,9 +214,11 @@ describe("a load that failed is shared only with those who came before it could 
       const cached = Cached.make(
         "throws",
         { key: Key.unit, value: Schema.Finite, lookup: () => origin.load },
-        Policy.tagged((_: void, n: number) => {
-          if (n === 0) throw new Error("no tag")
-          return [`n:${n}`]
+        Policy.tagged({
+          fromValue: (n: number) => {
+            if (n === 0) throw new Error("no tag")
+            return [`n:${n}`]
+          }
         })
       )
       const early = yield* begin(Cached.get(cached, undefined))

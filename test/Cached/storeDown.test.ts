@@ -195,7 +195,7 @@ describe("when the store fails", () => {
     Effect.gen(function*() {
       const origin = new Origin(0)
       origin.takes = "1 second"
-      const cached = numbers(origin, Policy.tagged((_key: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       for (const what of ["entry", "lease", "journal"] as const) {
         const reader = yield* begin(Cached.get(cached, "a"))
         yield* TestCache.evict(what)

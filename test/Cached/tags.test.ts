@@ -25,7 +25,7 @@ describe("tags", () => {
   const each: Record<string, Policy.Policy<number, typeof Film.Type>> = {
     "a constant": Policy.tagged("films"),
     "the key": Policy.tagged((id: number) => [`film:${id}`]),
-    "key and value": Policy.tagged((_id: number, film: typeof Film.Type) => [`genre:${film.genre}`])
+    "key and value": Policy.tagged({ fromValue: (film: typeof Film.Type) => [`genre:${film.genre}`] })
   }
   const hits: Record<string, readonly [tag: string, loads: number]> = {
     "a constant": ["films", 4],
@@ -112,7 +112,7 @@ describe("tags", () => {
       const cached = numbers(origin, Policy.and(Policy.tagged("a", { severity: "Stale" }), Policy.tagged("b")))
       yield* Cached.get(cached, "a")
       origin.value = 1
-      yield* Cached.apply(Invalidation.tags("a", "b"))
+      yield* Cached.apply(Invalidation.tags(["a", "b"]))
       assert.strictEqual(yield* Cached.get(cached, "a"), 1)
     })
   )

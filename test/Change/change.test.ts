@@ -1,12 +1,13 @@
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import * as Change from "../../src/Change.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Entity from "../../src/Entity.ts"
-import * as Plan from "../../src/Plan.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
+import * as Plan from "../../src/internal/plan.ts"
 import * as Policy from "../../src/Policy.ts"
-import { holds } from "../support/policies.ts"
+import { holds, planOf } from "../support/policies.ts"
 
 const Article = Schema.Struct({
   id: Schema.Int,
@@ -107,7 +108,7 @@ describe("What a change touches", () => {
   test("the partition 3 is not the partition \"3\"", () =>
     assert.notInclude(
       Change.dependencies(Articles.created(article)),
-      Dependency.partitionMembers("article", "category", "3")
+      Dependencies.partitionMembers("article", "category", "3")
     ))
 
   test("related: the relation on both sides, and the rows", () => {
@@ -123,13 +124,6 @@ describe("What a change touches", () => {
     }
   })
 
-  test("related to many: a change for each pair, each with both sides", () => {
-    const tags = [7, 8].map((id) => Tags.end(id, "articles"))
-    const changes = Change.relatedMany("removed", Articles.end(42, "tags"), tags)
-    assert.deepStrictEqual(changes, tags.map((tag) => Change.related("removed", Articles.end(42, "tags"), tag)))
-    assert.deepStrictEqual(Change.relatedMany("added", Articles.end(42, "tags"), []), [])
-  })
-
   test("replaced: exactly what was related and is not, and what is related and was not, once each", () => {
     const ids = fc.array(fc.constantFrom<Dependency.Id>(1, 2, 3, "3", null), { maxLength: 6 })
     const ends = (all: ReadonlyArray<Dependency.Id>) => all.map((id) => Tags.end(id, "articles"))
@@ -137,11 +131,11 @@ describe("What a change touches", () => {
       1000,
       fc.property(ids, ids, (before, after) => {
         const changes = Change.replaced(Articles.end(42, "tags"), { before: ends(before), after: ends(after) })
-        const said = (kind: string) =>
+        const related = (kind: string) =>
           changes.flatMap((change) => change._tag === "Related" && change.kind === kind ? [change.ends[1].id] : [])
-        assert.deepStrictEqual(said("removed"), [...new Set(before)].filter((id) => !after.includes(id)))
-        assert.deepStrictEqual(said("added"), [...new Set(after)].filter((id) => !before.includes(id)))
-        assert.strictEqual(changes.length, said("removed").length + said("added").length)
+        assert.deepStrictEqual(related("removed"), [...new Set(before)].filter((id) => !after.includes(id)))
+        assert.deepStrictEqual(related("added"), [...new Set(after)].filter((id) => !before.includes(id)))
+        assert.strictEqual(changes.length, related("removed").length + related("added").length)
       })
     )
   })
@@ -183,7 +177,7 @@ describe("What a change touches", () => {
     ))
 
   // The promise itself: what a reader would see differently was named by the reader's policy.
-  const names = (policy: Policy.Any, key: unknown) => Plan.knownDependencies(policy.plan, key)
+  const names = (policy: Policy.Any, key: unknown) => Plan.knownDependencies(planOf(policy), key)
   const meets = (policy: Policy.Any, key: unknown, change: Change.Change): boolean => {
     const dependencies = new Set(names(policy, key))
     return Change.dependencies(change).some((name) => dependencies.has(name))
@@ -195,12 +189,15 @@ describe("What a change touches", () => {
       fc.property(row, row, fc.constantFrom(null, 0, 1), (before, after, category) => {
         const update = Articles.updated(before, after)
         const titleChanged = before.title !== after.title
-        assert.strictEqual(meets(Policy.conditional(Articles, ["title"]), 42, update), titleChanged)
-        assert.isFalse(meets(Policy.conditional(Articles, ["title"]), 43, update))
-        assert.strictEqual(meets(Policy.conditionalAll(Articles, ["title"]), undefined, update), titleChanged)
+        assert.strictEqual(meets(Policy.conditional(Articles, { fields: ["title"] }), 42, update), titleChanged)
+        assert.isFalse(meets(Policy.conditional(Articles, { fields: ["title"] }), 43, update))
+        assert.strictEqual(
+          meets(Policy.conditionalAll(Articles, { fields: ["title"] }), undefined, update),
+          titleChanged
+        )
         const titles = (of: Row) => of.category === category ? [of.title] : []
         assert.strictEqual(
-          meets(Policy.conditionalIn(Articles, "category", ["title"]), category, update),
+          meets(Policy.conditionalIn(Articles, "category", { fields: ["title"] }), category, update),
           JSON.stringify(titles(before)) !== JSON.stringify(titles(after))
         )
       })
@@ -211,49 +208,49 @@ describe("What a change touches", () => {
       1000,
       fc.property(row, row, fc.constantFrom("x", "y", "z"), (before, after, label) =>
         assert.strictEqual(
-          meets(Policy.conditionalIn(Articles, "labels", []), label, Articles.updated(before, after)),
+          meets(Policy.conditionalIn(Articles, "labels", { fields: [] }), label, Articles.updated(before, after)),
           before.labels.includes(label) !== after.labels.includes(label)
         ))
     ))
 
   test("a cached \"not found\", whatever its fields, ends when the row appears", () => {
     for (const fields of [undefined, [], ["title"]] as const) {
-      assert.isTrue(meets(Policy.conditional(Articles, fields), 42, Articles.created(article)))
-      assert.isTrue(meets(Policy.conditional(Articles, fields), 42, Articles.deleted(article)))
-      assert.isTrue(meets(Policy.conditionalAll(Articles, fields), "any", Articles.created(article)))
-      assert.isTrue(meets(Policy.conditionalIn(Articles, "category", fields), 3, Articles.deleted(article)))
-      assert.isFalse(meets(Policy.conditionalIn(Articles, "category", fields), 4, Articles.deleted(article)))
+      assert.isTrue(meets(Policy.conditional(Articles, { fields }), 42, Articles.created(article)))
+      assert.isTrue(meets(Policy.conditional(Articles, { fields }), 42, Articles.deleted(article)))
+      assert.isTrue(meets(Policy.conditionalAll(Articles, { fields }), "any", Articles.created(article)))
+      assert.isTrue(meets(Policy.conditionalIn(Articles, "category", { fields }), 3, Articles.deleted(article)))
+      assert.isFalse(meets(Policy.conditionalIn(Articles, "category", { fields }), 4, Articles.deleted(article)))
     }
   })
 
   test("without fields any field counts, and a relation counts for the row and for all", () => {
     const related = Change.related("added", Articles.end(42, "tags"), Tags.end(7, "articles"))
     assert.isTrue(meets(Policy.conditional(Articles), 42, related))
-    assert.isTrue(meets(Policy.conditional(Articles, ["tags"]), 42, related))
-    assert.isTrue(meets(Policy.conditional(Tags, ["articles"]), 7, related))
+    assert.isTrue(meets(Policy.conditional(Articles, { fields: ["tags"] }), 42, related))
+    assert.isTrue(meets(Policy.conditional(Tags, { fields: ["articles"] }), 7, related))
     assert.isTrue(meets(Policy.conditionalAll(Articles), undefined, related))
-    assert.isFalse(meets(Policy.conditional(Articles, ["title"]), 42, related))
+    assert.isFalse(meets(Policy.conditional(Articles, { fields: ["title"] }), 42, related))
     // "Popular tags" counts the articles of every tag.
-    assert.isTrue(meets(Policy.conditionalAll(Tags, ["articles"]), undefined, related))
-    assert.isTrue(meets(Policy.conditionalAll(Articles, ["tags"]), undefined, related))
-    assert.isFalse(meets(Policy.conditionalAll(Articles, ["title"]), undefined, related))
-    assert.isFalse(meets(Policy.conditional(Tags, ["articles"]), 8, related))
+    assert.isTrue(meets(Policy.conditionalAll(Tags, { fields: ["articles"] }), undefined, related))
+    assert.isTrue(meets(Policy.conditionalAll(Articles, { fields: ["tags"] }), undefined, related))
+    assert.isFalse(meets(Policy.conditionalAll(Articles, { fields: ["title"] }), undefined, related))
+    assert.isFalse(meets(Policy.conditional(Tags, { fields: ["articles"] }), 8, related))
     const viewed = Articles.updated(article, { ...article, views: 8 })
     assert.isTrue(meets(Policy.conditional(Articles), 42, viewed))
     assert.isTrue(meets(Policy.conditionalIn(Articles, "category"), 3, viewed))
     assert.isTrue(meets(Policy.conditionalAll(Articles), undefined, viewed))
-    assert.isFalse(meets(Policy.conditionalIn(Articles, "category", []), 3, viewed))
+    assert.isFalse(meets(Policy.conditionalIn(Articles, "category", { fields: [] }), 3, viewed))
   })
 })
 
-test("a change keeps what it said, whatever becomes of the rows", () => {
+test("a change is as it was made, whatever becomes of the rows", () => {
   const before = { ...article, labels: ["new"] }
   const after = { ...article, labels: ["old"] }
   const change = Articles.updated(before, after)
-  const said = touched(change)
+  const expected = touched(change)
   before.labels.push("x")
   after.labels.length = 0
-  assert.deepStrictEqual(touched(change), said)
+  assert.deepStrictEqual(touched(change), expected)
 })
 
 test("changes print what happened", () => {
@@ -279,4 +276,24 @@ test("the rows of an entity that changes are about, each once", () => {
   ]
   assert.deepStrictEqual([...Change.idsOf(changes, Articles)], [42, 43, 44])
   assert.deepStrictEqual([...Change.idsOf(changes, Tags)], [7])
+})
+
+test("changes go to text and back, with ids of every type, and what is none is refused", () => {
+  for (const id of [7, "7", 7n, true, null, -0.5, ""] as const) {
+    const row: Change.Row = { entity: "a b", id, partitions: [["genre", id], ["genre", "x"]] }
+    const end = { entity: "a", id, relation: "b" }
+    const all: ReadonlyArray<Change.Change> = [
+      { _tag: "Created", row },
+      { _tag: "Deleted", row },
+      { _tag: "Updated", before: row, after: row, fields: ["title"] },
+      Change.related("removed", end, end)
+    ]
+    for (const change of all) {
+      const text = Schema.encodeSync(Change.FromString)(change)
+      assert.deepStrictEqual(Schema.decodeSync(Change.FromString)(text), change)
+    }
+  }
+  for (const text of ["", "garbage", "{}", "{\"_tag\":\"Created\"}", "[]"]) {
+    assert.isTrue(Option.isNone(Schema.decodeOption(Change.FromString)(text)), text)
+  }
 })

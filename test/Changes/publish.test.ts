@@ -10,6 +10,7 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as Change from "../../src/Change.ts"
 import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
@@ -42,7 +43,7 @@ const catalogue = Effect.sync(() => {
           const film = rows.get(id)
           return film === undefined ? Result.fail(new NotFound({ id })) : Result.succeed(film)
         }),
-      failures: { error: NotFound, policy: Policy.conditional(Films, []) }
+      failures: { error: NotFound, policy: Policy.conditional(Films, { fields: [] }) }
     }, policy)
   const many = (name: string, policy: Policy.Policy<string, ReadonlyArray<number>>) =>
     Cached.make(name, {
@@ -74,9 +75,9 @@ describe("a change of a row", () => {
     "a changed rating does not drop what depends on the title",
     Effect.gen(function*() {
       const { loads, one, save } = yield* catalogue
-      const title = one("title", Policy.conditional(Films, ["title"]))
-      const rating = one("rating", Policy.conditional(Films, ["rating"]))
-      const both = one("both", Policy.conditional(Films, ["title", "rating"]))
+      const title = one("title", Policy.conditional(Films, { fields: ["title"] }))
+      const rating = one("rating", Policy.conditional(Films, { fields: ["rating"] }))
+      const both = one("both", Policy.conditional(Films, { fields: ["title", "rating"] }))
       const whole = one("whole", Policy.conditional(Films))
       const all = Effect.forEach([title, rating, both, whole], (cached) => Cached.get(cached, 7))
       yield* all
@@ -93,7 +94,7 @@ describe("a change of a row", () => {
     "concerns that row and no other",
     Effect.gen(function*() {
       const { loads, one, save } = yield* catalogue
-      const film = one("film", Policy.conditional(Films, ["title"]))
+      const film = one("film", Policy.conditional(Films, { fields: ["title"] }))
       const both = Effect.forEach([7, 8], (id) => Cached.get(film, id))
       yield* both
       yield* save({ ...heat, title: "HEAT" })
@@ -108,7 +109,7 @@ describe("a change of a row", () => {
       const { save } = yield* catalogue
       yield* TestCache.forget
       assert.strictEqual((yield* save({ ...alien })).entries, 0)
-      assert.strictEqual((yield* Changes.publish()).entries, 0)
+      assert.strictEqual((yield* Changes.publish([])).entries, 0)
       assert.deepStrictEqual(yield* TestCache.operations, [])
     })
   )
@@ -117,7 +118,7 @@ describe("a change of a row", () => {
     "a row that is deleted ends what shows it, and a row that is created ends what says that it is not there",
     Effect.gen(function*() {
       const { loads, one, remove, save } = yield* catalogue
-      const title = one("title", Policy.conditional(Films, ["title"]))
+      const title = one("title", Policy.conditional(Films, { fields: ["title"] }))
       yield* Cached.get(title, 7)
       yield* remove(7)
       assert.instanceOf(yield* errorOf(Cached.get(title, 7)), NotFound)
@@ -145,7 +146,7 @@ describe("a change of a row", () => {
           lookup: () => Effect.sync(() => (loads["page"] = (loads["page"] ?? 0) + 1, rows.get(favourite)!))
         },
         Policy.all(
-          Policy.conditional(Films, ["title"], (_user, film) => film.id),
+          Policy.conditional(Films, { id: { fromValue: (film) => film.id }, fields: ["title"] }),
           Policy.tagged((user) => [`favourite:${user}`])
         )
       )
@@ -168,7 +169,7 @@ describe("a change of a row", () => {
     "with the severity Stale, what it concerns is served once more and refreshed",
     Effect.gen(function*() {
       const { one, save } = yield* catalogue
-      const film = one("film", Policy.conditional(Films, ["title"], undefined, { severity: "Stale" }))
+      const film = one("film", Policy.conditional(Films, { fields: ["title"], severity: "Stale" }))
       yield* Cached.get(film, 7)
       yield* save({ ...alien, title: "Aliens" })
       assert.strictEqual((yield* Cached.get(film, 7)).title, "Alien")
@@ -184,7 +185,7 @@ describe("a change of a partition", () => {
     "a row that moves ends the lists of the old and the new partition, and no other",
     Effect.gen(function*() {
       const { loads, many, save } = yield* catalogue
-      const ids = many("ids", Policy.conditionalIn(Films, "genre", []))
+      const ids = many("ids", Policy.conditionalIn(Films, "genre", { fields: [] }))
       const all = Effect.forEach(["horror", "drama", "comedy"], (genre) => Cached.get(ids, genre))
       assert.deepStrictEqual(yield* all, [[7], [8], []])
       yield* save({ ...alien, genre: "drama" })
@@ -197,7 +198,7 @@ describe("a change of a partition", () => {
     "a row that comes or goes ends the list of its partition, an empty one too",
     Effect.gen(function*() {
       const { loads, many, remove, save } = yield* catalogue
-      const ids = many("ids", Policy.conditionalIn(Films, "genre", []))
+      const ids = many("ids", Policy.conditionalIn(Films, "genre", { fields: [] }))
       const all = Effect.forEach(["horror", "comedy"], (genre) => Cached.get(ids, genre))
       yield* all
       yield* save({ id: 9, title: "Airplane!", genre: "comedy", rating: 7.7 })
@@ -212,8 +213,8 @@ describe("a change of a partition", () => {
     "a field within it ends only lists that show the field",
     Effect.gen(function*() {
       const { loads, many, save } = yield* catalogue
-      const members = many("members", Policy.conditionalIn(Films, "genre", []))
-      const titles = many("titles", Policy.conditionalIn(Films, "genre", ["title"]))
+      const members = many("members", Policy.conditionalIn(Films, "genre", { fields: [] }))
+      const titles = many("titles", Policy.conditionalIn(Films, "genre", { fields: ["title"] }))
       const whole = many("whole", Policy.conditionalIn(Films, "genre"))
       const all = Effect.forEach(
         [members, titles, whole],
@@ -233,8 +234,8 @@ describe("a change of a partition", () => {
     "of all rows: membership, or a field of any row",
     Effect.gen(function*() {
       const { loads, many, remove, save } = yield* catalogue
-      const count = many("count", Policy.conditionalAll(Films, []))
-      const ratings = many("ratings", Policy.conditionalAll(Films, ["rating"]))
+      const count = many("count", Policy.conditionalAll(Films, { fields: [] }))
+      const ratings = many("ratings", Policy.conditionalAll(Films, { fields: ["rating"] }))
       const both = Effect.forEach([count, ratings], (list) => Cached.get(list, "all"))
       yield* both
       yield* save({ ...heat, rating: 9 })
@@ -261,9 +262,9 @@ describe("a change of a relation", () => {
           value: Schema.Int,
           lookup: (id) => Effect.sync(() => (loads[name] = (loads[name] ?? 0) + 1, id))
         }, policy)
-      const castOf = list("cast of", Policy.conditional(Films, ["actors"]))
-      const filmsOf = list("films of", Policy.conditional(Actors, ["films"]))
-      const titleOf = list("title of", Policy.conditional(Films, ["title"]))
+      const castOf = list("cast of", Policy.conditional(Films, { fields: ["actors"] }))
+      const filmsOf = list("films of", Policy.conditional(Actors, { fields: ["films"] }))
+      const titleOf = list("title of", Policy.conditional(Films, { fields: ["title"] }))
       const all = Effect.forEach(
         [castOf, filmsOf, titleOf],
         (cached) => Effect.forEach([7, 8], (id) => Cached.get(cached, id))
@@ -283,16 +284,48 @@ describe("publishing", () => {
     "makes one batch of all changes, each dependency once",
     Effect.gen(function*() {
       yield* TestCache.forget
-      yield* Changes.publish(
+      yield* Changes.publish([
         Films.updated(alien, { ...alien, rating: 1 }),
         Films.updated({ ...alien, rating: 1 }, { ...alien, rating: 2 }),
         Films.deleted(heat)
-      )
+      ])
       const operations = yield* TestCache.operations
       assert.deepStrictEqual(operations.map(({ name }) => name), ["invalidate"])
       const names = operations[0]!.detail!.split(", ")
       assert.strictEqual(new Set(names).size, names.length)
       assert.includeMembers(names, ["film:7#rating", "film:8!exists", "film!members"])
+    })
+  )
+
+  onText(
+    "takes one change or any iterable, and does the same when it is run again",
+    Effect.gen(function*() {
+      const change = Films.updated(alien, { ...alien, rating: 1 })
+      function* generated() {
+        yield change
+      }
+      yield* TestCache.forget
+      for (const changes of [change, [change], new Set([change]), generated()]) {
+        const publish = Changes.publish(changes)
+        yield* publish
+        yield* publish
+      }
+      const details = (yield* TestCache.operations).map(({ detail }) => detail)
+      assert.strictEqual(details.length, 8)
+      assert.deepStrictEqual(new Set(details).size, 1)
+    })
+  )
+
+  onEach(
+    "like all that invalidates, takes more than a function takes arguments",
+    Effect.gen(function*() {
+      const { loads, one } = yield* catalogue
+      const film = one("film", Policy.tagged((id) => [`film:${id}`]))
+      const tags = Array.from({ length: 150_000 }, (_, i) => `film:${i}`)
+      yield* Cached.get(film, 7)
+      yield* Cached.apply(Invalidation.tags(tags))
+      yield* Cached.get(film, 7)
+      assert.strictEqual(loads["film"], 2)
     })
   )
 
@@ -309,7 +342,7 @@ describe("publishing", () => {
             const row = rows.get(id)!
             return Effect.as(takes === 0 ? Effect.void : Effect.sleep(takes), row)
           })
-      }, Policy.conditional(Films, ["title"]))
+      }, Policy.conditional(Films, { fields: ["title"] }))
       const early = yield* begin(Cached.get(film, 7))
       const after = { ...alien, title: "Aliens" }
       rows.set(7, after)
@@ -327,7 +360,7 @@ describe("publishing", () => {
     "that the store does not acknowledge fails, and publishing again is safe",
     Effect.gen(function*() {
       const { loads, one, rows } = yield* catalogue
-      const film = one("film", Policy.conditional(Films, ["title"]))
+      const film = one("film", Policy.conditional(Films, { fields: ["title"] }))
       yield* Cached.get(film, 7)
       const after = { ...alien, title: "Aliens" }
       rows.set(7, after)

@@ -6,9 +6,10 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Contract from "../../src/Contract.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { formatPattern } from "../../src/internal/keys.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -363,7 +364,7 @@ wrong("a fence only invalidates", (store) => ({
   lift: () => Effect.succeed(true)
 }))
 wrong("a soft fence is hard", (store) => ({
-  fence: (fence) => store.fence({ ...fence, over: Invalidation.hard(fence.over) })
+  fence: (fence) => store.fence({ ...fence, over: Invalidation.withMode(fence.over, "hard") })
 }))
 wrong("a hard fence is soft", (store) => ({
   fence: (fence) => store.fence({ ...fence, over: Invalidation.soft(fence.over) })
@@ -383,7 +384,7 @@ wrong(
 )
 wrong(
   "a pattern is a prefix",
-  sweepAlso((pattern, key) => key.startsWith(Key.formatPattern(pattern).replace(/\*.*/, "")))
+  sweepAlso((pattern, key) => key.startsWith(formatPattern(pattern).replace(/\*.*/, "")))
 )
 wrong(
   "a pattern's star runs over parts",
@@ -405,7 +406,7 @@ wrong(
 wrong("a sweep leaves leases", (store) => ({
   invalidate: (batch) => {
     const stored = (covered: (key: string) => boolean, mode: Mode) =>
-      inMode(mode, Invalidation.keys(...store.keys().filter(covered)))
+      inMode(mode, Invalidation.keys(store.keys().filter(covered)))
     return store.invalidate(changing(batch, {
       patterns: (pattern, mode) => stored((key) => Key.matches(pattern, key), mode),
       everything: (mode) => stored(() => true, mode)
@@ -422,7 +423,7 @@ wrong("a soft sweep does nothing", (store) => ({
 wrong("everything sweeps half", (store) => ({
   invalidate: (batch) =>
     store.invalidate(changing(batch, {
-      everything: (mode) => inMode(mode, Invalidation.keys(...store.keys().filter((_, i) => i % 2 === 0)))
+      everything: (mode) => inMode(mode, Invalidation.keys(store.keys().filter((_, i) => i % 2 === 0)))
     }))
 }))
 wrong("discard asks for no lease", onDiscarded((outcome) => outcome === "lost" ? "unstored" : outcome))
@@ -596,7 +597,7 @@ wrong("an invalidated key keeps its entry", (store) => ({
       return undefined
     })
 }))
-wrong("soft is hard", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.hard(batch)) }))
+wrong("soft is hard", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.withMode(batch, "hard")) }))
 wrong("hard is soft", (store) => ({ invalidate: (batch) => store.invalidate(Invalidation.soft(batch)) }))
 wrong("only the first of a batch counts", (store) => ({
   invalidate: (batch) => store.invalidate(partsOf(batch)[0] ?? Invalidation.empty)
@@ -663,7 +664,7 @@ wrong(
   (store) => ({
     announcements: Stream.map(
       store.announcements,
-      (one) => one._tag === "Gap" ? one : { ...one, invalidation: Invalidation.hard(one.invalidation) }
+      (one) => one._tag === "Gap" ? one : { ...one, invalidation: Invalidation.withMode(one.invalidation, "hard") }
     )
   })
 )

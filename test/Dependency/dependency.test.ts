@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import * as Dependency from "../../src/Dependency.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
 import { holds, nasty, refusal } from "../support/policies.ts"
 
 /** A call of a constructor: two calls are the same when they are written alike here. */
@@ -11,15 +12,15 @@ interface Call {
 
 const calls = {
   tag: (text: string) => Dependency.tag(text),
-  row: (entity: string, id: Dependency.Id) => Dependency.row(entity, id),
-  rowField: (entity: string, id: Dependency.Id, field: string) => Dependency.rowField(entity, id, field),
-  exists: (entity: string, id: Dependency.Id) => Dependency.exists(entity, id),
-  typeField: (entity: string, _: Dependency.Id, field: string) => Dependency.typeField(entity, field),
-  typeMembers: (entity: string) => Dependency.typeMembers(entity),
+  row: (entity: string, id: Dependency.Id) => Dependencies.row(entity, id),
+  rowField: (entity: string, id: Dependency.Id, field: string) => Dependencies.rowField(entity, id, field),
+  exists: (entity: string, id: Dependency.Id) => Dependencies.exists(entity, id),
+  typeField: (entity: string, _: Dependency.Id, field: string) => Dependencies.typeField(entity, field),
+  typeMembers: (entity: string) => Dependencies.typeMembers(entity),
   partitionField: (entity: string, value: Dependency.Id, field: string, name: string) =>
-    Dependency.partitionField(entity, name, value, field),
+    Dependencies.partitionField(entity, name, value, field),
   partitionMembers: (entity: string, value: Dependency.Id, _: string, name: string) =>
-    Dependency.partitionMembers(entity, name, value)
+    Dependencies.partitionMembers(entity, name, value)
 } as const
 
 const uses: { readonly [C in keyof typeof calls]: ReadonlyArray<number> } = {
@@ -128,23 +129,23 @@ describe("Two things never share a name", () => {
     const all = [
       Dependency.tag("film:42#title"),
       Dependency.tag("entity/film:42"),
-      Dependency.rowField("film", 42, "title"),
-      Dependency.row("tag", "a"),
+      Dependencies.rowField("film", 42, "title"),
+      Dependencies.row("tag", "a"),
       Dependency.tag("a"),
-      Dependency.typeField("tag", "a"),
-      Dependency.typeField("film", "members"),
-      Dependency.typeMembers("film"),
-      Dependency.rowField("film", 42, "exists"),
-      Dependency.exists("film", 42),
-      Dependency.row("film", "42!exists"),
-      Dependency.row("film", "42#exists"),
-      Dependency.row("film:42", "x"),
-      Dependency.row("film", "42:x"),
-      Dependency.partitionField("film", "genre", "drama", "members"),
-      Dependency.partitionMembers("film", "genre", "drama"),
-      Dependency.partitionMembers("film", "genre", "drama!members"),
-      Dependency.partitionMembers("film", "genre=drama", ""),
-      Dependency.partitionMembers("film?genre", "genre", "drama")
+      Dependencies.typeField("tag", "a"),
+      Dependencies.typeField("film", "members"),
+      Dependencies.typeMembers("film"),
+      Dependencies.rowField("film", 42, "exists"),
+      Dependencies.exists("film", 42),
+      Dependencies.row("film", "42!exists"),
+      Dependencies.row("film", "42#exists"),
+      Dependencies.row("film:42", "x"),
+      Dependencies.row("film", "42:x"),
+      Dependencies.partitionField("film", "genre", "drama", "members"),
+      Dependencies.partitionMembers("film", "genre", "drama"),
+      Dependencies.partitionMembers("film", "genre", "drama!members"),
+      Dependencies.partitionMembers("film", "genre=drama", ""),
+      Dependencies.partitionMembers("film?genre", "genre", "drama")
     ]
     assert.strictEqual(new Set(all).size, all.length)
   })
@@ -165,32 +166,32 @@ describe("Two things never share a name", () => {
       "null",
       ""
     ]
-    assert.strictEqual(new Set(ids.map((id) => Dependency.row("film", id))).size, ids.length)
-    assert.strictEqual(Dependency.row("film", -0), Dependency.row("film", 0))
+    assert.strictEqual(new Set(ids.map((id) => Dependencies.row("film", id))).size, ids.length)
+    assert.strictEqual(Dependencies.row("film", -0), Dependencies.row("film", 0))
   })
 })
 
 test("names are written as documented, and shown to people without escapes", () => {
   const table: ReadonlyArray<readonly [Dependency.Dependency, string, string]> = [
     [Dependency.tag("genre:drama"), "tag/genre%3Adrama", "tag genre:drama"],
-    [Dependency.row("film", 42), "entity/film:42", "film:42"],
-    [Dependency.row("film", "42"), "entity/film:%342", "film:42"],
-    [Dependency.rowField("film", 42, "title"), "entity/film:42#title", "film:42#title"],
-    [Dependency.exists("film", 42), "entity/film:42!exists", "film:42!exists"],
-    [Dependency.typeField("film", "title"), "entity/film#title", "film#title"],
-    [Dependency.typeMembers("film"), "entity/film!members", "film!members"],
+    [Dependencies.row("film", 42), "entity/film:42", "film:42"],
+    [Dependencies.row("film", "42"), "entity/film:%342", "film:42"],
+    [Dependencies.rowField("film", 42, "title"), "entity/film:42#title", "film:42#title"],
+    [Dependencies.exists("film", 42), "entity/film:42!exists", "film:42!exists"],
+    [Dependencies.typeField("film", "title"), "entity/film#title", "film#title"],
+    [Dependencies.typeMembers("film"), "entity/film!members", "film!members"],
     [
-      Dependency.partitionField("film", "genre", "drama", "title"),
+      Dependencies.partitionField("film", "genre", "drama", "title"),
       "entity/film?genre=drama#title",
       "film?genre=drama#title"
     ],
     [
-      Dependency.partitionMembers("film", "genre", "drama"),
+      Dependencies.partitionMembers("film", "genre", "drama"),
       "entity/film?genre=drama!members",
       "film?genre=drama!members"
     ],
     [Dependency.tag("a\ud800b"), "tag/a%uD800b", "tag a\ud800b"],
-    [Dependency.row("a/b", "c"), "entity/a%2Fb:c", "a/b:c"]
+    [Dependencies.row("a/b", "c"), "entity/a%2Fb:c", "a/b:c"]
   ]
   for (const [made, written, shown] of table) {
     assert.strictEqual(made, written)

@@ -1,8 +1,8 @@
 import { Option, Schema } from "effect"
 import { assert, describe, test } from "vitest"
 import * as Change from "../../src/Change.ts"
-import * as Dependency from "../../src/Dependency.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
 import { refusal } from "../support/policies.ts"
 
 const Film = Schema.Struct({ id: Schema.Int, title: Schema.String, genre: Schema.String })
@@ -145,8 +145,8 @@ describe("What differs is said by the schema", () => {
 
   test("yet a row whose partition is written differently has moved", () =>
     assert.deepStrictEqual(Change.dependencies(Rows.updated(row(), { ...row(), code: "de" })), [
-      Dependency.row("row", 1),
-      Dependency.partitionMembers("row", "code", "DE"),
-      Dependency.partitionMembers("row", "code", "de")
+      Dependencies.row("row", 1),
+      Dependencies.partitionMembers("row", "code", "DE"),
+      Dependencies.partitionMembers("row", "code", "de")
     ]))
 })

@@ -5,11 +5,15 @@ import { inspect } from "node:util"
 import * as Change from "../../src/Change.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import { isInvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 
 const { combine, combineAll, covers, empty, soft } = Invalidation
+
+const encode = Schema.encodeSync(Invalidation.FromString)
+const decode = Schema.decodeOption(Invalidation.FromString)
 
 // Few of each, so that two batches often name the same.
 const parts = ["a", "b", "*", "é"]
@@ -26,8 +30,8 @@ const patterns: ReadonlyArray<Key.Pattern> = [
 ]
 
 const one: fc.Arbitrary<Invalidation.Invalidation> = fc.oneof(
-  fc.subarray(storedKeys).map((keys) => Invalidation.keys(...keys)),
-  fc.subarray(names).map((all) => Invalidation.dependencies(...all)),
+  fc.subarray(storedKeys).map((keys) => Invalidation.keys(keys)),
+  fc.subarray(names).map((all) => Invalidation.dependencies(all)),
   fc.constantFrom(...patterns).map(Invalidation.pattern),
   fc.constant(Invalidation.everything)
 )
@@ -67,7 +71,7 @@ describe("combine makes invalidations a monoid", () => {
     const ones = Array.from({ length: 20_000 }, (_, i) => Invalidation.keys(`film:${i}`))
     const all = combineAll(ones)
     assert.strictEqual(all.keys.size, 20_000)
-    same(Option.getOrThrow(Invalidation.decode(Invalidation.encode(all))), all)
+    same(Option.getOrThrow(decode(encode(all))), all)
   })
 
   it("combineAll is combine of any number, and nothing of none", () => {
@@ -130,13 +134,13 @@ describe("modes", () => {
       assert.strictEqual(Equal.equals(a, soft(a)), allSoft)
     }))
 
-  it("stronger is hard if either is", () => {
-    const { stronger } = Invalidation
-    const modes = [undefined, "soft", "hard"] as const
-    for (const [i, a] of modes.entries()) {
-      for (const [j, b] of modes.entries()) assert.strictEqual(stronger(a, b), modes[Math.max(i, j)])
-    }
-  })
+  it("a mode is given to all targets", () =>
+    holds(batches, (a) => {
+      const hard = Invalidation.withMode(a, "hard")
+      assert.isFalse(modeOf(hard).includes("soft"))
+      same(Invalidation.withMode(a, "soft"), soft(a))
+      same(combine(a, hard), hard)
+    }))
 })
 
 describe("covers", () => {
@@ -169,7 +173,7 @@ describe("covers", () => {
   })
 
   it("dependencies cover whatever has one of them", () => {
-    const batch = Invalidation.tags("x", "y")
+    const batch = Invalidation.tags(["x", "y"])
     assert.isTrue(covers(batch, "any", [Dependency.tag("z"), Dependency.tag("y")]))
     assert.isFalse(covers(batch, "any", [Dependency.tag("z")]))
     assert.isFalse(covers(batch, "tag/x", []))
@@ -204,9 +208,9 @@ describe("covers", () => {
 describe("constructors", () => {
   it("nothing is empty, and only that", () => {
     assert.isTrue(Invalidation.isEmpty(empty))
-    assert.isTrue(Invalidation.isEmpty(Invalidation.keys()))
-    assert.isTrue(Invalidation.isEmpty(Invalidation.tags()))
-    assert.isTrue(Invalidation.isEmpty(Invalidation.changes()))
+    assert.isTrue(Invalidation.isEmpty(Invalidation.keys([])))
+    assert.isTrue(Invalidation.isEmpty(Invalidation.tags([])))
+    assert.isTrue(Invalidation.isEmpty(Invalidation.changes([])))
     const all = [
       Invalidation.keys("k"),
       Invalidation.tags("x"),
@@ -219,10 +223,40 @@ describe("constructors", () => {
     }
   })
 
+  it("one and one of a list are the same, and a string is one", () => {
+    const change = { _tag: "Created", row: { entity: "film", id: 1, partitions: [] } } as const
+    same(Invalidation.tags("genre"), Invalidation.tags(["genre"]))
+    same(Invalidation.keys("film"), Invalidation.keys(["film"]))
+    same(Invalidation.dependencies(names[2]!), Invalidation.dependencies([names[2]!]))
+    same(Invalidation.changes(change), Invalidation.changes([change]))
+    assert.strictEqual(String(Invalidation.tags("genre")), "tag genre")
+    assert.strictEqual(String(Invalidation.keys("film")), "key film")
+  })
+
+  it("any iterable will do, and is gone through once", () => {
+    function* generated() {
+      yield "x"
+      yield "y"
+    }
+    same(Invalidation.tags(generated()), Invalidation.tags(["x", "y"]))
+    same(Invalidation.keys(new Set(["a", "b"]).values()), Invalidation.keys(["a", "b"]))
+    same(Invalidation.dependencies(new Map([[names[0]!, 1]]).keys()), Invalidation.dependencies(names[0]!))
+  })
+
+  it("lists may be longer than a function takes arguments", () => {
+    const tags = Array.from({ length: 150_000 }, (_, i) => `t${i}`)
+    const change = { _tag: "Created", row: { entity: "film", id: 1, partitions: [] } } as const
+    assert.strictEqual(Invalidation.tags(tags).dependencies.size, 150_000)
+    assert.strictEqual(Invalidation.keys(tags).keys.size, 150_000)
+    const created = tags.map((id) => ({ ...change, row: { ...change.row, id } }))
+    // The row and its existence, of each; and which rows there are.
+    assert.strictEqual(Invalidation.changes(created).dependencies.size, 300_001)
+  })
+
   it("an empty tag is refused", () => {
     let thrown: unknown
     try {
-      Invalidation.tags("x", "")
+      Invalidation.tags(["x", ""])
     } catch (error) {
       thrown = error
     }
@@ -238,22 +272,22 @@ describe("constructors", () => {
       films.updated(before, { ...before, title: "N" }),
       films.deleted({ ...before, id: 2 })
     ]
-    same(Invalidation.changes(...changes), Invalidation.dependencies(...changes.flatMap(Change.dependencies)))
-    same(Invalidation.changes(...changes), combineAll(changes.map((change) => Invalidation.changes(change))))
-    assert.isTrue(covers(Invalidation.changes(changes[1]!), "any", [Dependency.rowField("film", 1, "title")]))
-    assert.isFalse(covers(Invalidation.changes(changes[1]!), "any", [Dependency.rowField("film", 1, "genre")]))
+    same(Invalidation.changes(changes), Invalidation.dependencies(changes.flatMap(Change.dependencies)))
+    same(Invalidation.changes(changes), combineAll(changes.map((change) => Invalidation.changes(change))))
+    assert.isTrue(covers(Invalidation.changes(changes[1]!), "any", [Dependencies.rowField("film", 1, "title")]))
+    assert.isFalse(covers(Invalidation.changes(changes[1]!), "any", [Dependencies.rowField("film", 1, "genre")]))
   })
 
   it("what is named twice is named once", () => {
-    same(Invalidation.keys("a", "b", "a"), Invalidation.keys("b", "a"))
-    same(Invalidation.tags("x", "x"), Invalidation.tags("x"))
+    same(Invalidation.keys(["a", "b", "a"]), Invalidation.keys(["b", "a"]))
+    same(Invalidation.tags(["x", "x"]), Invalidation.tags("x"))
     same(
       combine(Invalidation.pattern(patterns[1]!), Invalidation.pattern({ ...patterns[1]! })),
       Invalidation.pattern(patterns[1]!)
     )
   })
 
-  it("are told from other values", () => {
+  it("are distinguished from other values", () => {
     assert.isTrue(Invalidation.isInvalidation(empty))
     for (const other of [undefined, null, {}, "tag x", new Map(), []]) {
       assert.isFalse(Invalidation.isInvalidation(other))
@@ -266,10 +300,10 @@ describe("printing", () => {
   const batch = combineAll([
     soft(Invalidation.tags("genre:noir")),
     Invalidation.tags("genre:drama"),
-    Invalidation.keys("film:42", "films:film%20noir:2"),
+    Invalidation.keys(["film:42", "films:film%20noir:2"]),
     Invalidation.pattern({ name: "films", parts: ["film%20noir", undefined] }),
     soft(Invalidation.pattern({ name: "films", parts: [undefined, "1"] })),
-    Invalidation.dependencies(Dependency.rowField("film", 42, "title"))
+    Invalidation.dependencies(Dependencies.rowField("film", 42, "title"))
   ])
 
   it("says what is meant and how, in an order of its own", () => {
@@ -295,14 +329,22 @@ describe("printing", () => {
 })
 
 describe("an invalidation as text", () => {
-  it("reads back as it was", () =>
-    holds(batches, (a) => same(Option.getOrThrow(Invalidation.decode(Invalidation.encode(a))), a)))
+  it("reads back as it was", () => holds(batches, (a) => same(Option.getOrThrow(decode(encode(a))), a)))
+
+  it("is as hard as the hardest of what it has twice", () => {
+    const text = (modes: ReadonlyArray<string>) =>
+      JSON.stringify({ k: modes.map((mode) => ["film:1", mode]), d: [], p: [], e: "" })
+    for (const modes of [["h", "s"], ["s", "h"], ["x"]]) {
+      same(Option.getOrThrow(decode(text(modes))), Invalidation.keys("film:1"))
+    }
+    same(Option.getOrThrow(decode(text(["s", "s"]))), soft(Invalidation.keys("film:1")))
+  })
 
   it("is none unless all of it is understood", () => {
     const text = (parts: object) => JSON.stringify({ k: [["film:1", "h"]], d: [], p: [], e: "", ...parts })
-    same(Option.getOrThrow(Invalidation.decode(text({}))), Invalidation.keys("film:1"))
+    same(Option.getOrThrow(decode(text({}))), Invalidation.keys("film:1"))
     for (const parts of [{ e: "x" }, { e: null }, { e: undefined }, { k: {} }, { d: [[1, "h"]] }, { p: [["a"]] }]) {
-      assert.isTrue(Option.isNone(Invalidation.decode(text(parts))), text(parts))
+      assert.isTrue(Option.isNone(decode(text(parts))), text(parts))
     }
   })
 })

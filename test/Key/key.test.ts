@@ -1,6 +1,8 @@
 import { DateTime } from "effect"
 import fc from "fast-check"
 import { assert, describe, test } from "vitest"
+import type { Unit } from "../../src/internal/calendar.ts"
+import { encodeName, formatPattern } from "../../src/internal/keys.ts"
 import type * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 import { holds, nasty, refusal } from "../support/policies.ts"
@@ -264,7 +266,7 @@ describe("A bucket of time", () => {
     })
   )
   const units = ["minute", "hour", "day", "week", "month", "year"] as const
-  const begin = (zone: string, every: Key.Unit, millis: number): number =>
+  const begin = (zone: string, every: Unit, millis: number): number =>
     Date.parse(Key.format(Key.encode(Key.bucket("at", { every, timeZone: zone }), new Date(millis))))
 
   for (const every of units) {
@@ -319,7 +321,7 @@ describe("A bucket of time", () => {
   }
 
   test("the hour that comes twice in Rome is two, and that day has 25 hours", () => {
-    const starts = (every: Key.Unit) => {
+    const starts = (every: Unit) => {
       const from = Date.parse("2024-10-26T22:00:00Z")
       return new Set(Array.from({ length: 50 }, (_, i) => begin("Europe/Rome", every, from + i * hour / 2)))
     }
@@ -386,7 +388,7 @@ describe("What has no encoding is refused", () => {
     ["an empty field name", "EmptyName", () => Key.struct({ "": Key.int("id") })],
     ["a struct of nothing", "EmptyName", () => Key.struct({})],
     ["a tuple of nothing", "EmptyName", () => Key.tuple()],
-    ["an empty name of a cached value", "EmptyName", () => Key.encodeName("")]
+    ["an empty name of a cached value", "EmptyName", () => encodeName("")]
   ]
   for (const [what, reason, attempt] of inputs) {
     test(`${what}: ${reason}`, () => assert.strictEqual(refusal(attempt).reason, reason))
@@ -397,7 +399,7 @@ describe("What has no encoding is refused", () => {
 })
 
 describe("A pattern is a set of keys", () => {
-  const name = Key.encodeName("films")
+  const name = encodeName("films")
   const stored = (input: Key.Input<typeof page>) => `${name}:${Key.encode(page, input)}`
   const pattern = (fixed: Key.Fixed<Key.Input<typeof page>>): Key.Pattern => ({ name, parts: page.pattern(fixed) })
   const input = fc.record({ genre: nasty, page: fc.integer({ min: 0, max: 2 }), adult: fc.boolean() })
@@ -438,8 +440,8 @@ describe("A pattern is a set of keys", () => {
   })
 
   test("prints with a star for what it leaves open, which no part can be mistaken for", () => {
-    assert.strictEqual(Key.formatPattern(pattern({ genre: "drama" })), "films:drama:*:*")
-    assert.strictEqual(Key.formatPattern(pattern({ genre: "*" })), "films:%2A:*:*")
+    assert.strictEqual(formatPattern(pattern({ genre: "drama" })), "films:drama:*:*")
+    assert.strictEqual(formatPattern(pattern({ genre: "*" })), "films:%2A:*:*")
   })
 
   test("fixes parts of a tuple by their place, and nested parts together", () => {
@@ -460,6 +462,6 @@ describe("A pattern is a set of keys", () => {
 })
 
 test("names of definitions are escaped too, so none reaches into another's keys", () => {
-  assert.strictEqual(Key.encodeName("films:drama"), "films%3Adrama")
+  assert.strictEqual(encodeName("films:drama"), "films%3Adrama")
   assert.strictEqual(Key.format("films%3Adrama:a%2Ab"), "films:drama:a*b")
 })

@@ -14,7 +14,7 @@ import { at, begin, draft, load } from "../support/port.ts"
 
 const empty: MemoryCache.Sizes = { entries: 0, bytes: 0, dependencies: 0, leases: 0, journal: 0, fences: 0 }
 
-const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(...names)
+const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(names)
 
 describe("room", () => {
   it.effect("the least recently used entry goes first, and reading is using", () =>

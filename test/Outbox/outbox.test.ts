@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Outbox from "../../src/Outbox.ts"
@@ -12,7 +13,7 @@ import { begin, memory } from "../support/cached.ts"
 
 const messages = ["1", "2"].map((id) => ({
   id,
-  text: Outbox.encode({ changes: [], invalidation: Invalidation.tags(id) })
+  text: Schema.encodeSync(Outbox.FromString)({ changes: [], invalidation: Invalidation.tags(id) })
 }))
 
 /** Gives the same two messages at each claim, and notes what is given back. */

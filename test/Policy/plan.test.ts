@@ -1,14 +1,17 @@
 import { Cron, Effect } from "effect"
 import { assert, describe, test } from "vitest"
 import * as Dependency from "../../src/Dependency.ts"
-import * as Plan from "../../src/Plan.ts"
+import { nextTick } from "../../src/internal/cron.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
+import * as Plan from "../../src/internal/plan.ts"
+import { type Stamp, toVersion, type Version } from "../../src/internal/stamp.ts"
 import * as Policy from "../../src/Policy.ts"
 import type * as Verdict from "../../src/Verdict.ts"
-import { refusal } from "../support/policies.ts"
+import { planOf, refusal } from "../support/policies.ts"
 
 const { tag } = Dependency
 
-const stamp = (facts: Partial<Plan.Stamp> = {}): Plan.Stamp => ({
+const stamp = (facts: Partial<Stamp> = {}): Stamp => ({
   storedAt: 1000,
   beganAt: 1000,
   duration: 0,
@@ -23,12 +26,12 @@ const stamp = (facts: Partial<Plan.Stamp> = {}): Plan.Stamp => ({
 interface Seen {
   readonly now?: number
   readonly changed?: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
-  readonly versions?: Readonly<Record<string, Plan.Version>>
+  readonly versions?: Readonly<Record<string, Version>>
 }
 
-const judge = (policy: Policy.Any, facts: Partial<Plan.Stamp> = {}, seen: Seen = {}): Verdict.Verdict =>
+const judge = (policy: Policy.Any, facts: Partial<Stamp> = {}, seen: Seen = {}): Verdict.Verdict =>
   Plan.judge(
-    Plan.arm(policy.plan, "key", "value", stamp(facts)),
+    Plan.arm(planOf(policy), "key", "value", stamp(facts)),
     seen.now ?? 1000,
     () => 1,
     seen.changed,
@@ -37,8 +40,8 @@ const judge = (policy: Policy.Any, facts: Partial<Plan.Stamp> = {}, seen: Seen =
 
 describe("What is written when a load ends", () => {
   const byKey = (key: string) => [`key ${key}`, "a"]
-  const byValue = (_: string, value: string) => [`value ${value}`, "a"]
-  const { plan } = Policy.all(Policy.tagged(["a", "b"]), Policy.tagged(byKey), Policy.tagged(byValue))
+  const byValue = { fromValue: (value: string) => [`value ${value}`, "a"] }
+  const plan = planOf(Policy.all(Policy.tagged(["a", "b"]), Policy.tagged(byKey), Policy.tagged(byValue)))
 
   test("the dependencies that the key tells are known before, each once", () =>
     assert.deepStrictEqual(Plan.knownDependencies(plan, "k"), [tag("a"), tag("b"), tag("key k")]))
@@ -51,15 +54,17 @@ describe("What is written when a load ends", () => {
 
   test("every alternative's dependencies are among them, whichever of them an entry will live by", () => {
     const either = Policy.or(Policy.tagged("a"), Policy.and(Policy.tagged("b"), Policy.tagged("c")))
-    assert.deepStrictEqual([...Plan.knownDependencies(either.plan, "k")].sort(), [tag("a"), tag("b"), tag("c")])
+    assert.deepStrictEqual([...Plan.knownDependencies(planOf(either), "k")].sort(), [tag("a"), tag("b"), tag("c")])
   })
 
   test("what a user's function throws is not caught here", () => {
-    const boom = Policy.tagged(() => {
-      throw new Error("boom")
+    const boom = Policy.tagged({
+      fromValue: () => {
+        throw new Error("boom")
+      }
     })
-    assert.throws(() => Plan.foundDependencies(boom.plan, "k", "v", []), "boom")
-    assert.throws(() => Plan.arm(boom.plan, "k", "v", stamp()), "boom")
+    assert.throws(() => Plan.foundDependencies(planOf(boom), "k", "v", []), "boom")
+    assert.throws(() => Plan.arm(planOf(boom), "k", "v", stamp()), "boom")
   })
 
   test("constants are written under their names, the newest one where alternatives differ", () => {
@@ -69,16 +74,16 @@ describe("What is written when a load ends", () => {
       Policy.versioned(2),
       Policy.versioned("x", { name: "n" })
     )
-    assert.deepStrictEqual({ ...either.plan.constants }, { version: 3, n: "x" })
+    assert.deepStrictEqual({ ...planOf(either).constants }, { version: 3, n: "x" })
   })
 
   test("a version may be called like something that every object has", () => {
     for (const name of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       for (const atLeast of [false, true]) {
         const policy = Policy.versioned(1, { name, atLeast })
-        assert.deepStrictEqual(Object.entries(policy.plan.constants), [[name, 1]])
-        assert.strictEqual(judge(policy, { versions: { ...policy.plan.constants } }), "Fresh")
-        assert.strictEqual(judge(policy, { versions: JSON.parse(JSON.stringify(policy.plan.constants)) }), "Fresh")
+        assert.deepStrictEqual(Object.entries(planOf(policy).constants), [[name, 1]])
+        assert.strictEqual(judge(policy, { versions: { ...planOf(policy).constants } }), "Fresh")
+        assert.strictEqual(judge(policy, { versions: JSON.parse(JSON.stringify(planOf(policy).constants)) }), "Fresh")
         assert.strictEqual(judge(policy), "Dead")
       }
     }
@@ -93,7 +98,7 @@ describe("What is written when a load ends", () => {
       Policy.versioned(one, { name: "other" })
     )
     assert.deepStrictEqual(
-      policy.plan.computed.map(({ current, slot }) => [slot, current]),
+      planOf(policy).computed.map(({ current, slot }) => [slot, current]),
       [["version~0", one], ["version~1", two], ["other~0", one]]
     )
   })
@@ -101,18 +106,18 @@ describe("What is written when a load ends", () => {
 
 describe("A version as it is stored", () => {
   test("is a string, a finite number, or the milliseconds of a date", () => {
-    assert.strictEqual(Plan.toVersion("here", "v", ""), "")
-    assert.strictEqual(Plan.toVersion("here", "v", -1.5), -1.5)
-    assert.strictEqual(Plan.toVersion("here", "v", new Date(86_400_000)), 86_400_000)
+    assert.strictEqual(toVersion("here", "v", ""), "")
+    assert.strictEqual(toVersion("here", "v", -1.5), -1.5)
+    assert.strictEqual(toVersion("here", "v", new Date(86_400_000)), 86_400_000)
   })
 
   for (const bad of [Number.NaN, Infinity, new Date(Number.NaN), undefined, null, 1n, true, {}]) {
     test(`and not ${bad instanceof Date ? "an invalid date" : typeof bad === "object" ? JSON.stringify(bad) : String(bad)}`, () =>
-      assert.strictEqual(refusal(() => Plan.toVersion("here", "v", bad)).reason, "InvalidVersion"))
+      assert.strictEqual(refusal(() => toVersion("here", "v", bad)).reason, "InvalidVersion"))
   }
 
   test("and a refusal says which version, and where", () => {
-    const error = refusal(() => Plan.toVersion("here", "row", Number.NaN))
+    const error = refusal(() => toVersion("here", "row", Number.NaN))
     assert.strictEqual(error.where, "here")
     assert.include(error.message, "\"row\"")
   })
@@ -122,7 +127,7 @@ describe("Versions at a read", () => {
   const row = (_: string) => 1
   const exact = Policy.versioned(row)
   const least = Policy.versioned(row, { atLeast: true })
-  const under = (policy: Policy.Any, recorded: Plan.Version | undefined, current: Plan.Version | undefined) =>
+  const under = (policy: Policy.Any, recorded: Version | undefined, current: Version | undefined) =>
     judge(
       policy,
       { versions: recorded === undefined ? {} : { "version~0": recorded } },
@@ -165,7 +170,7 @@ describe("Changes at a read", () => {
 
   test("of what the policy does not name are nothing to it", () =>
     assert.strictEqual(
-      judge(by("Dead"), known, { changed: new Map([[tag("b"), "hard"], [Dependency.row("a", 1), "hard"]]) }),
+      judge(by("Dead"), known, { changed: new Map([[tag("b"), "hard"], [Dependencies.row("a", 1), "hard"]]) }),
       "Fresh"
     ))
 
@@ -181,20 +186,20 @@ describe("The first tick after a moment", () => {
   const hour = 3_600_000
 
   test("is strictly after it: what is stored on the hour lives for the hour", () => {
-    assert.strictEqual(Plan.nextTick(hourly, hour - 1), hour)
-    assert.strictEqual(Plan.nextTick(hourly, hour), 2 * hour)
-    assert.strictEqual(Plan.nextTick(hourly, hour + 0.5), 2 * hour)
+    assert.strictEqual(nextTick(hourly, hour - 1), hour)
+    assert.strictEqual(nextTick(hourly, hour), 2 * hour)
+    assert.strictEqual(nextTick(hourly, hour + 0.5), 2 * hour)
   })
 
   test("is never, where there is none", () =>
-    assert.strictEqual(Plan.nextTick(Cron.parseUnsafe("0 0 30 2 *", "UTC"), 0), Infinity))
+    assert.strictEqual(nextTick(Cron.parseUnsafe("0 0 30 2 *", "UTC"), 0), Infinity))
 
   test("may be years away", () =>
-    assert.strictEqual(Plan.nextTick(Cron.parseUnsafe("0 0 29 2 *", "UTC"), Date.UTC(2097, 0)), Date.UTC(2104, 1, 29)))
+    assert.strictEqual(nextTick(Cron.parseUnsafe("0 0 29 2 *", "UTC"), Date.UTC(2097, 0)), Date.UTC(2104, 1, 29)))
 })
 
 describe("The last moment of use", () => {
-  const last = (policy: Policy.Any) => Plan.lastUse(Plan.arm(policy.plan, "key", "value", stamp({ jitter: 0.5 })))
+  const last = (policy: Policy.Any) => Plan.lastUse(Plan.arm(planOf(policy), "key", "value", stamp({ jitter: 0.5 })))
 
   test("is the end of the longest lived alternative", () => {
     assert.strictEqual(last(Policy.ttl(100)), 1100)
@@ -210,7 +215,7 @@ describe("The last moment of use", () => {
 })
 
 test("a plan keeps no alternative that another makes superfluous", () => {
-  const size = (policy: Policy.Any) => policy.plan.alternatives.length
+  const size = (policy: Policy.Any) => planOf(policy).alternatives.length
   assert.strictEqual(size(Policy.or(Policy.ttl(1), Policy.ttl(2))), 1)
   assert.strictEqual(size(Policy.or(Policy.tagged("a"), Policy.tagged(["a", "b"]))), 1)
   assert.strictEqual(size(Policy.or(Policy.tagged("a"), Policy.tagged("b"))), 2)

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
@@ -51,7 +51,7 @@ const numbers = (
     lookup: () => origin.load,
     waitLimit: "30 seconds",
     ...options
-  }, Policy.all(policy, Policy.tagged("known"), Policy.tagged((_: string, n: number) => [`value:${n}`])))
+  }, Policy.all(policy, Policy.tagged("known"), Policy.tagged({ fromValue: (n: number) => [`value:${n}`] })))
 
 /** Every caller of every process at once. */
 const everyone = <A, E, R>(all: ReadonlyArray<Process>, effect: Effect.Effect<A, E, R>) =>

@@ -50,7 +50,7 @@ const numbers = (origin: Origin) =>
   Cached.make(
     "number",
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
-    Policy.all(Policy.tagged("known"), Policy.tagged((_: string, __: number) => ["found"]))
+    Policy.all(Policy.tagged("known"), Policy.tagged({ fromValue: (__: number) => ["found"] }))
   )
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -287,7 +287,7 @@ describe("a connection that is dropped", () => {
         Effect.suspend(() => {
           origin.version++
           const others = Array.from({ length: 250 }, (_, i) => `another ${i}`)
-          return Cached.apply(Invalidation.combine(Invalidation.keys(...others), Cached.invalidation(cached, ["a"])))
+          return Cached.apply(Invalidation.combine(Invalidation.keys(others), Cached.invalidation(cached, ["a"])))
         })
     },
     "a sweep": {

@@ -44,7 +44,7 @@ const numbers = (origin: Origin, policy: Policy.Policy<string, number> = Policy.
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
     Policy.all(
       Policy.tagged((key: string) => [known(name, key)]),
-      Policy.tagged((_: string, n: number) => [`${name} is even: ${n % 2 === 0}`, found(name)]),
+      Policy.tagged({ fromValue: (n: number) => [`${name} is even: ${n % 2 === 0}`, found(name)] }),
       policy
     )
   )
@@ -404,7 +404,7 @@ for (const way of both) {
           const again = Cached.apply(
             Invalidation.combine(
               Cached.invalidation(w.cached, ["a"]),
-              Invalidation.tags(known(w.cached.name), found(w.cached.name))
+              Invalidation.tags([known(w.cached.name), found(w.cached.name)])
             )
           )
           yield* Effect.forEach([w.here, w.there, w.third, w.here], (process) => process.run(again), {

@@ -43,7 +43,7 @@ const numbers = (origin: Origin) =>
   Cached.make(
     "number",
     { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
-    Policy.all(Policy.tagged("known"), Policy.tagged((_: string, __: number) => ["found"]))
+    Policy.all(Policy.tagged("known"), Policy.tagged({ fromValue: (__: number) => ["found"] }))
   )
 
 const server = (config: Record<string, string | number> = {}) =>
@@ -218,7 +218,7 @@ describe("options that cannot be are refused where the layer is made", () => {
         assert.strictEqual(origin.loads, 2)
         origin.version = 1
         yield* one!.run(
-          Cached.apply(Invalidation.combine(Invalidation.everything, Invalidation.tags("known", "found")))
+          Cached.apply(Invalidation.combine(Invalidation.everything, Invalidation.tags(["known", "found"])))
         )
         assert.deepStrictEqual(
           yield* Effect.forEach([one!, two!, other!], (process) => process.run(Cached.get(cached, "a"))),
@@ -324,7 +324,7 @@ describe("commands", () => {
   const three = (where: "the key" | "the value" | "both" | "nowhere") => {
     const tags = (prefix: string) => [1, 2, 3].map((i) => `${prefix}${i}`)
     const known = Policy.tagged((_: string) => tags("known"))
-    const found = Policy.tagged((_: string, __: number) => tags("found"))
+    const found = Policy.tagged({ fromValue: (__: number) => tags("found") })
     const policy = where === "nowhere"
       ? Policy.forever
       : where === "the key"
@@ -374,7 +374,7 @@ describe("commands", () => {
       yield* tour(one)
       yield* one.run(Cached.get(cached, "a"))
       const many = Invalidation.combineAll([
-        Invalidation.tags("known1", "known2", "found1"),
+        Invalidation.tags(["known1", "known2", "found1"]),
         Cached.invalidation(cached, ["a", "b", "c"])
       ])
       const scripts = (effect: Effect.Effect<unknown, unknown, CacheService.CacheService>) =>

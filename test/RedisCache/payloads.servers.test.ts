@@ -265,7 +265,7 @@ for (const way of both) {
             },
             Policy.all(
               Policy.tagged(({ a }: { a: string; b: string }) => [a]),
-              Policy.tagged(({ a }: { a: string; b: string }, _: string) => [`${a} found`])
+              Policy.tagged({ fromValue: (_: string, { a }: { a: string; b: string }) => [`${a} found`] })
             )
           )
           const decoy = once("na", Schema.String, "decoy")
@@ -332,7 +332,7 @@ const rows = () => {
     Policy.all(
       Policy.ttl("1 hour"),
       Policy.tagged((id: string) => [id]),
-      Policy.tagged((id: string, _: typeof Row.Type) => [`found ${id}`])
+      Policy.tagged({ fromValue: (_: typeof Row.Type, id: string) => [`found ${id}`] })
     )
   )
   return { state, cached }
@@ -429,7 +429,7 @@ for (const way of both) {
               )
               yield* one.run(
                 Cached.apply(
-                  Invalidation.combine(Cached.invalidation(cached, ["a"]), Invalidation.tags("a", "found a"))
+                  Invalidation.combine(Cached.invalidation(cached, ["a"]), Invalidation.tags(["a", "found a"]))
                 )
               )
               yield* one.run(Cached.get(cached, "a"))
@@ -529,7 +529,7 @@ for (const way of both) {
               key: Key.string("of"),
               value: Schema.Int,
               lookup: () => origin.load
-            }, Policy.tagged((_: string, __: number) => ["found"]))
+            }, Policy.tagged({ fromValue: (__: number) => ["found"] }))
             yield* one.run(Cached.get(cached, "warm"))
             yield* promise(() => client.zadd(at.journal, score, "=garbage"))
             origin.hold()

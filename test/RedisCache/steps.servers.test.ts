@@ -7,7 +7,7 @@ import { Effect, Exit, Fiber, Option, Schema } from "effect"
 import { Redis } from "ioredis"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Connect from "../../src/internal/redis/connect.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
@@ -46,7 +46,7 @@ const refusing = (prefix: string, split: boolean, refuse: Refuse) =>
     )
   }))
 
-const many = (count: number) => Invalidation.tags(...Array.from({ length: count }, (_, i) => `tag ${i}`))
+const many = (count: number) => Invalidation.tags(Array.from({ length: count }, (_, i) => `tag ${i}`))
 
 /** A value that one of the tags covers, and how often it was loaded. */
 const counted = () => {

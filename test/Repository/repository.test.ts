@@ -1,5 +1,5 @@
 /**
- * Whoever writes through a repository has told.
+ * Whoever writes through a repository publishes.
  */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -62,16 +62,16 @@ describe("a repository", () => {
           throw new Error("oh")
         }
       })
-      const told: Array<string> = []
-      const log = Changes.layer(Changes.subscriber("log", () => Effect.sync(() => void told.push("told"))))
+      const notified: Array<string> = []
+      const log = Changes.layer(Changes.subscriber("log", () => Effect.sync(() => void notified.push("notified"))))
       assert.instanceOf(yield* errorOf(Effect.provide(failing.create(), log)), Refused)
       yield* Effect.exit(Effect.provide(failing.delete(), log))
-      assert.deepStrictEqual(told, [])
+      assert.deepStrictEqual(notified, [])
     })
   )
 
   onEach(
-    "takes no write of which nobody knows what it changes",
+    "takes no write of which it is not known what it changes",
     Effect.gen(function*() {
       const make = Effect.sync(() =>
         Repository.make(Films, { create: () => Effect.succeed(alien), archive: () => Effect.succeed(alien) })
@@ -81,7 +81,7 @@ describe("a repository", () => {
   )
 
   onEach(
-    "writes and publishes within what it was told",
+    "writes and publishes within what it was given",
     Effect.gen(function*() {
       const log: Array<string> = []
       const transaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Refused, R> =>
@@ -89,11 +89,11 @@ describe("a repository", () => {
       const films = Repository.make(Films, { delete: () => Effect.succeed(alien) }, {
         within: Changes.withTransaction(transaction)
       })
-      const told = Changes.subscriber(
+      const notified = Changes.subscriber(
         "log",
         (changes) => Effect.sync(() => void log.push(...changes.map(Change.format)))
       )
-      yield* Effect.provide(films.delete(), Changes.layer(told))
+      yield* Effect.provide(films.delete(), Changes.layer(notified))
       assert.deepStrictEqual(log, ["commit", "film:7 deleted"])
     })
   )

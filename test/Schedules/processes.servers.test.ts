@@ -6,18 +6,16 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
-import * as Key from "../../src/Key.ts"
-import * as Policy from "../../src/Policy.ts"
 import * as Schedules from "../../src/Schedules.ts"
 import { eventually } from "../support/redis.ts"
 import { both, keysUnder, places, type Process, promise, start, type Way } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
+import { countingPopular } from "./popular.ts"
 
 const crew = 6
 
@@ -31,7 +29,7 @@ interface Record {
   tick: number
 }
 
-/** A process that is recorded, and dies where it is told to. */
+/** A process that is recorded, and dies where `dies` says so. */
 const recorded = (
   { service }: Process,
   index: number,
@@ -78,7 +76,7 @@ const recorded = (
 
 const crewOn = (
   way: Way,
-  scheduled: Invalidation.Scheduled,
+  scheduled: Schedules.Schedule,
   dies: (index: number) => boolean = () => false
 ) =>
   Effect.gen(function*() {
@@ -135,14 +133,9 @@ for (const way of both) {
     ) {
       it.effect(`six processes: ${what} is invalidated once at each tick`, () =>
         Effect.gen(function*() {
-          const hourly = Invalidation.onSchedule("0 * * * *", invalidation, { name: "hourly", missed: "skip" })
+          const hourly = Schedules.cron("0 * * * *", invalidation, { name: "hourly", missed: "skip" })
           const { prefix, processes, record } = yield* crewOn(way, hourly)
-          let loads = 0
-          const popular = Cached.make("popular", {
-            key: Key.unit,
-            value: Schema.Finite,
-            lookup: () => Effect.sync(() => ++loads)
-          }, Policy.tagged("popular"))
+          const popular = countingPopular()
           const seen = (process: Process) => process.run(Cached.get(popular, undefined))
           assert.strictEqual(yield* seen(processes[0]!), 1)
           for (const tick of ticks) {
@@ -158,10 +151,10 @@ for (const way of both) {
         }))
     }
 
-    it.effect("one that dies while it has the lease is replaced when the lease ends, and nobody repeats it", () =>
+    it.effect("one that dies while it has the lease is replaced when the lease ends, and no other repeats it", () =>
       Effect.gen(function*() {
         let first: number | undefined
-        const hourly = Invalidation.onSchedule("0 * * * *", Invalidation.tags("popular"), {
+        const hourly = Schedules.cron("0 * * * *", Invalidation.tags("popular"), {
           name: "hourly",
           missed: "skip"
         })
@@ -181,10 +174,10 @@ for (const way of both) {
         assert.notStrictEqual(record.applied[1], first)
       }))
 
-    it.effect("who starts later finds the marker, and makes up for a tick that nobody ran", () =>
+    it.effect("who starts later finds the marker, and makes up for a tick that none ran", () =>
       Effect.gen(function*() {
         yield* TestClock.adjust("90 minutes")
-        const hourly = Invalidation.onSchedule("0 * * * *", Invalidation.tags("popular"), { name: "hourly" })
+        const hourly = Schedules.cron("0 * * * *", Invalidation.tags("popular"), { name: "hourly" })
         const { processes, record } = yield* crewOn(way, hourly)
         record.tick = hour
         yield* goOnUntil("all have started", () => record.ended >= crew)

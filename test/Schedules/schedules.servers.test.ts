@@ -1,21 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Cron, Deferred, Effect, Equal, Exit, Fiber, Hash, Layer, Schema, Scope } from "effect"
+import { Clock, Cron, Deferred, Effect, Equal, Exit, Fiber, Hash, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
-import * as CacheStore from "../../src/CacheStore.ts"
+import type * as CacheStore from "../../src/CacheStore.ts"
 import { inside, type Service } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
-import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
-import * as Policy from "../../src/Policy.ts"
 import * as Schedules from "../../src/Schedules.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { listening } from "../support/redisCache.ts"
+import { countingPopular } from "./popular.ts"
 
 const tag = Invalidation.tags("popular")
-const hourly = Invalidation.onSchedule("0 * * * *", tag, { name: "hourly" })
+const hourly = Schedules.cron("0 * * * *", tag, { name: "hourly" })
 
 const refusal = (attempt: () => unknown): InvalidInput.InvalidInput => {
   try {
@@ -45,7 +44,7 @@ const processOn = (store: CacheStore.CacheStore, applied: Array<string> = []) =>
     return { service, applied } satisfies Process
   })
 
-const run = ({ service }: Process, ...scheduled: ReadonlyArray<Invalidation.Scheduled>) =>
+const run = ({ service }: Process, ...scheduled: ReadonlyArray<Schedules.Schedule>) =>
   Effect.asVoid(Effect.provideService(Layer.build(Schedules.layer(...scheduled)), CacheService.CacheService, service))
 
 const memory = MemoryCache.makeStore({ capacity: 100 })
@@ -57,7 +56,7 @@ const watching = (service: Service, heard: Array<CacheService.CacheEvent["_tag"]
 })
 
 /** So many processes on one store that run the same schedules; the times at which any of them applied one. */
-const crew = (size: number, ...scheduled: ReadonlyArray<Invalidation.Scheduled>) =>
+const crew = (size: number, ...scheduled: ReadonlyArray<Schedules.Schedule>) =>
   Effect.gen(function*() {
     const store = yield* memory
     const applied: Array<string> = []
@@ -69,7 +68,7 @@ const crew = (size: number, ...scheduled: ReadonlyArray<Invalidation.Scheduled>)
 const startAt = (time: string) => TestClock.setTime(Date.parse(time))
 
 /** The times at which a schedule was applied from one time to another, by one process. */
-const timesOf = (scheduled: Invalidation.Scheduled, from: string, to: string) =>
+const timesOf = (scheduled: Schedules.Schedule, from: string, to: string) =>
   Effect.scoped(Effect.gen(function*() {
     yield* startAt(from)
     const { applied } = yield* crew(1, scheduled)
@@ -111,12 +110,10 @@ const withClock = Effect.gen(function*() {
 describe("a scheduled invalidation", () => {
   it("prints, and is named by what it does unless it has a name", () => {
     assert.strictEqual(hourly.toString(), "hourly: tag popular on (\"0 * * * *\")")
-    const rome = Invalidation.onSchedule("0 3 * * *", tag, { timeZone: "Europe/Rome", missed: "skip" })
+    const rome = Schedules.cron("0 3 * * *", tag, { timeZone: "Europe/Rome", missed: "skip" })
     assert.strictEqual(rome.name, "tag popular on (\"0 3 * * *\", Europe/Rome)")
     assert.strictEqual(rome.toString(), `${rome.name} (missed: skip)`)
-    assert.deepStrictEqual(JSON.parse(JSON.stringify(rome)), { _id: "Scheduled", scheduled: rome.toString() })
-    assert.isTrue(Invalidation.isScheduled(rome))
-    assert.isFalse(Invalidation.isScheduled(tag))
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(rome)), { _id: "Schedule", schedule: rome.toString() })
   })
 
   it("has another name for whatever makes it another", () => {
@@ -127,12 +124,12 @@ describe("a scheduled invalidation", () => {
       Cron.parseUnsafe("0 4 * * *", "Europe/Rome", { onDstOverlap: "both" }),
       "0 4 * * *"
     ]
-    const names = crons.map((cron) => Invalidation.onSchedule(cron, tag).name)
-    assert.strictEqual(new Set([...names, Invalidation.onSchedule("0 4 * * *", Invalidation.soft(tag)).name]).size, 6)
+    const names = crons.map((cron) => Schedules.cron(cron, tag).name)
+    assert.strictEqual(new Set([...names, Schedules.cron("0 4 * * *", Invalidation.soft(tag)).name]).size, 6)
   })
 
   it("equals what means the same", () => {
-    const same = Invalidation.onSchedule(Cron.parseUnsafe("0 * * * *"), Invalidation.tags("popular"), {
+    const same = Schedules.cron(Cron.parseUnsafe("0 * * * *"), Invalidation.tags("popular"), {
       name: "hourly",
       timeZone: "UTC"
     })
@@ -140,41 +137,36 @@ describe("a scheduled invalidation", () => {
     assert.strictEqual(Hash.hash(hourly), Hash.hash(same))
     for (
       const other of [
-        Invalidation.onSchedule("0 * * * *", tag),
-        Invalidation.onSchedule("0 * * * *", tag, { name: "hourly", timeZone: "Europe/Rome" }),
-        Invalidation.onSchedule("1 * * * *", tag, { name: "hourly" }),
-        Invalidation.onSchedule("0 * * * *", Invalidation.everything, { name: "hourly" }),
-        Invalidation.onSchedule("0 * * * *", tag, { name: "hourly", missed: "skip" })
+        Schedules.cron("0 * * * *", tag),
+        Schedules.cron("0 * * * *", tag, { name: "hourly", timeZone: "Europe/Rome" }),
+        Schedules.cron("1 * * * *", tag, { name: "hourly" }),
+        Schedules.cron("0 * * * *", Invalidation.everything, { name: "hourly" }),
+        Schedules.cron("0 * * * *", tag, { name: "hourly", missed: "skip" })
       ]
     ) assert.isFalse(Equal.equals(hourly, other), other.toString())
   })
 
   it("keeps days and weekdays together in another zone", () => {
     const cron = Cron.parseUnsafe("0 4 */2 * 1")
-    const { cron: made } = Invalidation.onSchedule(cron, tag, { timeZone: "Europe/Rome" })
+    const { cron: made } = Schedules.cron(cron, tag, { timeZone: "Europe/Rome" })
     assert.isTrue(Cron.equals(made, Cron.parseUnsafe("0 4 */2 * 1", "Europe/Rome")))
   })
 
   for (
     const [what, attempt, reason] of [
-      ["what does not parse", () => Invalidation.onSchedule("every hour", tag), "InvalidCron"],
-      ["what never ticks", () => Invalidation.onSchedule("0 0 30 2 *", tag), "InvalidCron"],
-      ["a zone there is not", () => Invalidation.onSchedule("0 * * * *", tag, { timeZone: "Mars" }), "InvalidCron"],
-      ["an empty name", () => Invalidation.onSchedule("0 * * * *", tag, { name: "" }), "EmptyName"],
+      ["what does not parse", () => Schedules.cron("every hour", tag), "InvalidCron"],
+      ["what never ticks", () => Schedules.cron("0 0 30 2 *", tag), "InvalidCron"],
+      ["a zone there is not", () => Schedules.cron("0 * * * *", tag, { timeZone: "Mars" }), "InvalidCron"],
+      ["an empty name", () => Schedules.cron("0 * * * *", tag, { name: "" }), "EmptyName"],
       ["one name twice", () => Schedules.layer(hourly, hourly), "InvalidOption"]
     ] as const
   ) it(`refuses ${what}`, () => assert.strictEqual(refusal(attempt).reason, reason))
 })
 
 describe("ticks", () => {
-  it.effect("a value is loaded anew after each, and not before", () =>
+  it.effect("a value is loaded again after each, and not before", () =>
     Effect.gen(function*() {
-      let loads = 0
-      const popular = Cached.make("popular", {
-        key: Key.unit,
-        value: Schema.Finite,
-        lookup: () => Effect.sync(() => ++loads)
-      }, Policy.tagged("popular"))
+      const popular = countingPopular()
       const seen: Array<number> = []
       for (let i = 0; i < 6; i++) {
         yield* TestClock.adjust("30 minutes")
@@ -187,7 +179,7 @@ describe("ticks", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* timesOf(
-          Invalidation.onSchedule("30 6 * * 1-5", tag, { missed: "skip" }),
+          Schedules.cron("30 6 * * 1-5", tag, { missed: "skip" }),
           "2026-01-02T00:00:00Z",
           "2026-01-06T00:00:00Z"
         ),
@@ -195,7 +187,7 @@ describe("ticks", () => {
       )
     }))
 
-  const atTwoInRome = Invalidation.onSchedule("0 2 * * *", tag, { timeZone: "Europe/Rome", missed: "skip" })
+  const atTwoInRome = Schedules.cron("0 2 * * *", tag, { timeZone: "Europe/Rome", missed: "skip" })
 
   it.effect("when the hour is skipped: once, after the gap", () =>
     Effect.gen(function*() {
@@ -217,7 +209,7 @@ describe("ticks", () => {
 
   it.effect("do not drift, and may come each second", () =>
     Effect.gen(function*() {
-      const { applied } = yield* crew(1, Invalidation.onSchedule("* * * * * *", tag, { missed: "skip" }))
+      const { applied } = yield* crew(1, Schedules.cron("* * * * * *", tag, { missed: "skip" }))
       yield* TestClock.adjust("100500 millis")
       assert.strictEqual(applied.length, 100)
       assert.isTrue(applied.every((time) => time.endsWith(".000Z")))
@@ -225,8 +217,8 @@ describe("ticks", () => {
 
   it.effect("each schedule has its own", () =>
     Effect.gen(function*() {
-      const daily = Invalidation.onSchedule("0 0 * * *", Invalidation.tags("news"), { name: "daily", missed: "skip" })
-      const half = Invalidation.onSchedule("30 * * * *", tag, { name: "half", missed: "skip" })
+      const daily = Schedules.cron("0 0 * * *", Invalidation.tags("news"), { name: "daily", missed: "skip" })
+      const half = Schedules.cron("30 * * * *", tag, { name: "half", missed: "skip" })
       const { applied } = yield* crew(1, daily, half)
       yield* TestClock.adjust("24 hours")
       assert.strictEqual(applied.length, 25)
@@ -234,7 +226,7 @@ describe("ticks", () => {
 
   it.effect("leave one marker for a schedule, however often they come", () =>
     Effect.gen(function*() {
-      const { store } = yield* crew(1, Invalidation.onSchedule("* * * * * *", tag, { name: "a:b!c *" }))
+      const { store } = yield* crew(1, Schedules.cron("* * * * * *", tag, { name: "a:b!c *" }))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(store.keys(), ["!schedule:a%3Ab%21c%20%2A"])
     }))
@@ -252,7 +244,7 @@ describe("what was missed", () => {
   it.effect("unless it is to be skipped", () =>
     Effect.gen(function*() {
       yield* startAt("2026-01-01T10:20:00Z")
-      const { applied } = yield* crew(3, Invalidation.onSchedule("0 * * * *", tag, { missed: "skip" }))
+      const { applied } = yield* crew(3, Schedules.cron("0 * * * *", tag, { missed: "skip" }))
       yield* TestClock.adjust("30 minutes")
       assert.deepStrictEqual(applied, [])
       yield* TestClock.adjust("10 minutes")
@@ -272,7 +264,7 @@ describe("what was missed", () => {
       yield* live("10 minutes")
       yield* live("10 minutes")
       assert.deepStrictEqual(applied, ["2026-01-01T10:20:00.000Z"])
-      yield* TestClock.adjust("5 hours") // nobody runs
+      yield* TestClock.adjust("5 hours") // none runs
       yield* live("10 minutes")
       assert.deepStrictEqual(applied, ["2026-01-01T10:20:00.000Z", "2026-01-01T15:40:00.000Z"])
     }))
@@ -282,7 +274,7 @@ describe("what was missed", () => {
       yield* startAt("2026-01-01T00:30:00Z")
       const { set, wall } = yield* settable
       const applied: Array<string> = []
-      const onTheFirst = Invalidation.onSchedule("0 * 1 * *", tag, { missed: "skip" })
+      const onTheFirst = Schedules.cron("0 * 1 * *", tag, { missed: "skip" })
       yield* Effect.gen(function*() {
         yield* run(yield* processOn(yield* memory, applied), onTheFirst)
         yield* TestClock.adjust("1 minute")
@@ -300,7 +292,7 @@ describe("what was missed", () => {
       yield* startAt("2026-01-05T00:30:00Z")
       const { set, wall } = yield* settable
       const applied: Array<string> = []
-      const monthly = Invalidation.onSchedule("0 0 1 * *", tag, { missed: "skip" })
+      const monthly = Schedules.cron("0 0 1 * *", tag, { missed: "skip" })
       yield* Effect.gen(function*() {
         yield* run(yield* processOn(yield* memory, applied), monthly)
         yield* TestClock.adjust("10 minutes")
@@ -312,7 +304,7 @@ describe("what was missed", () => {
 
   it.effect("a clock that is set back repeats no tick", () =>
     Effect.gen(function*() {
-      const often = Invalidation.onSchedule("*/10 * * * *", tag)
+      const often = Schedules.cron("*/10 * * * *", tag)
       for (const seconds of [10, 2000]) {
         yield* startAt("2026-01-01T00:55:00Z")
         const { set, wall } = yield* settable
@@ -409,7 +401,7 @@ describe("processes that share a store", () => {
     it.effect(`an invalidation of ${what} is applied once, and leaves a marker`, () =>
       Effect.gen(function*() {
         yield* startAt("2026-01-01T00:30:00Z")
-        const it = Invalidation.onSchedule("0 * * * *", invalidation, { name: "it", missed: "skip" })
+        const it = Schedules.cron("0 * * * *", invalidation, { name: "it", missed: "skip" })
         const { applied, processes, store } = yield* crew(6, it)
         yield* TestClock.adjust("59 minutes")
         assert.strictEqual(applied.length, 1)
@@ -417,7 +409,7 @@ describe("processes that share a store", () => {
         yield* TestClock.adjust("1 hour")
         assert.strictEqual(applied.length, 2)
         // Who starts later finds the marker.
-        yield* run(processes[0]!, Invalidation.onSchedule("0 * * * *", invalidation, { name: "it" }))
+        yield* run(processes[0]!, Schedules.cron("0 * * * *", invalidation, { name: "it" }))
         yield* TestClock.adjust("5 minutes")
         assert.strictEqual(applied.length, 2)
       }))
@@ -443,7 +435,7 @@ describe("processes that share a store", () => {
         for (let i = 0; i < 4; i++) {
           yield* run(
             yield* processOn(store, applied),
-            Invalidation.onSchedule("0 * * * *", Invalidation.everything, { missed: "skip" })
+            Schedules.cron("0 * * * *", Invalidation.everything, { missed: "skip" })
           )
         }
         yield* TestClock.adjust("90 minutes")
@@ -459,7 +451,7 @@ describe("processes that share a store", () => {
       const victim = yield* processOn({
         ...store,
         begin: (address, request) => begun++ === 0 ? store.begin(address, request) : Effect.never,
-        // The last attempt when it is closed may succeed: nobody waits for it.
+        // The last attempt when it is closed may succeed: no one waits for it.
         invalidate: (batch) =>
           Effect.flatMap(Deferred.succeed(dead, undefined), (first) => first ? Effect.never : store.invalidate(batch)),
         abandon: () => Effect.void
@@ -510,11 +502,11 @@ describe("a store that fails", () => {
     const log = listening()
     return Effect.gen(function*() {
       const service = inside(yield* CacheService.CacheService)
-      const told: Array<CacheService.CacheEvent["_tag"]> = []
+      const published: Array<CacheService.CacheEvent["_tag"]> = []
       yield* TestCache.fail("invalidate")
       const scope = yield* Scope.make()
       yield* Scope.provide(
-        Effect.provideService(started, CacheService.CacheService, watching(service, told)),
+        Effect.provideService(started, CacheService.CacheService, watching(service, published)),
         scope
       )
       yield* TestClock.adjust("1 minute")
@@ -539,12 +531,12 @@ describe("a store that fails", () => {
       const log = listening()
       return Effect.gen(function*() {
         const service = inside(yield* CacheService.CacheService)
-        const told: Array<CacheService.CacheEvent["_tag"]> = []
+        const published: Array<CacheService.CacheEvent["_tag"]> = []
         yield* TestCache.fail(operation)
-        yield* Effect.provideService(started, CacheService.CacheService, watching(service, told))
+        yield* Effect.provideService(started, CacheService.CacheService, watching(service, published))
         yield* TestClock.adjust("10 minutes")
         assert.strictEqual(yield* wanted, operation === "begin" ? 0 : 1)
-        assert.include(told, "StoreFailed")
+        assert.include(published, "StoreFailed")
         const lines = log.warnings().filter((line) => line.includes("waits for the store"))
         assert.strictEqual(lines.length, 1)
         assert.include(lines[0], "\"schedule\":\"hourly\"")

@@ -1,8 +1,12 @@
-import { Order } from "effect"
+import { Order, pipe } from "effect"
 import { assert, describe, test } from "vitest"
+import { isServable, noWorse, ofChange } from "../../src/internal/verdicts.ts"
 import * as Verdict from "../../src/Verdict.ts"
 
-const { all, join, meet } = Verdict
+const { join, meet } = Verdict
+
+/** Best first. */
+const all: ReadonlyArray<Verdict.Verdict> = ["Fresh", "Refresh", "Stale", "OnError", "Dead"]
 
 const forAll = (property: (a: Verdict.Verdict, b: Verdict.Verdict, c: Verdict.Verdict) => void): void =>
   all.forEach((a) => all.forEach((b) => all.forEach((c) => property(a, b, c))))
@@ -35,21 +39,26 @@ describe("Verdicts are a bounded distributive lattice", () => {
 })
 
 test("Fresh > Refresh > Stale > OnError > Dead, whichever way one asks", () => {
-  assert.deepStrictEqual(all, ["Fresh", "Refresh", "Stale", "OnError", "Dead"])
-  assert.deepStrictEqual(all.map(Verdict.rank), [4, 3, 2, 1, 0])
   assert.deepStrictEqual([...all].sort(Verdict.Order), [...all].reverse())
   forAll((a, b) => {
-    assert.strictEqual(Verdict.Order(a, b), Math.sign(Verdict.rank(a) - Verdict.rank(b)))
+    assert.strictEqual(Verdict.Order(a, b), Math.sign(all.indexOf(b) - all.indexOf(a)))
+    assert.strictEqual(noWorse(a, b), all.indexOf(a) <= all.indexOf(b))
     assert.strictEqual(meet(a, b), Order.min(Verdict.Order)(a, b))
     assert.strictEqual(join(a, b), Order.max(Verdict.Order)(a, b))
   })
 })
 
+test("meet and join work data-first and data-last alike", () =>
+  forAll((a, b) => {
+    assert.strictEqual(pipe(a, meet(b)), meet(a, b))
+    assert.strictEqual(pipe(a, join(b)), join(a, b))
+  }))
+
 test("an entry is served without waiting as long as it is not worse than Stale", () =>
-  assert.deepStrictEqual(all.filter(Verdict.isServable), ["Fresh", "Refresh", "Stale"]))
+  assert.deepStrictEqual(all.filter(isServable), ["Fresh", "Refresh", "Stale"]))
 
 test("a hard change is as bad as the severity says, a soft one never worse than Stale", () => {
   const severities: ReadonlyArray<Verdict.Severity> = ["Stale", "OnError", "Dead"]
-  assert.deepStrictEqual(severities.map((severity) => Verdict.ofChange(severity, "hard")), severities)
-  assert.deepStrictEqual(severities.map((severity) => Verdict.ofChange(severity, "soft")), ["Stale", "Stale", "Stale"])
+  assert.deepStrictEqual(severities.map((severity) => ofChange(severity, "hard")), severities)
+  assert.deepStrictEqual(severities.map((severity) => ofChange(severity, "soft")), ["Stale", "Stale", "Stale"])
 })

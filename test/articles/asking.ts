@@ -7,7 +7,8 @@ import { inspect } from "node:util"
 import { fill, type Size, small } from "../../examples/articles/content.ts"
 import type { NotFound } from "../../examples/articles/Model.ts"
 import * as Site from "../../examples/articles/Site.ts"
-import { Cached, type CacheService, type Outbox } from "../../src/index.ts"
+import { Cached, type CacheService } from "../../src/index.ts"
+import type * as Outbox from "../../src/Outbox.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 
 /** Small, but with categories below others, articles that are not on the front page, and a tag that is not popular. */

@@ -4,7 +4,9 @@
  */
 import { Context, Deferred, Effect, Fiber, type Scope, Semaphore } from "effect"
 import { SqlClient } from "effect/sql"
-import { Cached, CacheService, CacheStore, Changes, Invalidation, Outbox } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Cached, CacheService, Changes, Invalidation } from "../../src/index.ts"
+import * as Outbox from "../../src/Outbox.ts"
 import { type Dice, dice } from "../histories/workload.ts"
 import {
   type Answer,

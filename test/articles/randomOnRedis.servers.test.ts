@@ -6,7 +6,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Database from "../../examples/articles/Database.ts"
-import { RedisCache } from "../../src/index.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import { clusterNodes, freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 import { withOutbox } from "./asking.ts"
 import { atOnce, inTurn, start } from "./play.ts"

@@ -5,11 +5,15 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import * as Api from "../../src/index.ts"
-import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { root } from "../support/modules.ts"
 
-const modules: Readonly<Record<string, object>> = { ...Api, SqlOutbox }
+const source = path.join(root, "src")
+const modules: Readonly<Record<string, object>> = Object.fromEntries(
+  await Promise.all(
+    fs.readdirSync(source).filter((file) => file.endsWith(".ts") && file !== "index.ts")
+      .map(async (file) => [file.slice(0, -".ts".length), await import(path.join(source, file))] as const)
+  )
+)
 const folder = path.join(root, "docs/migration")
 const pages = fs.readdirSync(folder).filter((file) => file.endsWith(".md"))
 

@@ -5,8 +5,8 @@
  * Each wraps the good store, so nothing of this is in the product.
  */
 import { Effect } from "effect"
-import { CacheStore, Invalidation } from "../../src/index.ts"
-import type { MemoryCache } from "../../src/index.ts"
+import { Invalidation } from "../../src/index.ts"
+import type { CacheStore, MemoryCache } from "../../src/index.ts"
 import * as Loading from "../../src/internal/interpreter/loading.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import { all } from "./cases.ts"
@@ -121,7 +121,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       invalidate: (batch) =>
         Effect.sync(() => {
           for (const key of batch.keys.keys()) store.evict("entry", key)
-          return stepInto(store.invalidate(Invalidation.dependencies(...batch.dependencies.keys())))
+          return stepInto(store.invalidate(Invalidation.dependencies(batch.dependencies.keys())))
         })
     }))
   },

@@ -40,23 +40,16 @@ const dependences: ReadonlyArray<readonly [Dependence, string]> = [
 
 const pattern = (world: World): Invalidation.Invalidation => Cached.pattern(world.definition)
 
-/** Small enough for every schedule to be run. */
-export const small: ReadonlyArray<Case> = [
+/** So small that every schedule is run in no time. */
+const hundreds: ReadonlyArray<Case> = [
   ...dependences.flatMap(([dependence, name]) => [
     of(`${name}: reader, writer`, by(dependence), [reader(0), writer(0)]),
     of(`${name}: two processes read, one writes`, by(dependence), [reader(0), reader(1), writer(0)]),
     of(`${name}: two readers of a process, a writer`, by(dependence), [reader(0), reader(0), writer(1)]),
     of(`${name}: reader, two writers`, by(dependence), [reader(0), writer(0), writer(1)]),
-    of(`${name}: two readers, writer, evictor of entries`, by(dependence), [
-      reader(0),
-      reader(1),
-      writer(0),
-      evictor("entry")
-    ]),
     of(`${name}: reader, writer, evictor of leases`, by(dependence), [reader(0), writer(0), evictor("lease")]),
     of(`${name}: reader, writer, evictor of the journal`, by(dependence), [reader(0), writer(0), evictor("journal")]),
     of(`${name}: reader, mutate`, by(dependence), [reader(0), mutator(1)]),
-    of(`${name}: two readers, mutate`, by(dependence), [reader(0), reader(1), mutator(0)]),
     of(`${name}: reader, write-through`, by(dependence), [reader(0), setter(1)]),
     of(`${name}: two write-throughs`, by(dependence), [setter(0), setter(1)]),
     of(`${name}: reader, refresh, writer`, by(dependence), [reader(0), refresher(0), writer(1)]),
@@ -66,11 +59,27 @@ export const small: ReadonlyArray<Case> = [
   of("pattern: two readers, writer", by("key"), [reader(0), reader(1), writer(0, pattern)]),
   of("everything: two readers, writer", by("found"), [reader(0), reader(1), writer(0, () => Invalidation.everything)]),
   of("tag from the value: reader, mover", by("found"), [reader(0), mover(1)]),
-  of("tag from the value: two readers, mover", by("found"), [reader(0), reader(1), mover(1)]),
+  of("tag from the value: two readers, mover", by("found"), [reader(0), reader(1), mover(1)])
+]
+
+/** Small enough for every schedule to be run, in thousands of runs. */
+const thousands: ReadonlyArray<Case> = [
+  ...dependences.flatMap(([dependence, name]) => [
+    of(`${name}: two readers, writer, evictor of entries`, by(dependence), [
+      reader(0),
+      reader(1),
+      writer(0),
+      evictor("entry")
+    ]),
+    of(`${name}: two readers, mutate`, by(dependence), [reader(0), reader(1), mutator(0)])
+  ]),
   of("one load: three readers of a cold key", by("key"), [reader(0), reader(0), reader(1)], {
     expect: (world) => world.loads === 1 ? undefined : `${world.loads} loads`
   })
 ]
+
+/** Small enough for every schedule to be run. */
+export const small: ReadonlyArray<Case> = [...hundreds, ...thousands]
 
 /** Too many schedules for all of them: drawn at random. */
 export const large: ReadonlyArray<Case> = [
@@ -149,7 +158,7 @@ export const large: ReadonlyArray<Case> = [
   // The row moves between the tags, so a writer cannot know which of them names it.
   of("tag from the value: movers, writers, readers", by("found"), [
     mover(0),
-    writer(1, () => Invalidation.tags("T", "U")),
+    writer(1, () => Invalidation.tags(["T", "U"])),
     reader(0),
     reader(1),
     reader(0)
@@ -199,18 +208,12 @@ const coverings: ReadonlyArray<readonly [string, Settings, typeof pattern | unde
 // What a soft one leaves is fresh, or it is not served as fresh.
 const softly = (depth: number): Partial<Case> => ({ late: [freshReader(0, depth), freshReader(1, depth)] })
 
-/** Small enough for every schedule to be run. */
-export const nestedSmall: ReadonlyArray<Case> = [
-  ...coverings.flatMap(([name, settings, how]) => [
-    nested(`${name}: page, writer in steps`, { ...settings, depth: 1, steps: true }, [reader(0, 1), writer(1, how)]),
-    nested(`${name}: page, writer`, { ...settings, depth: 1 }, [reader(0, 1), writer(1, how)]),
-    nested(`${name}: page, soft writer in steps`, { ...settings, depth: 1, steps: true, soft: true }, [
-      reader(0, 1),
-      writer(1, how)
-    ], softly(1))
-  ]),
+/** So small that every schedule is run in no time. */
+const nestedHundreds: ReadonlyArray<Case> = [
+  ...coverings.map(([name, settings, how]) =>
+    nested(`${name}: page, writer`, { ...settings, depth: 1 }, [reader(0, 1), writer(1, how)])
+  ),
   ...dependences.flatMap(([dependence, name]) => [
-    nested(`${name}: page, mutate in steps`, { by: dependence, depth: 1, steps: true }, [reader(0, 1), mutator(1)]),
     nested(`${name}: page, mutate`, { by: dependence, depth: 1 }, [reader(0, 1), mutator(1)]),
     nested(`${name}: page, write-through`, { by: dependence, depth: 1 }, [reader(0, 1), setter(1)], {
       // The page is not told of it.
@@ -243,6 +246,26 @@ export const nestedSmall: ReadonlyArray<Case> = [
     ], { first: [] })
   ])
 ]
+
+/** The invalidation takes several steps, and the schedules are many more. */
+const nestedInSteps: ReadonlyArray<Case> = [
+  ...coverings.flatMap(([name, settings, how]) => [
+    nested(`${name}: page, writer in steps`, { ...settings, depth: 1, steps: true }, [reader(0, 1), writer(1, how)]),
+    nested(`${name}: page, soft writer in steps`, { ...settings, depth: 1, steps: true, soft: true }, [
+      reader(0, 1),
+      writer(1, how)
+    ], softly(1))
+  ]),
+  ...dependences.map(([dependence, name]) =>
+    nested(`${name}: page, mutate in steps`, { by: dependence, depth: 1, steps: true }, [reader(0, 1), mutator(1)])
+  )
+]
+
+/** Small enough for every schedule to be run. */
+export const nestedSmall: ReadonlyArray<Case> = [...nestedHundreds, ...nestedInSteps]
+
+/** Of the small ones those that are run in no time: none has more than six hundred schedules. */
+export const quick: ReadonlyArray<Case> = [...hundreds, ...nestedHundreds]
 
 /** Too many schedules for all of them. */
 export const nestedLarge: ReadonlyArray<Case> = coverings.flatMap(([name, settings, how]) => {

@@ -8,7 +8,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { type Lab, makeLab } from "./redis.ts"
 import { caseOf, redisMistakes, search } from "./redisBugs.ts"
 import { onRedis, quick } from "./redisCases.ts"
-import { exhaustIn, inTime, replayIn, sampleIn, type Violation } from "./search.ts"
+import { complaint, exhaustIn, inTime, replayIn, sampleIn, type Violation } from "./search.ts"
 
 let lab: Lab
 beforeAll(async () => {
@@ -17,11 +17,7 @@ beforeAll(async () => {
 afterAll(() => lab?.stop())
 
 const told = (violation: Violation | undefined, split: boolean): string =>
-  violation === undefined
-    ? ""
-    : `${violation.what}\n  node test/explore/redisMain.ts${
-      split ? " --split" : ""
-    } --case "${violation.case}" --schedule "${violation.schedule.join(",")}"`
+  complaint(violation, `node test/explore/redisMain.ts${split ? " --split" : ""}`)
 
 for (const split of [false, true]) {
   describe(split ? "with the steps of a cluster" : "on one node", () => {

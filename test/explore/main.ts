@@ -4,6 +4,7 @@
  *
  *     npm run explore                      the small cases exhaustively, the large ones by 2 000 seeds
  *     npm run explore -- --seeds 20000     more
+ *     npm run explore -- --seeds 2000 --from 2001          other ones
  *     npm run explore -- --case NAME --seed 7              one run again
  *     npm run explore -- --case NAME --schedule a,b,c      one schedule again
  */
@@ -15,6 +16,7 @@ import { exhaust, type Found, hunt, replay, runSeed, sample, type Violation } fr
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "2000" },
+    from: { type: "string", default: "1" },
     case: { type: "string" },
     seed: { type: "string" },
     schedule: { type: "string" }
@@ -60,7 +62,9 @@ const everything = (): number => {
   console.log(`${"case".padEnd(62)} ${"schedules".padStart(8)}`)
   for (const of of all) {
     const [found, seconds] = timed(() =>
-      [...small, ...nestedSmall].includes(of) ? exhaust(of, 1_000_000) : sample(of, seeds)
+      [...small, ...nestedSmall].includes(of)
+        ? exhaust(of, 1_000_000)
+        : sample(of, seeds, undefined, Number(values.from))
     )
     console.log(row(of.name, found, seconds))
     if (found.violation !== undefined) {

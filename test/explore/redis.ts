@@ -13,7 +13,8 @@ import { Effect, Scope } from "effect"
 import type { Redis } from "ioredis"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
-import { CacheStore, Invalidation } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Invalidation } from "../../src/index.ts"
 import * as Broadcast from "../../src/internal/broadcast.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import type { Script } from "../../src/internal/redis/scripts.ts"
@@ -55,7 +56,7 @@ const names = new Names(prefix)
 const processes = ["P1", "P2"]
 
 // All cases are about one row, what is made of it, and three tags.
-const markers = [...Invalidation.tags("T", "U", "own").dependencies.keys()].map((name) => names.marker(name))
+const markers = [...Invalidation.tags(["T", "U", "own"]).dependencies.keys()].map((name) => names.marker(name))
 
 const keysOf = (definition: string): ReadonlyArray<string> =>
   ["", "page", "site"].map((name) => `${definition}${name}:a`)

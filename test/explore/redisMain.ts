@@ -5,6 +5,7 @@
  *
  *     node test/explore/redisMain.ts                    the quick cases exhaustively, the others by 100 seeds
  *     node test/explore/redisMain.ts --seeds 2000
+ *     node test/explore/redisMain.ts --seeds 2000 --from 2001   other ones
  *     node test/explore/redisMain.ts --limit 100000     all small cases exhaustively, as far as this many schedules
  *     node test/explore/redisMain.ts [--split] --case NAME --seed 7           one run again
  *     node test/explore/redisMain.ts [--split] --case NAME --schedule a,b,c   one schedule again
@@ -19,6 +20,7 @@ import { type Case, exhaustIn, type Found, inTime, replayIn, runSeedIn, sampleIn
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "100" },
+    from: { type: "string", default: "1" },
     limit: { type: "string", default: "0" },
     split: { type: "boolean", default: false },
     case: { type: "string" },
@@ -27,6 +29,7 @@ const { values } = parseArgs({
   }
 })
 const seeds = Number(values.seeds)
+const from = Number(values.from)
 const limit = Number(values.limit)
 
 const print = ({ case: name, history, schedule, seed, what }: Violation): string =>
@@ -55,7 +58,7 @@ const one = async (lab: Lab, name: string): Promise<boolean> => {
 const searchCase = (lab: Lab, split: boolean, of: Case): Promise<Found> => {
   const worlds = lab.worlds({ split })
   if (quick(split).includes(of)) return inTime(exhaustIn(worlds, of, 10_000))
-  return inTime(limit > 0 && small.includes(of) ? exhaustIn(worlds, of, limit) : sampleIn(worlds, of, seeds))
+  return inTime(limit > 0 && small.includes(of) ? exhaustIn(worlds, of, limit) : sampleIn(worlds, of, seeds, from))
 }
 
 const cases = async (lab: Lab, split: boolean): Promise<boolean> => {

@@ -31,6 +31,12 @@ export interface Violation {
   readonly history: ReadonlyArray<unknown>
 }
 
+/** What a test says of a violation: what it is, and by which command it is seen again. Empty when there is none. */
+export const complaint = (found: Violation | undefined, command: string): string =>
+  found === undefined
+    ? ""
+    : `${found.what}\n  ${command} --case "${found.case}" --schedule "${found.schedule.join(",")}"`
+
 /**
  * Something that is run in steps. It gives what has to be awaited before it goes on: nothing where the store answers
  * at once, so that it then is a function like any other.

@@ -7,7 +7,8 @@
  * answers travel while the store goes on.
  */
 import { Cause, Context, Effect, Exit, Option, Result, Schema, Scope } from "effect"
-import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation, Key, MemoryCache, Policy } from "../../src/index.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import { makeMarkerStore, type Mistake } from "../support/markerStore.ts"
 import { type Access, Actor, Machine } from "./machine.ts"
@@ -234,7 +235,7 @@ export class World {
     const hard = by === "key"
       // Those that show the most come first.
       ? Invalidation.combineAll(this.nest.toReversed().map((one) => Cached.invalidation(one, ["a"])))
-      : Invalidation.tags(...(tags === 2 ? ["own"] : []), "T")
+      : Invalidation.tags([...(tags === 2 ? ["own"] : []), "T"])
     return soft === true ? Invalidation.soft(hard) : hard
   }
 
@@ -260,7 +261,7 @@ const inSteps = (bug: Bug | undefined, mistake: Mistake | undefined) => (world: 
   const markers = inNewScope(makeMarkerStore({ between, mistake }))
   // Mistakes that are made here know no more than the port.
   const store = bug === undefined ? markers : bug(markers as unknown as MemoryCache.MemoryStore, world)
-  const names = [...Invalidation.tags("T", "U", "own").dependencies.keys()]
+  const names = [...Invalidation.tags(["T", "U", "own"]).dependencies.keys()]
   const lose: Ground["lose"] = (what) =>
     Effect.sync(() => {
       if (what === "fences") throw new Error("the fences are in the journal")
@@ -297,13 +298,13 @@ const view = (entry: CacheStore.Entry): CacheStore.Entry => ({
 const policies: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["T"]),
-  found: Policy.tagged((_id: string, row: Row) => [row.tag])
+  found: Policy.tagged({ fromValue: (row: Row) => [row.tag] })
 }
 
 const ownTag: Record<Dependence, Policy.Policy<string, Row>> = {
   key: Policy.forever,
   known: Policy.tagged((_id: string) => ["own"]),
-  found: Policy.tagged((_id: string, _row: Row) => ["own"])
+  found: Policy.tagged({ fromValue: (_row: Row) => ["own"] })
 }
 
 // -----------------------------------------------------------------------------
@@ -419,7 +420,7 @@ export const mover = (process: number): Actress =>
       }),
       (v) =>
         Effect.map(
-          world.run(process, Cached.apply(Invalidation.tags("T", "U"))),
+          world.run(process, Cached.apply(Invalidation.tags(["T", "U"]))),
           () => world.record({ _tag: "Done", who, v, soft: false })
         )
     ))

@@ -57,7 +57,7 @@ const nestedTags = (name: Name, group: number): ReadonlyArray<string> => [knownT
 const nestedPolicy = (name: Name): Policy.Policy<RowKey, Row> =>
   Policy.all(
     Policy.tagged(({ group }: RowKey) => nestedTags(name, group)),
-    Policy.tagged((_key: RowKey, row: Row) => [row.tag])
+    Policy.tagged({ fromValue: (row: Row) => [row.tag] })
   )
 
 export const limits = {
@@ -69,7 +69,7 @@ export const limits = {
 const policies: Record<Name, Policy.Policy<RowKey, Row>> = {
   plain: Policy.forever,
   known: Policy.tagged(({ group }: RowKey) => [knownTag("known", group)]),
-  found: Policy.tagged((_key: RowKey, row: Row) => [row.tag]),
+  found: Policy.tagged({ fromValue: (row: Row) => [row.tag] }),
   brief: Policy.ttl("150 millis"),
   stale: Policy.all(
     Policy.ttl("120 millis", { stale: "400 millis" }),
@@ -194,7 +194,7 @@ const keyTargets = (definitions: Definitions, name: Name, key: RowKey, at: Dice)
 
 /** What covers a row of this definition, told before its write. */
 const targetsBefore = (definitions: Definitions, name: Name, key: RowKey, at: Dice): Invalidation.Invalidation => {
-  if (name === "found" && at.happens(0.8)) return Invalidation.tags(...foundTags)
+  if (name === "found" && at.happens(0.8)) return Invalidation.tags(foundTags)
   if ((name === "known" || name === "stale") && at.happens(0.8)) return Invalidation.tags(knownTag(name, key.group))
   return keyTargets(definitions, name, key, at)
 }
@@ -207,7 +207,7 @@ const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidat
     case 0:
       return Invalidation.tags(`nest ${key.group}`)
     case 1:
-      return Invalidation.tags(...outerFirst.map((name) => knownTag(name, key.group)))
+      return Invalidation.tags(outerFirst.map((name) => knownTag(name, key.group)))
     case 2:
       return Invalidation.combineAll(keys)
     case 3:
@@ -215,7 +215,7 @@ const nestTargets = (definitions: Definitions, key: RowKey, at: Dice): Invalidat
     default: {
       const [first, ...rest] = keys
       const others = Array.from({ length: 400 }, (_, i) => `another ${i}`)
-      return Invalidation.combineAll([first!, Invalidation.keys(...others), ...rest])
+      return Invalidation.combineAll([first!, Invalidation.keys(others), ...rest])
     }
   }
 }
@@ -227,7 +227,7 @@ const nestDeed = (definitions: Definitions, key: RowKey, at: Dice): Deed => {
   if (kind < 0.15) return { _tag: "Set", name: "card", key, move }
   const targets = nestTargets(definitions, key, at)
   if (kind < 0.3) {
-    return { _tag: "Mutate", name: "card", key, move, over: byTag ? Invalidation.tags(...foundTags) : targets }
+    return { _tag: "Mutate", name: "card", key, move, over: byTag ? Invalidation.tags(foundTags) : targets }
   }
   const soften = at.happens(0.15) ? Invalidation.soft : (hard: Invalidation.Invalidation) => hard
   return {
@@ -235,7 +235,7 @@ const nestDeed = (definitions: Definitions, key: RowKey, at: Dice): Deed => {
     name: "card",
     key,
     move,
-    over: (from, to) => soften(byTag ? Invalidation.tags(from, to) : targets)
+    over: (from, to) => soften(byTag ? Invalidation.tags([from, to]) : targets)
   }
 }
 
@@ -255,6 +255,6 @@ export const nextDeed = (definitions: Definitions, at: Dice): Deed => {
     name,
     key,
     move,
-    over: (from, to) => soften(byTag ? Invalidation.tags(from, to) : before)
+    over: (from, to) => soften(byTag ? Invalidation.tags([from, to]) : before)
   }
 }

@@ -4,5 +4,5 @@ import { browserBinary } from "../support/browserBinary.ts"
 import { demand, isNeeded } from "./servers.ts"
 
 export default (project: TestProject): void => {
-  if (isNeeded(project, "support/browser.ts")) demand(browserBinary)
+  if (isNeeded(project, "test/support/browser.ts")) demand(browserBinary)
 }

@@ -6,7 +6,7 @@ import { demand, isNeeded } from "./servers.ts"
 
 export default async (project: TestProject): Promise<() => Promise<void>> => {
   const { provide } = project
-  if (!isNeeded(project, "support/sharedPostgres")) {
+  if (!isNeeded(project, "test/support/sharedPostgres.ts")) {
     provide("postgres", undefined)
     return async () => undefined
   }

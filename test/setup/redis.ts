@@ -10,7 +10,7 @@ import { demand, isNeeded } from "./servers.ts"
 
 export default async (project: TestProject): Promise<() => Promise<void>> => {
   const { provide } = project
-  if (!isNeeded(project, "support/sharedRedis")) {
+  if (!isNeeded(project, "test/support/sharedRedis.ts")) {
     provide("redis", undefined)
     return async () => undefined
   }

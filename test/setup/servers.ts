@@ -3,11 +3,11 @@
  */
 import type { TestProject } from "vitest/node"
 import { NotInstalled } from "../support/install.ts"
-import { reaches } from "./imports.ts"
+import { reachedFrom } from "./imports.ts"
 
-/** Whether a test file of the run imports this module, itself or through others. Who watches may come to need it. */
-export const isNeeded = ({ config, vitest }: TestProject, module: string): boolean =>
-  config.watch || vitest.state.getPaths().some((file) => reaches(file, module))
+/** Whether a test file of the run imports this file, itself or through others. A run that watches may come to need it. */
+export const isNeeded = ({ config, vitest }: TestProject, file: string): boolean =>
+  config.watch || vitest.state.getPaths().some((test) => reachedFrom(test).has(file))
 
 /** A machine without it ends the run with one line that says what to do: tests that were skipped look like tests that passed. */
 export const demand = (find: () => unknown): void => {

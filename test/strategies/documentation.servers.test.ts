@@ -5,6 +5,7 @@ import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import { describeArticle, invalidatedBy } from "../../examples/articles/strategies/documentation.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
+import * as Catalogue from "../../src/Catalogue.ts"
 import { Cached, type CacheService, Key, Policy } from "../../src/index.ts"
 import { DjangoCache } from "./django/DjangoCache.ts"
 import * as Django from "./django/documentation.ts"
@@ -86,9 +87,9 @@ layer(site, { timeout: "60 seconds" })("documentation", (it) => {
         const card = Cached.make(
           "articleCard",
           { key: Key.int("id"), value: Schema.String, lookup: Queries.articleCard },
-          Policy.conditional(Articles, ["title", "views"])
+          Policy.conditional(Articles, { fields: ["title", "views"] })
         )
-        const views = Cached.catalogue([card]).changes.find((change) => change.label === "article.views")
+        const views = Catalogue.make([card]).changes.find((change) => change.label === "article.views")
         assert.deepStrictEqual(views?.invalidates.map(({ name }) => name), ["articleCard"])
       }))
   })

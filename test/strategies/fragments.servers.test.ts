@@ -11,7 +11,8 @@ import {
   sidebar
 } from "../../examples/articles/strategies/fragments.ts"
 import * as Writes from "../../examples/articles/Writes.ts"
-import { Cached, TestCache } from "../../src/index.ts"
+import { Cached } from "../../src/index.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { oneNode, places, type Process, promise, start } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
 import * as Article from "./django/Article.ts"

@@ -8,15 +8,10 @@ import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { fill, small } from "../../examples/articles/content.ts"
 import * as Database from "../../examples/articles/Database.ts"
-import {
-  Cached,
-  CacheService,
-  CacheStore,
-  Invalidation,
-  MemoryCache,
-  type Outbox,
-  RedisCache
-} from "../../src/index.ts"
+import type { CacheStore } from "../../src/index.ts"
+import { Cached, CacheService, Invalidation, MemoryCache } from "../../src/index.ts"
+import type * as Outbox from "../../src/Outbox.ts"
+import * as RedisCache from "../../src/RedisCache.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import { eventually } from "../support/redis.ts"
 import { oneNode, type Process, start } from "../support/redisCache.ts"

@@ -11,7 +11,12 @@
  */
 import * as Cron from "effect/Cron"
 import * as Dependency from "../../src/Dependency.ts"
-import type * as Plan from "../../src/Plan.ts"
+import * as Dependencies from "../../src/internal/dependencies.ts"
+import type * as Plan from "../../src/internal/plan.ts"
+import type { Case, Node } from "../../src/internal/policy/node.ts"
+import type { Selector } from "../../src/internal/policy/selector.ts"
+import * as Tree from "../../src/internal/policy/tree.ts"
+import type { Stamp, Version } from "../../src/internal/stamp.ts"
 import type * as Policy from "../../src/Policy.ts"
 import * as Verdict from "../../src/Verdict.ts"
 
@@ -26,7 +31,7 @@ interface Alternative {
 interface Read {
   readonly key: unknown
   readonly value: unknown
-  readonly stamp: Plan.Stamp
+  readonly stamp: Stamp
   readonly observation: Plan.Observation
   readonly slot: (name: string, current: Plan.Current) => string | undefined
 }
@@ -37,12 +42,14 @@ const alternative = (verdict: Verdict.Verdict, freshUntil = Infinity, beta = 0):
   beta
 })
 
-/** A function with one parameter looks at the key alone. */
-const ask = <A>(f: (key: never, value: never) => A, { key, value }: Read): A =>
-  f.length === 1 ? (f as (key: unknown) => A)(key) : f(key as never, value as never)
+/** A function of the key looks at the key alone; what it gives may be one, or several. */
+const ask = <A>(selector: Selector<A>, { key, value }: Read): ReadonlyArray<A> => {
+  const given = selector.from === "key" ? selector.select(key as never) : selector.select(value as never, key as never)
+  return [given].flat() as ReadonlyArray<A>
+}
 
 const ttl = (
-  node: Extract<Policy.Node, { readonly _tag: "Ttl" }>,
+  node: Case<"Ttl">,
   { observation: { now }, stamp }: Read
 ): Alternative => {
   const end = (age: number) => stamp.storedAt + age * (1 - node.jitter * stamp.jitter)
@@ -60,11 +67,11 @@ const firstTick = (cron: Cron.Cron, since: number): number => {
   }
 }
 
-const satisfies = (have: Plan.Version | undefined, wanted: Plan.Version | undefined, atLeast: boolean): boolean =>
+const satisfies = (have: Version | undefined, wanted: Version | undefined, atLeast: boolean): boolean =>
   have !== undefined && wanted !== undefined && typeof have === typeof wanted &&
   (atLeast ? have >= wanted : have === wanted)
 
-const versioned = (node: Extract<Policy.Node, { readonly _tag: "Versioned" }>, read: Read): Alternative => {
+const versioned = (node: Case<"Versioned">, read: Read): Alternative => {
   const { observation, stamp } = read
   if (typeof node.current !== "function") {
     return alternative(satisfies(stamp.versions[node.name], node.current, node.atLeast) ? "Fresh" : "Dead")
@@ -90,30 +97,28 @@ const depends = (
   return alternative(verdict)
 }
 
-const tagNames = ({ tags }: Extract<Policy.Node, { readonly _tag: "Tagged" }>, read: Read) =>
-  (typeof tags === "function" ? ask(tags, read) : tags).map((tag) => Dependency.tag(tag))
+const tagNames = ({ tags }: Case<"Tagged">, read: Read) =>
+  ("from" in tags ? ask(tags, read) : tags).map((tag) => Dependency.tag(tag))
 
 const conditionalNames = (
-  { entity, fields, scope }: Extract<Policy.Node, { readonly _tag: "Conditional" }>,
+  { entity, fields, scope }: Case<"Conditional">,
   read: Read
 ): ReadonlyArray<Dependency.Dependency> => {
-  const some = (selector: Policy.Selector | undefined): ReadonlyArray<Dependency.Id> => {
-    const ids = selector === undefined ? read.key as Dependency.Id : ask(selector, read)
-    return Array.isArray(ids) ? ids : [ids as Dependency.Id]
-  }
+  const some = (selector: Selector<Dependency.Id> | undefined): ReadonlyArray<Dependency.Id> =>
+    selector === undefined ? [read.key as Dependency.Id].flat() : ask(selector, read)
   switch (scope._tag) {
     case "Row":
       return some(scope.ids).flatMap((id) => [
-        Dependency.exists(entity, id),
-        ...(fields?.map((field) => Dependency.rowField(entity, id, field)) ?? [Dependency.row(entity, id)])
+        Dependencies.exists(entity, id),
+        ...(fields?.map((field) => Dependencies.rowField(entity, id, field)) ?? [Dependencies.row(entity, id)])
       ])
     case "Partition":
       return some(scope.values).flatMap((value) => [
-        Dependency.partitionMembers(entity, scope.partition, value),
-        ...(fields ?? []).map((field) => Dependency.partitionField(entity, scope.partition, value, field))
+        Dependencies.partitionMembers(entity, scope.partition, value),
+        ...(fields ?? []).map((field) => Dependencies.partitionField(entity, scope.partition, value, field))
       ])
     case "Type":
-      return [Dependency.typeMembers(entity), ...(fields ?? []).map((field) => Dependency.typeField(entity, field))]
+      return [Dependencies.typeMembers(entity), ...(fields ?? []).map((field) => Dependencies.typeField(entity, field))]
   }
 }
 
@@ -124,7 +129,7 @@ const both = (a: Alternative, b: Alternative): Alternative =>
     Math.max(a.beta, b.beta)
   )
 
-const fold = (node: Policy.Node, read: Read): ReadonlyArray<Alternative> => {
+const fold = (node: Node, read: Read): ReadonlyArray<Alternative> => {
   switch (node._tag) {
     case "Forever":
       return [alternative("Fresh")]
@@ -165,15 +170,16 @@ const refreshed = (self: Alternative, { observation: { draw, now }, stamp: { dur
  */
 export const judgeTree = <K, V, E, R>(
   policy: Policy.Policy<K, V, E, R>,
-  entry: { readonly key: K; readonly value: V; readonly stamp: Plan.Stamp },
+  entry: { readonly key: K; readonly value: V; readonly stamp: Stamp },
   observation: Plan.Observation
 ): Verdict.Verdict => {
+  const { node, plan } = Tree.of(policy)
   const read: Read = {
     ...entry,
     observation,
-    slot: (name, current) => policy.plan.computed.find((c) => c.name === name && c.current === current)?.slot
+    slot: (name, current) => plan.computed.find((c) => c.name === name && c.current === current)?.slot
   }
-  return fold(policy.node, read)
+  return fold(node, read)
     .map((each) => refreshed(each, read))
     .reduce<Verdict.Verdict>((best, verdict) => Verdict.join(best, verdict), "Dead")
 }

@@ -24,9 +24,9 @@ import type {
   Token
 } from "../../src/CacheStore.ts"
 import type { Dependency } from "../../src/Dependency.ts"
+import type { Stamp } from "../../src/internal/stamp.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
-import type { Stamp } from "../../src/Plan.ts"
 import type { Mode } from "../../src/Verdict.ts"
 
 /** What can be done wrong. */
@@ -359,7 +359,9 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
       journal.fences.set(one.id, { ...one, until: (yield* Clock.currentTimeMillis) + one.length })
     }
     yield* between
-    const over = mistake === "a fence ends all there is, however soft" ? Invalidation.hard(one.over) : one.over
+    const over = mistake === "a fence ends all there is, however soft"
+      ? Invalidation.withMode(one.over, "hard")
+      : one.over
     if (mistake === "a fence leaves what was stored") {
       for (const name of over.dependencies.keys()) note(name)
       return 0

@@ -20,8 +20,12 @@ import * as Schema from "effect/Schema"
 import fc from "fast-check"
 import type * as Dependency from "../../src/Dependency.ts"
 import * as Entity from "../../src/Entity.ts"
+import * as Plan from "../../src/internal/plan.ts"
+import type * as Node from "../../src/internal/policy/node.ts"
+import * as Text from "../../src/internal/policy/text.ts"
+import * as Tree from "../../src/internal/policy/tree.ts"
+import { type Stamp, toVersion, type Version } from "../../src/internal/stamp.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
-import * as Plan from "../../src/Plan.ts"
 import * as Policy from "../../src/Policy.ts"
 import type * as Verdict from "../../src/Verdict.ts"
 
@@ -106,20 +110,20 @@ export interface World {
 
 let world: World = { rows: [], setting: undefined, updatedAt: undefined }
 
-const rowVersion = (key: Key) => world.rows[key] as Plan.Version
-const setting = (_: Key) => world.setting as Plan.Version
+const rowVersion = (key: Key) => world.rows[key] as Version
+const setting = (_: Key) => world.setting as Version
 const updatedAt = () => (world.updatedAt === undefined ? undefined : new Date(world.updatedAt)) as Date
 
 const ownTag = (key: Key) => [`k${key}`]
 const severalTags = (key: Key) => key === 0 ? [] : ["a", `k${key}`]
-const tagsOfValue = (_: Key, value: Value) => value.tags
-const tagOfOwner = (key: Key, value: Value) => [`k${value.owner}`, `k${key}`]
+const tagsOfValue = { fromValue: (value: Value) => value.tags }
+const tagOfOwner = { fromValue: (value: Value, key: Key) => [`k${value.owner}`, `k${key}`] }
 
 const sameRow = (key: Key) => key
 const neighbours = (key: Key) => [key, (key + 1) % 3]
-const owner = (_: Key, value: Value) => value.owner
+const owner = { fromValue: (value: Value) => value.owner }
 const genre = (key: Key) => key === 1 ? "comedy" : "drama"
-const genres = (_: Key, value: Value) => value.tags
+const genres = { fromValue: (value: Value) => value.tags }
 
 const Film = Schema.Struct({
   id: Schema.Int,
@@ -188,7 +192,7 @@ const anyUntil = fc.tuple(pick(crons), pick(severities), pick(spreads))
   .map(([cron, severity, spread]): Generated => Policy.until(cron, { severity, spread }))
 
 const names = ["version", "schema"]
-const constants: ReadonlyArray<Plan.Version> = [1, 1, 2, 3, "1", "2"]
+const constants: ReadonlyArray<Version> = [1, 1, 2, 3, "1", "2"]
 
 const constantVersions = pairs(
   pairs(names, [false, true], (name, atLeast) => ({ name, atLeast })),
@@ -218,17 +222,17 @@ const conditionals = [
   ...pairs(
     [...fieldLists, ["actors"]] as const,
     severities,
-    (fields, severity): Generated => Policy.conditional(Films, fields, undefined, { severity })
+    (fields, severity): Generated => Policy.conditional(Films, { fields, severity })
   ),
   ...pairs(
     fieldLists,
     severities,
-    (fields, severity): Generated => Policy.conditionalIn(Films, "year", fields, undefined, { severity })
+    (fields, severity): Generated => Policy.conditionalIn(Films, "year", { fields, severity })
   ),
   ...pairs(
     [undefined, ["title"], ["title", "actors"], []] as const,
     severities,
-    (fields, severity): Generated => Policy.conditionalAll(Films, fields, { severity })
+    (fields, severity): Generated => Policy.conditionalAll(Films, { fields, severity })
   )
 ]
 
@@ -236,12 +240,12 @@ const computedConditionals = [
   ...pairs(
     pairs(fieldLists, severities, (fields, severity) => ({ fields, severity })),
     [sameRow, neighbours, owner],
-    ({ fields, severity }, of): Generated => Policy.conditional(Films, fields, of, { severity })
+    ({ fields, severity }, of): Generated => Policy.conditional(Films, { id: of, fields, severity })
   ),
   ...pairs(
     pairs(fieldLists, severities, (fields, severity) => ({ fields, severity })),
     [genre, genres],
-    ({ fields, severity }, of): Generated => Policy.conditionalIn(Films, "genre", fields, of, { severity })
+    ({ fields, severity }, of): Generated => Policy.conditionalIn(Films, "genre", { equals: of, fields, severity })
   )
 ]
 
@@ -300,22 +304,30 @@ export const composed = <A>(compose: () => A): A => {
   return result
 }
 
+/** What a policy is inside. */
+export const nodeOf = (policy: Policy.Any): Node.Node => Tree.of(policy).node
+
+/** The normal form of a policy. */
+export const planOf = (policy: Policy.Any): Plan.Plan => Tree.of(policy).plan
+
 /** The policy with its functions by name, for the report of a failure. */
-export const explain = ({ node, toString }: Policy.Any): string => {
-  const name = (f: unknown) => typeof f === "function" ? ` {${f.name || "anonymous"}}` : ""
+export const explain = (policy: Policy.Any): string => explainTree(Tree.of(policy))
+
+const explainTree = ({ node }: Node.Tree): string => {
+  const name = (f: { readonly name: string } | undefined) => f === undefined ? "" : ` {${f.name || "anonymous"}}`
   switch (node._tag) {
     case "And":
     case "Or":
-      return `(${explain(node.left)} ${node._tag.toLowerCase()} ${explain(node.right)})`
+      return `(${explainTree(node.left)} ${node._tag.toLowerCase()} ${explainTree(node.right)})`
     case "Versioned":
-      return toString.call({ node }) + name(node.current)
+      return Text.print(node) + (typeof node.current === "function" ? name(node.current) : "")
     case "Tagged":
-      return toString.call({ node }) + name(node.tags)
+      return Text.print(node) + ("from" in node.tags ? name(node.tags.select) : "")
     case "Conditional":
-      return toString.call({ node }) + (node.scope._tag === "Row" ? name(node.scope.ids) : "") +
-        (node.scope._tag === "Partition" ? name(node.scope.values) : "")
+      return Text.print(node) + (node.scope._tag === "Row" ? name(node.scope.ids?.select) : "") +
+        (node.scope._tag === "Partition" ? name(node.scope.values?.select) : "")
     default:
-      return toString.call({ node })
+      return Text.print(node)
   }
 }
 
@@ -363,7 +375,7 @@ export interface Situation {
   readonly now: number
   readonly draw: number
   /** Constants that were written under each name. */
-  readonly constants: Readonly<Record<string, Plan.Version>>
+  readonly constants: Readonly<Record<string, Version>>
   /** The versions when the entry was loaded, and now. */
   readonly before: World
   readonly after: World
@@ -375,8 +387,9 @@ export interface Situation {
 /** All dependencies that policies of the pool can name. */
 export const universe: ReadonlyArray<Dependency.Dependency> = [
   ...new Set(
-    [...constantTags, ...conditionals, ...computed].flatMap(({ plan }) =>
+    [...constantTags, ...conditionals, ...computed].flatMap((policy) =>
       pairs(keys, values, (key, value) => {
+        const plan = planOf(policy)
         const known = Plan.knownDependencies(plan, key)
         return [...known, ...Plan.foundDependencies(plan, key, value, known)]
       }).flat()
@@ -427,7 +440,7 @@ const changes = fc.oneof(
   { arbitrary: fc.array(fc.tuple(pick(universe), modes), { maxLength: 8 }).map((all) => new Map(all)), weight: 3 }
 )
 
-const stored: fc.Arbitrary<Readonly<Record<string, Plan.Version>>> = fc.record(
+const stored: fc.Arbitrary<Readonly<Record<string, Version>>> = fc.record(
   { version: fc.constantFrom(...constants, 1, 1), schema: fc.constantFrom(...constants, 1, 1) },
   { requiredKeys: [] }
 )
@@ -462,17 +475,17 @@ const inWorld = <A>(now: World, read: () => A): A => {
 }
 
 /** The computed versions of a policy in a world, by slot. */
-export const versionsIn = (policy: Policy.Any, now: World, key: unknown): Record<string, Plan.Version> =>
+export const versionsIn = (policy: Policy.Any, now: World, key: unknown): Record<string, Version> =>
   inWorld(now, () => {
-    const versions: Record<string, Plan.Version> = {}
-    for (const { current, slot } of policy.plan.computed) {
-      const version = current(key as never) as Plan.Version | Date | undefined
-      if (version !== undefined) versions[slot] = Plan.toVersion("test", slot, version)
+    const versions: Record<string, Version> = {}
+    for (const { current, slot } of planOf(policy).computed) {
+      const version = current(key as never) as Version | Date | undefined
+      if (version !== undefined) versions[slot] = toVersion("test", slot, version)
     }
     return versions
   })
 
-export const stampOf = (policy: Policy.Any, situation: Situation, key: unknown = situation.key): Plan.Stamp => ({
+export const stampOf = (policy: Policy.Any, situation: Situation, key: unknown = situation.key): Stamp => ({
   storedAt: situation.storedAt,
   beganAt: situation.storedAt - situation.took,
   duration: situation.duration,
@@ -496,7 +509,7 @@ export const observationOf = (
 
 /** The verdict of a policy for other keys or values than those of the situation, in the situation. */
 export const judgeFor = <K, V>(policy: Policy.Policy<K, V>, key: K, value: V, situation: Situation): Verdict.Verdict =>
-  Policy.judge(policy, { key, value, stamp: stampOf(policy, situation, key) }, observationOf(policy, situation, key))
+  Policy.judge(policy, { key, value, stamp: stampOf(policy, situation, key), ...observationOf(policy, situation, key) })
 
 /** The verdict of a policy in a situation. */
 export const judge = (policy: Generated, situation: Situation): Verdict.Verdict =>

@@ -4,23 +4,26 @@
  */
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-const longest = [
+export const longest = [
   "explore/explorer.servers",
   "histories/histories.servers",
   "stampede/page.servers",
   "RedisCache/payloads.servers",
   "examples/catalogue.servers",
-  "stampede/simulation",
-  "explore/explorer",
-  "articles/oneField",
-  "stampede/theory",
+  "stampede/simulation.slow",
+  "explore/explorer.slow",
+  "articles/oneField.slow",
+  "stampede/theory.slow",
   "RedisCache/contract.servers",
-  "MemoryCache/heap",
+  "MemoryCache/heap.slow",
+  "Policy/laws",
+  "Contract/laws",
+  "explore/explorer",
   "strategies/early-refresh.servers"
-].map((name) => `/test/${name}.test.ts`)
+].map((name) => `test/${name}.test.ts`)
 
 const rank = ({ moduleId }: TestSpecification): number => {
-  const place = longest.findIndex((file) => moduleId.endsWith(file))
+  const place = longest.findIndex((file) => moduleId.endsWith(`/${file}`))
   return place === -1 ? longest.length : place
 }
 

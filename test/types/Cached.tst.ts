@@ -29,8 +29,8 @@ const film = Cached.make(
   Policy.all(
     Policy.ttl("5 minutes", { staleFor: "1 minute" }),
     Policy.xfetch({ beta: 1 }),
-    Policy.tagged((_id, film) => [`genre:${film.genre}`]),
-    Policy.conditional(Films, ["title", "rating"])
+    Policy.tagged({ fromValue: (film) => [`genre:${film.genre}`] }),
+    Policy.conditional(Films, { fields: ["title", "rating"] })
   )
 )
 
@@ -56,17 +56,22 @@ describe("A definition infers without annotations", () => {
 
   test("and its key and value in functions of policies, however these are composed", () => {
     const titles = { key: Key.int("id"), value: Schema.String, lookup: () => Effect.succeed("") }
-    const tagged = Policy.and(Policy.ttl(1), Policy.tagged((id: number, title: string) => [`${id} ${title}`]))
+    const tagged = Policy.and(
+      Policy.ttl(1),
+      Policy.tagged({ fromValue: (title: string, id: number) => [`${id} ${title}`] })
+    )
     expect(tagged).type.toBe<Policy.Policy<number, string>>()
     Cached.make(
       "both",
       titles,
       Policy.and(
         Policy.ttl(1),
-        Policy.tagged((id, title) => {
-          expect(id).type.toBe<number>()
-          expect(title).type.toBe<string>()
-          return [title]
+        Policy.tagged({
+          fromValue: (title, id) => {
+            expect(id).type.toBe<number>()
+            expect(title).type.toBe<string>()
+            return [title]
+          }
         })
       )
     )
@@ -106,12 +111,14 @@ describe("A definition infers without annotations", () => {
       },
       Policy.all(
         Policy.tagged(({ genre }) => [genre]),
-        Policy.tagged((key, films) => {
-          expect(key).type.toBe<{ readonly genre: "drama" | "noir"; readonly page: number }>()
-          expect(films).type.toBe<ReadonlyArray<Film>>()
-          return films.map(({ genre }) => genre)
+        Policy.tagged({
+          fromValue: (films, key) => {
+            expect(key).type.toBe<{ readonly genre: "drama" | "noir"; readonly page: number }>()
+            expect(films).type.toBe<ReadonlyArray<Film>>()
+            return films.map(({ genre }) => genre)
+          }
         }),
-        Policy.conditionalIn(Films, "genre", ["title"], ({ genre }) => genre)
+        Policy.conditionalIn(Films, "genre", { equals: ({ genre }) => genre, fields: ["title"] })
       )
     )
     expect(Cached.get).type.toBeCallableWith(pages, { genre: "drama" as const, page: 1 })
@@ -224,13 +231,13 @@ describe("What does not fit does not compile", () => {
     expect(Cached.make).type.not.toBeCallableWith(
       "film",
       options,
-      Policy.tagged((_id: number, page: { links: Array<string> }) => page.links)
+      Policy.tagged({ fromValue: (page: { links: Array<string> }) => page.links })
     )
     expect(Cached.make).type.not.toBeCallableWith("film", options, Policy.conditionalIn(Films, "genre"))
     expect(Cached.make).type.toBeCallableWith(
       "film",
       options,
-      Policy.tagged((_: unknown, film: { genre: string }) => [film.genre])
+      Policy.tagged({ fromValue: (film: { genre: string }) => [film.genre] })
     )
   })
 
@@ -246,7 +253,7 @@ describe("What does not fit does not compile", () => {
         ...options,
         failures: {
           error: FilmNotFound,
-          policy: Policy.tagged((_id: number, error: { reason: string }) => [error.reason])
+          policy: Policy.tagged({ fromValue: (error: { reason: string }) => [error.reason] })
         }
       },
       Policy.forever
@@ -257,7 +264,7 @@ describe("What does not fit does not compile", () => {
         ...options,
         failures: {
           error: FilmNotFound,
-          policy: Policy.tagged((_id: number, error: FilmNotFound) => [`film:${error.id}`])
+          policy: Policy.tagged({ fromValue: (error: FilmNotFound) => [`film:${error.id}`] })
         }
       },
       Policy.forever

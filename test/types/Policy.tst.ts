@@ -1,7 +1,6 @@
-import { Context, Data, Effect, pipe, type Result, Schema } from "effect"
+import { Context, Data, Effect, pipe, Schema } from "effect"
 import { describe, expect, test } from "tstyche"
 import * as Entity from "../../src/Entity.ts"
-import type * as InvalidInput from "../../src/InvalidInput.ts"
 import type * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 
@@ -96,10 +95,12 @@ describe("What a policy is for", () => {
       page,
       Policy.all(
         Policy.ttl("1 minute", { staleFor: "1 minute" }),
-        Policy.tagged((key, value) => {
-          expect(key).type.toBe<string>()
-          expect(value).type.toBe<Page>()
-          return [key, value.title]
+        Policy.tagged({
+          fromValue: (value, key) => {
+            expect(key).type.toBe<string>()
+            expect(value).type.toBe<Page>()
+            return [key, value.title]
+          }
         }),
         Policy.any(
           Policy.tagged((key) => {
@@ -108,14 +109,22 @@ describe("What a policy is for", () => {
           }),
           Policy.xfetch()
         ),
-        Policy.conditional(Films, ["title"], (key, value) => {
-          expect(key).type.toBe<string>()
-          expect(value).type.toBe<Page>()
-          return value.filmIds
+        Policy.conditional(Films, {
+          id: {
+            fromValue: (value, key) => {
+              expect(key).type.toBe<string>()
+              expect(value).type.toBe<Page>()
+              return value.filmIds
+            }
+          },
+          fields: ["title"]
         }),
-        Policy.conditionalIn(Films, "genre", ["title"], (key) => {
-          expect(key).type.toBe<string>()
-          return key
+        Policy.conditionalIn(Films, "genre", {
+          equals: (key) => {
+            expect(key).type.toBe<string>()
+            return key
+          },
+          fields: ["title"]
         })
       )
     )
@@ -123,12 +132,12 @@ describe("What a policy is for", () => {
 
   test("is checked: a policy for other keys or values does not compile", () => {
     const forNumbers = Policy.tagged((key: number) => [String(key)])
-    const forUsers = Policy.tagged((_: string, value: { readonly userId: number }) => [String(value.userId)])
+    const forUsers = Policy.tagged({ fromValue: (value: { readonly userId: number }) => [String(value.userId)] })
     expect(make).type.toBeCallableWith(number, (_: number) => Effect.succeed(1), forNumbers)
     expect(make).type.not.toBeCallableWith(slug, page, forNumbers)
     expect(make).type.not.toBeCallableWith(slug, page, forUsers)
-    expect(make).type.not.toBeCallableWith(slug, page, Policy.conditional(Films, ["title"]))
-    expect(make).type.toBeCallableWith(slug, page, Policy.conditionalIn(Films, "genre", ["title"]))
+    expect(make).type.not.toBeCallableWith(slug, page, Policy.conditional(Films, { fields: ["title"] }))
+    expect(make).type.toBeCallableWith(slug, page, Policy.conditionalIn(Films, "genre", { fields: ["title"] }))
   })
 
   test("is wider for a policy that looks at less", () => {
@@ -153,18 +162,19 @@ describe("What a policy is for", () => {
 
 describe("A conditional is checked against its entity", () => {
   test("its fields are fields or relations", () => {
-    expect(Policy.conditional).type.toBeCallableWith(Films, ["title", "actors"])
-    expect(Policy.conditional).type.not.toBeCallableWith(Films, ["titel"])
-    expect(Policy.conditionalAll).type.toBeCallableWith(Films, ["title", "actors"])
-    expect(Policy.conditionalAll).type.not.toBeCallableWith(Films, ["titel"])
+    expect(Policy.conditional).type.toBeCallableWith(Films, { fields: ["title", "actors"] })
+    expect(Policy.conditional).type.not.toBeCallableWith(Films, { fields: ["titel"] })
+    expect(Policy.conditional).type.not.toBeCallableWith(Films, ["title"])
+    expect(Policy.conditionalAll).type.toBeCallableWith(Films, { fields: ["title", "actors"] })
+    expect(Policy.conditionalAll).type.not.toBeCallableWith(Films, { fields: ["titel"] })
     // A relation is not known to be within a partition.
-    expect(Policy.conditionalIn).type.toBeCallableWith(Films, "genre", ["title"])
-    expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "genre", ["actors"])
+    expect(Policy.conditionalIn).type.toBeCallableWith(Films, "genre", { fields: ["title"] })
+    expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "genre", { fields: ["actors"] })
     expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "title")
   })
 
   test("without a function the key is the id, or the partition's value", () => {
-    expect(Policy.conditional(Films, ["title"])).type.toBe<Policy.Policy<number, unknown>>()
+    expect(Policy.conditional(Films, { fields: ["title"] })).type.toBe<Policy.Policy<number, unknown>>()
     expect(Policy.conditionalIn(Films, "genre")).type.toBe<Policy.Policy<string, unknown>>()
     expect(Policy.conditionalIn(Films, "year")).type.toBe<Policy.Policy<number | null, unknown>>()
     expect(Policy.conditionalIn(Films, "labels")).type.toBe<Policy.Policy<"new" | "classic", unknown>>()
@@ -172,12 +182,38 @@ describe("A conditional is checked against its entity", () => {
   })
 
   test("its function gives ids of the entity, or values of the partition", () => {
-    expect(Policy.conditional).type.toBeCallableWith(Films, ["title"], (key: { readonly id: number }) => key.id)
-    expect(Policy.conditional).type.toBeCallableWith(Films, undefined, (_: string, page: Page) => page.filmIds)
-    expect(Policy.conditional).type.not.toBeCallableWith(Films, ["title"], (key: string) => key)
-    expect(Policy.conditionalIn).type.toBeCallableWith(Films, "labels", ["title"], () => "new" as const)
-    expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "labels", ["title"], () => "old" as const)
-    expect(Policy.conditionalIn).type.not.toBeCallableWith(Films, "year", ["title"], (key: string) => key)
+    const { conditional, conditionalIn } = Policy
+    const ofPage = { fromValue: (page: Page) => page.filmIds }
+    expect(conditional).type.toBeCallableWith(Films, { id: (key: { readonly id: number }) => key.id })
+    expect(conditional).type.toBeCallableWith(Films, { id: ofPage, fields: ["title"] })
+    expect(conditional).type.not.toBeCallableWith(Films, { id: (key: string) => key })
+    expect(conditional).type.not.toBeCallableWith(Films, { id: { fromValue: (page: Page) => page.title } })
+    expect(conditionalIn).type.toBeCallableWith(Films, "labels", { equals: () => "new" as const })
+    expect(conditionalIn).type.not.toBeCallableWith(Films, "labels", { equals: () => "old" as const })
+    expect(conditionalIn).type.not.toBeCallableWith(Films, "year", { equals: (key: string) => key })
+    expect(conditionalIn).type.not.toBeCallableWith(Films, "year", { equals: ofPage, fields: ["titel"] })
+  })
+})
+
+describe("A function", () => {
+  test("takes the key; one of the value says so, and takes the key after it", () => {
+    expect(Policy.tagged((id: number) => [`${id}`])).type.toBe<Policy.Policy<number, unknown>>()
+    expect(Policy.tagged({ fromValue: (page: Page) => page.title })).type.toBe<Policy.Policy<unknown, Page>>()
+    expect(Policy.tagged({ fromValue: (page: Page, slug: string) => [slug, page.title] })).type.toBe<
+      Policy.Policy<string, Page>
+    >()
+    expect(Policy.conditional(Films, { id: { fromValue: (page: Page) => page.filmIds } })).type.toBe<
+      Policy.Policy<unknown, Page>
+    >()
+    expect(Policy.conditionalIn(Films, "genre", { equals: (key: { readonly g: string }) => key.g })).type.toBe<
+      Policy.Policy<{ readonly g: string }, unknown>
+    >()
+  })
+
+  test("with two parameters is none of the key", () => {
+    expect(Policy.tagged).type.not.toBeCallableWith((_: string, page: Page) => [page.title])
+    expect(Policy.conditional).type.not.toBeCallableWith(Films, { id: (_: string, page: Page) => page.filmIds })
+    expect(Policy.versioned).type.not.toBeCallableWith((_: string, page: Page) => page.title)
   })
 })
 
@@ -202,32 +238,10 @@ describe("Options", () => {
   })
 })
 
-test("a match must name every case, and sees the parameters of each", () => {
-  const name = Policy.match({
-    Forever: () => "forever",
-    Never: (node) => node.because ?? "never",
-    Ttl: (node) => {
-      expect(node.fresh).type.toBe<number>()
-      return "ttl"
-    },
-    Until: (node) => node.severity,
-    Versioned: (node) => node.name,
-    Tagged: (node) => node.severity,
-    Conditional: (node) => node.entity,
-    XFetch: (node) => String(node.beta),
-    And: (node) => {
-      expect(node.left).type.toBe<Policy.Any>()
-      return "and"
-    },
-    Or: () => "or"
-  })
-  expect(name).type.toBe<(self: Policy.Any) => string>()
-  expect(name).type.toBeCallableWith(bySetting)
-  // @ts-expect-error Argument of type '{ Forever: () => string; }' is not assignable
-  Policy.match({ Forever: () => "forever" })
-})
+test("as text a policy suits any key and value", () =>
+  expect(Policy.FromString).type.toBe<Schema.Codec<Policy.Policy<unknown, unknown>, string>>())
 
-test("reading gives a policy that suits any key and value, or the refusal", () =>
-  expect(Policy.parse("forever")).type.toBe<
-    Result.Result<Policy.Policy<unknown, unknown>, InvalidInput.InvalidInput>
-  >())
+test("a policy shows nothing of its workings", () => {
+  expect<Policy.Any>().type.not.toHaveProperty("node")
+  expect<Policy.Any>().type.not.toHaveProperty("plan")
+})

@@ -4,7 +4,8 @@
  */
 import { Context, Effect, Exit, Scope } from "effect"
 import { Redis } from "ioredis"
-import { CacheStore, RedisCache } from "../../../src/index.ts"
+import { CacheStore } from "../../../src/index.ts"
+import * as RedisCache from "../../../src/RedisCache.ts"
 import { DjangoCache, type Timeout } from "../../../test/strategies/django/DjangoCache.ts"
 import type { Scenario } from "../scenario.ts"
 import { Here, OriginDown, type Place, strategies, type Strategy } from "../strategies.ts"

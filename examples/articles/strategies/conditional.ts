@@ -12,16 +12,16 @@ export const detail = Cached.make(
     key: Key.int("id"),
     value: Schema.Struct({ title: Schema.String, content: Schema.String }),
     lookup: (id) => Effect.map(Queries.articleRow(id), ({ content, title }) => ({ title, content })),
-    failures: { error: NotFound, policy: Policy.conditional(Articles, []) }
+    failures: { error: NotFound, policy: Policy.conditional(Articles, { fields: [] }) }
   },
-  Policy.conditional(Articles, ["title", "content"])
+  Policy.conditional(Articles, { fields: ["title", "content"] })
 )
 
 /** The list of what is published: which there are, and their titles. */
 export const publishedArticles = Cached.make(
   "conditional/published",
   { key: Key.unit, value: Schema.Array(Listed), lookup: () => Queries.publishedArticles },
-  Policy.conditionalIn(Articles, "published", ["title"], (_key: void) => true)
+  Policy.conditionalIn(Articles, "published", { equals: (_key: void) => true, fields: ["title"] })
 )
 
 /** What was written last, drafts too: that there is another one, and the titles of those that it shows. */
@@ -29,8 +29,8 @@ export const recentArticles = Cached.make(
   "conditional/recent",
   { key: Key.unit, value: Schema.Array(Listed), lookup: () => Queries.recentArticles(10) },
   Policy.all(
-    Policy.conditionalAll(Articles, []),
-    Policy.conditional(Articles, ["title"], (_key: void, list) => list.map(({ id }) => id))
+    Policy.conditionalAll(Articles, { fields: [] }),
+    Policy.conditional(Articles, { id: { fromValue: (list) => list.map(({ id }) => id) }, fields: ["title"] })
   )
 )
 // #endregion

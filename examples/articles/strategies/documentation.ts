@@ -1,10 +1,11 @@
 /** What depends on what, asked of the policies. */
+import * as Catalogue from "../../../src/Catalogue.ts"
 import { Cached } from "../../../src/index.ts"
 import * as Model from "../Model.ts"
 import * as Site from "../Site.ts"
 
 // #region catalogue
-export const catalogue = Cached.catalogue(Site.reads.map(({ cached }) => cached), {
+export const catalogue = Catalogue.make(Site.reads.map(({ cached }) => cached), {
   entities: [
     ...[Model.Articles, Model.Categories, Model.Authors, Model.Tags, Model.Users],
     ...[Model.UsersSettings, Model.Products, Model.Orders, Model.Settings]

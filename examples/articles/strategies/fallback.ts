@@ -13,7 +13,10 @@ export const product = Cached.make(
     key: Key.int("id"),
     value: Product,
     lookup: (id) => Queries.product(id),
-    failures: { error: NotFound, policy: Policy.all(Policy.ttl("1 minute"), Policy.conditional(Products, [])) }
+    failures: {
+      error: NotFound,
+      policy: Policy.all(Policy.ttl("1 minute"), Policy.conditional(Products, { fields: [] }))
+    }
   },
   Policy.all(
     Policy.ttl("5 minutes", { onErrorFor: "1 day" }),

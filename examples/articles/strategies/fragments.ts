@@ -12,8 +12,8 @@ export const sidebar = Cached.make(
   "sidebar",
   { key: Key.fragment("sidebar"), value: Schema.String, lookup: () => Queries.sidebar },
   Policy.all(
-    Policy.conditionalAll(Categories, ["name"]),
-    Policy.conditionalIn(Articles, "published", ["categoryId"], (_key: void) => true)
+    Policy.conditionalAll(Categories, { fields: ["name"] }),
+    Policy.conditionalIn(Articles, "published", { equals: (_key: void) => true, fields: ["categoryId"] })
   )
 )
 
@@ -25,9 +25,9 @@ export const postDetail = Cached.make(
     value: Schema.String,
     lookup: (id) =>
       Effect.map(Queries.articleRow(id), ({ content, title }) => `<h1>${html(title)}</h1><p>${html(content)}</p>`),
-    failures: { error: NotFound, policy: Policy.conditional(Articles, []) }
+    failures: { error: NotFound, policy: Policy.conditional(Articles, { fields: [] }) }
   },
-  Policy.conditional(Articles, ["title", "content"])
+  Policy.conditional(Articles, { fields: ["title", "content"] })
 )
 
 /** One for each words and tag that somebody has looked for. */

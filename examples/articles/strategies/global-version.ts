@@ -4,7 +4,8 @@ import { Cached, Invalidation, Key, Policy } from "../../../src/index.ts"
 import { Articles, Settings } from "../Model.ts"
 import * as Queries from "../Queries.ts"
 
-const whatIsShown = <V>() => Policy.all(Policy.ttl<number, V>("1 day"), Policy.conditional(Articles, ["title"]))
+const whatIsShown = <V>() =>
+  Policy.all(Policy.ttl<number, V>("1 day"), Policy.conditional(Articles, { fields: ["title"] }))
 
 // #region name
 /** Another deploy shows another thing: it is another definition. `VERSION` is a constant of the program. */
@@ -39,7 +40,7 @@ const currentVersion = Cached.make(
     value: Schema.String,
     lookup: () => Effect.map(Queries.siteSettings, ({ cacheVersion }) => cacheVersion ?? "1")
   },
-  Policy.conditional(Settings, ["value"], (_key) => "cacheVersion")
+  Policy.conditional(Settings, { id: (_key) => "cacheVersion", fields: ["value"] })
 )
 
 export const operatedHeading = Cached.make(

@@ -16,7 +16,7 @@ export const addTags = (articleId: number, tagIds: ReadonlyArray<number>) =>
       sql`
         insert into article_tags (article_id, tag_id) select ${articleId}, unnest(${tagIds}::int[])
         on conflict do nothing returning *`)
-    yield* Changes.publish(...related("added", added))
+    yield* Changes.publish(related("added", added))
   }).pipe(SqlOutbox.withTransaction)
 
 /** Takes all tags from an article: the database says which there were. */
@@ -26,7 +26,7 @@ export const clearTags = (articleId: number) =>
       Pair,
       (sql) => sql`delete from article_tags where article_id = ${articleId} returning *`
     )
-    yield* Changes.publish(...related("removed", removed))
+    yield* Changes.publish(related("removed", removed))
   }).pipe(SqlOutbox.withTransaction)
 
 const related = (kind: "added" | "removed", pairs: ReadonlyArray<typeof Pair.Type>) =>
@@ -43,6 +43,6 @@ export const addArticles = (tagId: number, articleIds: ReadonlyArray<number>) =>
       sql`
         insert into article_tags (article_id, tag_id) select unnest(${articleIds}::int[]), ${tagId}
         on conflict do nothing returning *`)
-    yield* Changes.publish(...related("added", added))
+    yield* Changes.publish(related("added", added))
   }).pipe(SqlOutbox.withTransaction)
 // #endregion

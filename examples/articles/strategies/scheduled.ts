@@ -1,6 +1,7 @@
 /** What is made anew at each full hour, by a schedule that each process may run. */
 import { Schema } from "effect"
-import { Cached, Invalidation, Key, Policy, Schedules } from "../../../src/index.ts"
+import { Cached, Invalidation, Key, Policy } from "../../../src/index.ts"
+import * as Schedules from "../../../src/Schedules.ts"
 import { PopularArticle, Stats } from "../Model.ts"
 import * as Queries from "../Queries.ts"
 
@@ -19,7 +20,7 @@ export const trendingTopics = Cached.make(
 // #endregion
 
 // #region schedule
-export const invalidateStaleCaches = Invalidation.onSchedule("0 * * * *", Invalidation.tags("hourly"), {
+export const invalidateStaleCaches = Schedules.cron("0 * * * *", Invalidation.tags("hourly"), {
   name: "stale caches"
 })
 

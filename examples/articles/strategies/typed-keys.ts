@@ -23,7 +23,7 @@ export const articleDetail = Cached.make(
     key: articleId,
     value: ArticlePage,
     lookup: (id) => Queries.article(id),
-    failures: { error: NotFound, policy: Policy.conditional(Articles, []) }
+    failures: { error: NotFound, policy: Policy.conditional(Articles, { fields: [] }) }
   },
   Policy.conditional(Articles)
 )
@@ -31,13 +31,13 @@ export const articleDetail = Cached.make(
 export const articleList = Cached.make(
   "keys/articles",
   { key: Key.unit, value: Schema.Array(Listed), lookup: () => Queries.publishedArticles },
-  Policy.conditionalIn(Articles, "published", ["title"], (_key: void) => true)
+  Policy.conditionalIn(Articles, "published", { equals: (_key: void) => true, fields: ["title"] })
 )
 
 export const categoryArticles = Cached.make(
   "keys/category",
   { key: categoryId, value: Schema.Array(Listed), lookup: (id) => Queries.articlesOfCategory(id) },
-  Policy.conditionalIn(Articles, "categoryId", ["title", "published"])
+  Policy.conditionalIn(Articles, "categoryId", { fields: ["title", "published"] })
 )
 
 export const userProfile = Cached.make(
@@ -47,7 +47,7 @@ export const userProfile = Cached.make(
     value: Profile,
     lookup: ({ userId }) => Queries.userProfile(userId)
   },
-  Policy.conditional(Users, ["name", "email"], ({ userId }) => userId)
+  Policy.conditional(Users, { id: ({ userId }) => userId, fields: ["name", "email"] })
 )
 // #endregion
 

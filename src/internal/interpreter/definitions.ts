@@ -74,14 +74,10 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
     this.key = options.key
     this.written = new Internal.WrittenKeys(name, options.key)
     this.policy = policy
-    this.value = { policy, plan: policy.plan, codec: Internal.makeCodec(options.value) }
-    this.failures = options.failures && {
-      policy: options.failures.policy,
-      plan: options.failures.policy.plan,
-      codec: Internal.makeCodec(options.failures.error)
-    }
+    this.value = Internal.makeKind(policy, options.value)
+    this.failures = options.failures && Internal.makeKind(options.failures.policy, options.failures.error)
     this.knownToAll = Internal.knownToAll(this.value, this.failures)
-    this.hasVersions = policy.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
+    this.hasVersions = this.value.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
     const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
     this.rules = {
       refresh: options.refresh ?? "background",

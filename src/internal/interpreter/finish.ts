@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Draft, Lease, Outcome, Stamp, StoreError, Token } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
-import * as Plan from "../../Plan.ts"
 import type { Counters } from "../counters.ts"
 import {
   type Definition,
@@ -18,6 +17,7 @@ import {
   type Versions,
   View
 } from "../definition.ts"
+import * as Plan from "../plan.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
 import type * as Loading from "./loading.ts"
 import { reportLoad, reportStoreFailure, resultOf, warnUnwritable } from "./report.ts"

@@ -12,12 +12,13 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { Entry, Reason, Stamp, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import * as Plan from "../../Plan.ts"
-import * as Verdict from "../../Verdict.ts"
+import type { Verdict } from "../../Verdict.ts"
 import { KeyAddress, type Versions, View } from "../definition.ts"
 import * as Explain from "../explain.ts"
+import * as Plan from "../plan.ts"
 import { invalidate } from "../service/invalidating.ts"
 import { CacheService, inside, InvalidationError, type Service, storeOf } from "../service/model.ts"
+import { isServable } from "../verdicts.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
 import { begin, byForce, fillOne } from "./fill.ts"
 import { mayBeShared, prepare, type Stored } from "./finish.ts"
@@ -163,7 +164,7 @@ export const getOption = (definition: Definition, key: unknown): AnyEffect =>
     key,
     (read) =>
       Effect.flatMap(peek(read), (judged) =>
-        judged !== undefined && Verdict.isServable(judged.verdict)
+        judged !== undefined && isServable(judged.verdict)
           ? Effect.map(read.serve(judged).exit as AnyEffect, Option.some)
           : Effect.succeedNone)
   )
@@ -214,7 +215,7 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
 /** What `getEntry` and `peekEntry` give, without its documentation. */
 export interface CachedEntry {
   readonly value: unknown
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
   readonly storedAt: number
   readonly age: number
   readonly freshUntil: number
@@ -230,7 +231,7 @@ interface Facts {
   readonly token: Token
   readonly changed: Entry["changed"]
   readonly versions: Versions["value"]
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
 }
 
 const factsOf = (from: Judged | Stored, now: number): Facts => {

@@ -1,7 +1,7 @@
 /** The versions that a read or a load compares with. */
 import * as Effect from "effect/Effect"
-import * as Plan from "../../Plan.ts"
 import type { Kind, Versions } from "../definition.ts"
+import { toVersion, type Version } from "../stamp.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
 
 const noVersions: Versions = { value: {}, failure: {} }
@@ -10,14 +10,14 @@ const read = (
   definition: Definition,
   kind: Kind | undefined,
   key: unknown
-): AnyEffect<Record<string, Plan.Version>> => {
+): AnyEffect<Record<string, Version>> => {
   if (kind === undefined || kind.plan.computed.length === 0) return Effect.succeed({})
   return Effect.map(
     Effect.forEach(kind.plan.computed, ({ current, name, slot }) =>
       Effect.suspend(() => {
         const answer = current(key as never)
         const asVersion = (version: unknown) =>
-          [slot, Plan.toVersion(`the policy of "${definition.name}"`, name, version)] as const
+          [slot, toVersion(`the policy of "${definition.name}"`, name, version)] as const
         return Effect.isEffect(answer)
           ? Effect.map(answer as AnyEffect, asVersion)
           : Effect.sync(() => asVersion(answer))

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Announcement, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
@@ -172,7 +173,7 @@ export const listen = (
       if (channel === names.released) return wake(message)
       const end = message.indexOf(" ")
       if (channel !== names.invalidated || end < 0 || message.slice(0, end) === origin) return
-      const batch = Invalidation.decode(message.slice(end + 1))
+      const batch = Schema.decodeOption(Invalidation.FromString)(message.slice(end + 1))
       if (Option.isSome(batch)) announcements.publish({ _tag: "Invalidated", invalidation: batch.value, position: "" })
     }
     subscriber.on("message", hear)

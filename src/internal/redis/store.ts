@@ -22,6 +22,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { LRUCache } from "lru-cache"
 import type {
   Address,
@@ -53,7 +54,7 @@ import * as Wire from "./wire.ts"
 
 // What cannot be read covers everything: none may be missed.
 const covered = (text: string): Invalidation.Invalidation =>
-  Option.getOrElse(Invalidation.decode(text), () => Invalidation.everything)
+  Option.getOrElse(Schema.decodeOption(Invalidation.FromString)(text), () => Invalidation.everything)
 
 /** What a store is told of the world besides its transport. */
 export interface Settings {
@@ -204,8 +205,8 @@ const nowhere: Piece = { keys: [], names: [] }
 const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {
   const some = (mode: Mode) =>
     Invalidation.combine(
-      Invalidation.keys(...keys.filter(([, one]) => one === mode).map(([key]) => key)),
-      Invalidation.dependencies(...names.filter(([, one]) => one === mode).map(([name]) => name))
+      Invalidation.keys(keys.filter(([, one]) => one === mode).map(([key]) => key)),
+      Invalidation.dependencies(names.filter(([, one]) => one === mode).map(([name]) => name))
     )
   return Invalidation.combine(some("hard"), Invalidation.soft(some("soft")))
 }
@@ -645,7 +646,8 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   // invalidating
   // ---------------------------------------------------------------------------
 
-  const announcement = (batch: Invalidation.Invalidation): string => `${notices.origin} ${Invalidation.encode(batch)}`
+  const announcement = (batch: Invalidation.Invalidation): string =>
+    `${notices.origin} ${Schema.encodeSync(Invalidation.FromString)(batch)}`
 
   const tellOthers = (operation: string, batch: Invalidation.Invalidation): Effect.Effect<void> =>
     Invalidation.isEmpty(batch)
@@ -803,7 +805,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     const opening = [
       id,
       Math.ceil(length),
-      Invalidation.encode(targetsIn(over) > mostFenced ? Invalidation.everything : over)
+      Schema.encodeSync(Invalidation.FromString)(targetsIn(over) > mostFenced ? Invalidation.everything : over)
     ]
     const { modes, places } = targetsOf(piece)
     return split

@@ -5,8 +5,8 @@
 import type { Entry } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 import type * as Key from "../../Key.ts"
-import type * as Plan from "../../Plan.ts"
 import type { Mode } from "../../Verdict.ts"
+import type { Stamp } from "../stamp.ts"
 
 /**
  * The names of keys and channels. A stored key or dependency stands in braces,
@@ -100,7 +100,7 @@ export const replacedAt = (marker: string): number | undefined => {
 export interface Written {
   readonly token: string
   readonly softened: boolean
-  readonly stamp: Plan.Stamp
+  readonly stamp: Stamp
   readonly expiresAt: number
   /** The tokens of the stamp's dependencies, in their order. */
   readonly vector: ReadonlyArray<string>
@@ -129,7 +129,7 @@ const unreadable = (token: string): Written => ({
 })
 
 /** The facts of an entry in one line. */
-export const writeFacts = (stamp: Plan.Stamp, expiresAt: number): string =>
+export const writeFacts = (stamp: Stamp, expiresAt: number): string =>
   JSON.stringify([
     stamp.storedAt,
     stamp.beganAt,
@@ -149,7 +149,7 @@ const isNumber = (u: unknown): u is number => typeof u === "number"
 export const isStrings = (u: unknown): u is ReadonlyArray<string> =>
   Array.isArray(u) && u.every((one) => typeof one === "string")
 
-const isVersions = (u: unknown): u is Plan.Stamp["versions"] =>
+const isVersions = (u: unknown): u is Stamp["versions"] =>
   typeof u === "object" && u !== null && !Array.isArray(u) &&
   Object.values(u).every((version) => typeof version === "string" || typeof version === "number")
 

@@ -56,7 +56,7 @@ export const mutate = <A, E, R>(
         service.publish({ _tag: "StoreFailed", error })
         return toInvalidationError(over, error)
       }
-      const fence: Fence = { id: service.token(), over: Invalidation.hard(over), length }
+      const fence: Fence = { id: service.token(), over: Invalidation.withMode(over, "hard"), length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
       const opened = yield* Clock.currentTimeMillis
       // Interruptible: nothing is written yet. An interruption may come when the fence has just been opened.

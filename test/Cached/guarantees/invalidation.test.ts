@@ -38,7 +38,7 @@ describe("G1. Read your invalidation, everywhere: after it has returned, no read
       const { here, there } = yield* twoProcesses
       const origin = new Origin(0)
       origin.takes = 1000
-      const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       const early = yield* begin(there(Cached.get(cached, "a")))
       origin.value = 1
       yield* here(Cached.apply(Invalidation.tags("value:0")))
@@ -54,7 +54,7 @@ describe("G1. Read your invalidation, everywhere: after it has returned, no read
     Effect.gen(function*() {
       for (const batch of [Invalidation.tags("value:0"), Invalidation.keys("number:a"), Invalidation.everything]) {
         const origin = new Origin(0)
-        const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+        const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
         yield* Cached.apply(Invalidation.everything)
         origin.takes = 1000
         const early = yield* begin(Cached.get(cached, "a"))
@@ -163,8 +163,8 @@ describe("G3. No late joiners: a read never joins a load that an invalidation, r
   const policy = Policy.all(
     Policy.tagged<number, Film>("films"),
     Policy.tagged((id: number) => [`film:${id}`]),
-    Policy.tagged((_id: number, film: Film) => [`genre:${film.genre}`]),
-    Policy.conditional(Films, ["title"])
+    Policy.tagged({ fromValue: (film: Film) => [`genre:${film.genre}`] }),
+    Policy.conditional(Films, { fields: ["title"] })
   )
   const covering: Record<string, Invalidation.Invalidation> = {
     "a constant tag": Invalidation.tags("films"),
@@ -200,7 +200,7 @@ describe("G3. No late joiners: a read never joins a load that an invalidation, r
     Effect.gen(function*() {
       const origin = new Origin(0)
       origin.takes = 1000
-      const cached = numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`]))
+      const cached = numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`] }))
       const first = yield* begin(Cached.get(cached, "a"))
       origin.value = 1
       yield* Cached.apply(Invalidation.tags("value:0"))

@@ -45,7 +45,7 @@ describe("G9. Eviction is harmless: the store may drop any of its keys at any ti
         key: Key.int("id"),
         value: Schema.Int,
         lookup: (id) => Effect.sync(() => (loads++, rows[id]!))
-      }, Policy.tagged((id: number, _: number) => [`row:${id}`]))
+      }, Policy.tagged({ fromValue: (_: number, id: number) => [`row:${id}`] }))
       for (let i = 0; i < 30; i++) {
         const id = i % 3
         assert.strictEqual(yield* Cached.get(cached, id), rows[id])

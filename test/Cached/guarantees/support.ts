@@ -86,7 +86,7 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
     Policy.all(
       Policy.ttl("200 millis", { stale: "300 millis" }),
       Policy.tagged((id: number) => [`row:${id}`]),
-      Policy.tagged((_id: number, row: typeof Row.Type) => [`owner:${row.owner}`])
+      Policy.tagged({ fromValue: (row: typeof Row.Type) => [`owner:${row.owner}`] })
     )
   )
   for (const name of ["read", "begin", "commit", "invalidate", "fence", "lift"] as const) {
@@ -124,13 +124,13 @@ const randomHistory = Effect.fnUntraced(function*(seed: number, { lost = [], ref
         key: invalidate(() => Cached.invalidation(cached, [key])),
         known: invalidate(() => Invalidation.tags(`row:${key}`)),
         // Another writer may have given the row to another owner since: both are named, as a published change would.
-        found: invalidate(() => Invalidation.tags("owner:1", "owner:2")),
+        found: invalidate(() => Invalidation.tags(["owner:1", "owner:2"])),
         pattern: invalidate(() => Cached.pattern(cached)),
         everything: invalidate(() => Invalidation.everything),
         set: Cached.set(cached, key, commit),
         mutate: Cached.mutate(
           commit,
-          Invalidation.combine(Invalidation.tags("owner:1", "owner:2"), Cached.invalidation(cached, [key]))
+          Invalidation.combine(Invalidation.tags(["owner:1", "owner:2"]), Cached.invalidation(cached, [key]))
         )
       }
     // Also one whose invalidation has failed, and is kept: in this process it counts.

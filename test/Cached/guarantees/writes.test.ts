@@ -75,7 +75,7 @@ describe("G7. mutate: nothing loaded between its start and its end is stored or 
   noHistoryBreaksIt({ writes: ["mutate"] })
 
   const tagged = (origin: Origin<number>) =>
-    numbers(origin, Policy.tagged((_: string, value: number) => [`value:${value}`, "t"]))
+    numbers(origin, Policy.tagged({ fromValue: (value: number) => [`value:${value}`, "t"] }))
 
   for (const loadsAt of [0, 500, 999]) {
     onEach(

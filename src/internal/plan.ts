@@ -11,17 +11,15 @@
  * Reading happens in two steps. `arm` meets the plan with one entry's stamp,
  * once, and yields absolute deadlines; `judge` compares them with the time of a
  * read and allocates nothing.
- *
- * @since 0.1.0
  */
 import * as Cron from "effect/Cron"
 import type * as Effect from "effect/Effect"
-import type { Dependency } from "./Dependency.ts"
-import type { Stamp, Version } from "./internal/stamp.ts"
-import * as InvalidInput from "./InvalidInput.ts"
-import * as Verdict from "./Verdict.ts"
-
-export type { Stamp, Version } from "./internal/stamp.ts"
+import type { Dependency } from "../Dependency.ts"
+import * as InvalidInput from "../InvalidInput.ts"
+import * as Verdict from "../Verdict.ts"
+import { nextTick } from "./cron.ts"
+import type { Stamp, Version } from "./stamp.ts"
+import { noWorse, ofChange } from "./verdicts.ts"
 
 /**
  * What a read sees besides the stamp.
@@ -32,9 +30,6 @@ export type { Stamp, Version } from "./internal/stamp.ts"
  *   often than `xfetch`.
  * - `changed`: dependencies whose token is no longer the one of the vector.
  * - `versions`: the current values of computed versions, by slot.
- *
- * @category models
- * @since 0.1.0
  */
 export interface Observation {
   readonly now: number
@@ -46,9 +41,6 @@ export interface Observation {
 /**
  * An upper bound of an age in milliseconds, shortened by `jitter` times the
  * entry's draw: `base * (1 - jitter * draw)`.
- *
- * @category models
- * @since 0.1.0
  */
 export interface Bound {
   readonly base: number
@@ -58,9 +50,6 @@ export interface Bound {
 /**
  * From the first tick after its load began, or up to `spread` milliseconds
  * later by the entry's draw, an entry is no better than `severity`.
- *
- * @category models
- * @since 0.1.0
  */
 export interface Tick {
   readonly cron: Cron.Cron
@@ -68,44 +57,24 @@ export interface Tick {
   readonly severity: Verdict.Severity
 }
 
-/**
- * A function that reads a version, directly or as an effect.
- *
- * @category models
- * @since 0.1.0
- */
+/** A function that reads a version, directly or as an effect. */
 export type Current = (key: never) => Version | Date | Effect.Effect<Version | Date, unknown, unknown>
 
-/**
- * A version that the stamp must have (`equal`) or reach (`atLeast`).
- *
- * @category models
- * @since 0.1.0
- */
+/** A version that the stamp must have (`equal`) or reach (`atLeast`). */
 export interface Versioned {
   readonly name: string
   readonly current: Version | Current
   readonly atLeast: boolean
 }
 
-/**
- * A function that names dependencies: from the key alone, or from key and value.
- *
- * @category models
- * @since 0.1.0
- */
+/** A function that names dependencies: from the key alone, or from key and value. */
 export interface Source {
   readonly from: "key" | "value"
   readonly names: (key: never, value: never) => ReadonlyArray<Dependency>
   readonly severity: Verdict.Severity
 }
 
-/**
- * One conjunction of a plan.
- *
- * @category models
- * @since 0.1.0
- */
+/** One conjunction of a plan. */
 export interface Alternative {
   readonly fresh: ReadonlyArray<Bound>
   readonly stale: ReadonlyArray<Bound>
@@ -117,12 +86,7 @@ export interface Alternative {
   readonly sources: ReadonlyArray<Source>
 }
 
-/**
- * A policy in normal form: its alternatives, and what they need gathered once.
- *
- * @category models
- * @since 0.1.0
- */
+/** A policy in normal form: its alternatives, and what they need gathered once. */
 export interface Plan {
   readonly alternatives: ReadonlyArray<Alternative>
   /** Versions to be recorded as they are, by slot. */
@@ -140,9 +104,6 @@ export interface Plan {
 /**
  * The most alternatives that a plan may have. More is an error when composing:
  * every read would pay for them.
- *
- * @category constants
- * @since 0.1.0
  */
 export const maxAlternatives = 8
 
@@ -172,7 +133,7 @@ const addBound = (bounds: ReadonlyArray<Bound>, bound: Bound): ReadonlyArray<Bou
     : [...bounds.filter((b) => !boundBelow(bound, b)), bound]
 
 const tickImplies = (a: Tick, b: Tick): boolean =>
-  Cron.equals(a.cron, b.cron) && a.spread <= b.spread && Verdict.rank(a.severity) <= Verdict.rank(b.severity)
+  Cron.equals(a.cron, b.cron) && a.spread <= b.spread && noWorse(b.severity, a.severity)
 
 const addTick = (ticks: ReadonlyArray<Tick>, tick: Tick): ReadonlyArray<Tick> =>
   ticks.some((t) => tickImplies(t, tick)) ? ticks : [...ticks.filter((t) => !tickImplies(tick, t)), tick]
@@ -260,11 +221,9 @@ const implies = (a: Alternative, b: Alternative): boolean =>
   b.versions.every((version) => versionImplied(a.versions, version)) &&
   [...b.constants].every(([dependency, severity]) => {
     const mine = a.constants.get(dependency)
-    return mine !== undefined && Verdict.rank(mine) <= Verdict.rank(severity)
+    return mine !== undefined && noWorse(severity, mine)
   }) &&
-  b.sources.every((source) =>
-    a.sources.some((s) => sameSource(s, source) && Verdict.rank(s.severity) <= Verdict.rank(source.severity))
-  )
+  b.sources.every((source) => a.sources.some((s) => sameSource(s, source) && noWorse(source.severity, s.severity)))
 
 const prune = (alternatives: ReadonlyArray<Alternative>): ReadonlyArray<Alternative> => {
   const kept: Array<Alternative> = []
@@ -316,56 +275,26 @@ const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
   }
 }
 
-/**
- * No condition: always fresh. The unit of `and`.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** No condition: always fresh. The unit of `and`. */
 export const forever: Plan = make("Plan.forever", [noConditions])
 
-/**
- * No alternative: always dead. The unit of `or`.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** No alternative: always dead. The unit of `or`. */
 export const never: Plan = make("Plan.never", [])
 
-/**
- * A plan of one alternative with the given conditions.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** A plan of one alternative with the given conditions. */
 export const of = (conditions: Partial<Alternative>): Plan => make("Plan.of", [{ ...noConditions, ...conditions }])
 
-/**
- * The meet of two plans.
- *
- * @category combining
- * @since 0.1.0
- */
+/** The meet of two plans. */
 export const and = (self: Plan, that: Plan): Plan =>
   make(
     "Policy.and",
     self.alternatives.flatMap((a) => that.alternatives.flatMap((b) => product(a, b) ?? []))
   )
 
-/**
- * The join of two plans.
- *
- * @category combining
- * @since 0.1.0
- */
+/** The join of two plans. */
 export const or = (self: Plan, that: Plan): Plan => make("Policy.or", [...self.alternatives, ...that.alternatives])
 
-/**
- * Whether two plans are one normal form.
- *
- * @category instances
- * @since 0.1.0
- */
+/** Whether two plans are one normal form. */
 export const equals = (self: Plan, that: Plan): boolean =>
   self.alternatives.every((a) => that.alternatives.some((b) => implies(a, b))) &&
   that.alternatives.every((b) => self.alternatives.some((a) => implies(b, a)))
@@ -389,9 +318,6 @@ const gather = (
 /**
  * The dependencies that the key tells, before anything is loaded. May throw
  * what a user's function throws.
- *
- * @category write side
- * @since 0.1.0
  */
 export const knownDependencies = (self: Plan, key: unknown): ReadonlyArray<Dependency> =>
   gather(self.known, self.fromKey, key, undefined)
@@ -399,9 +325,6 @@ export const knownDependencies = (self: Plan, key: unknown): ReadonlyArray<Depen
 /**
  * The dependencies that the value adds to those the key tells. May throw what a
  * user's function throws.
- *
- * @category write side
- * @since 0.1.0
  */
 export const foundDependencies = (
   self: Plan,
@@ -414,23 +337,6 @@ export const foundDependencies = (
   return gather([], self.fromValue, key, value).filter((name) => !already.has(name))
 }
 
-/**
- * A version in the form in which it is stored. Throws `InvalidInput` for
- * anything but a string, a finite number, or a valid date.
- *
- * @category write side
- * @since 0.1.0
- */
-export const toVersion = (where: string, name: string, version: unknown): Version => {
-  const value = version instanceof Date ? version.getTime() : version
-  if (typeof value === "string" || (typeof value === "number" && Number.isFinite(value))) return value
-  throw InvalidInput.make(
-    where,
-    "InvalidVersion",
-    `version "${name}" must be a string, number or date, and is ${String(version)}`
-  )
-}
-
 // -----------------------------------------------------------------------------
 // read side
 // -----------------------------------------------------------------------------
@@ -438,9 +344,6 @@ export const toVersion = (where: string, name: string, version: unknown): Versio
 /**
  * An alternative that has met a stamp: absolute times in place of ages, the
  * worst that lasting facts allow in place of constants and names.
- *
- * @category models
- * @since 0.1.0
  */
 export interface ArmedAlternative {
   readonly freshUntil: number
@@ -456,12 +359,7 @@ export interface ArmedAlternative {
   >
 }
 
-/**
- * A plan that has met a stamp.
- *
- * @category models
- * @since 0.1.0
- */
+/** A plan that has met a stamp. */
 export interface Armed {
   readonly alternatives: ReadonlyArray<ArmedAlternative>
   /** Until then the entry is fresh if nothing changed: one comparison on the hot path. */
@@ -471,27 +369,7 @@ export interface Armed {
 const shortest = (bounds: ReadonlyArray<Bound>, draw: number): number =>
   bounds.reduce((least, bound) => Math.min(least, bound.base * (1 - bound.jitter * draw)), Infinity)
 
-/**
- * When the first tick after `since` comes, in milliseconds; never, if the
- * expression has no further tick.
- *
- * @category read side
- * @since 0.1.0
- */
-export const nextTick = (cron: Cron.Cron, since: number): number => {
-  try {
-    return Cron.next(cron, new Date(since)).getTime()
-  } catch {
-    return Infinity
-  }
-}
-
-/**
- * When a tick ends an entry, in milliseconds of the store's clock.
- *
- * @category read side
- * @since 0.1.0
- */
+/** When a tick ends an entry, in milliseconds of the store's clock. */
 export const endByTick = (self: Pick<Tick, "cron" | "spread">, stamp: Stamp): number =>
   nextTick(self.cron, stamp.beganAt) + self.spread * stamp.jitter
 
@@ -550,9 +428,6 @@ const armAlternative = (
 /**
  * Meets a plan with an entry: once per entry and process. May throw what a
  * user's tag function throws.
- *
- * @category read side
- * @since 0.1.0
  */
 export const arm = (self: Plan, key: unknown, value: unknown, stamp: Stamp): Armed => {
   const recorded = new Set(stamp.dependencies)
@@ -585,7 +460,7 @@ const judgeAlternative = (
   if (changed !== undefined) {
     for (const [name, mode] of changed) {
       const severity = self.severities.get(name)
-      if (severity !== undefined) verdict = Verdict.meet(verdict, Verdict.ofChange(severity, mode))
+      if (severity !== undefined) verdict = Verdict.meet(verdict, ofChange(severity, mode))
     }
   }
   return verdict
@@ -595,9 +470,6 @@ const judgeAlternative = (
  * The verdict on an armed entry. Allocates nothing.
  *
  * `draw` is asked at most once, and only when its answer matters.
- *
- * @category read side
- * @since 0.1.0
  */
 export const judge = (
   self: Armed,
@@ -632,9 +504,6 @@ const lastOf = (last: number, { freshUntil, onErrorUntil, staleUntil }: ArmedAlt
 /**
  * The last moment at which an entry may be served as it is now: by an alternative
  * that changes and versions have not ended.
- *
- * @category read side
- * @since 0.1.0
  */
 export const usableUntil = (
   self: Armed,
@@ -649,8 +518,5 @@ export const usableUntil = (
 /**
  * The last moment at which any alternative lets the entry be served, for the
  * store's own expiry. `Infinity` if none ends.
- *
- * @category read side
- * @since 0.1.0
  */
 export const lastUse = (self: Armed): number => self.alternatives.reduce(lastOf, -Infinity)

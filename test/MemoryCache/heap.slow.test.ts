@@ -48,7 +48,7 @@ describe("memory stays bounded", () => {
       const pass = (from: number, to: number) => {
         for (let i = from; i < to; i++) {
           load(store, `k:${i}`, Array.from({ length: 16 }, (_, j) => tag(`${i}-${j}`)))
-          if (i % 10 === 0) run(store.invalidate(Invalidation.dependencies(tag(`${i - 5}-0`), tag(`other ${i}`))))
+          if (i % 10 === 0) run(store.invalidate(Invalidation.dependencies([tag(`${i - 5}-0`), tag(`other ${i}`)])))
         }
       }
       pass(0, 10_000)

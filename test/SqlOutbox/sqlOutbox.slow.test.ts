@@ -1,5 +1,5 @@
 /**
- * The outbox on a real Postgres: what is committed and what must be told of it are one.
+ * The outbox on a real Postgres: what is committed and what is to be invalidated for it are one.
  */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -20,13 +20,11 @@ import * as Changes from "../../src/Changes.ts"
 import * as Entity from "../../src/Entity.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
-import * as Key from "../../src/Key.ts"
 import * as Outbox from "../../src/Outbox.ts"
-import * as Policy from "../../src/Policy.ts"
 import * as SqlOutbox from "../../src/SqlOutbox.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { errorOf, settle } from "../support/cached.ts"
-import { dyingAfterCommit } from "../support/outbox.ts"
+import { columnOf, dyingAfterCommit } from "../support/outbox.ts"
 
 const Notes = Entity.make("note", { schema: Schema.Struct({ id: Schema.Int, text: Schema.String }), id: "id" })
 
@@ -34,19 +32,7 @@ class Refused extends Schema.TaggedError<Refused>()("Refused", {}) {}
 
 const table = { table: "Odd_name.outbox" }
 
-const Text = Schema.Struct({ text: Schema.String })
-
-const textOf = (id: number) =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`select text from notes where id = ${id}`).pipe(
-    Effect.map(([row]) => Schema.decodeUnknownSync(Text)(row).text),
-    Effect.orDie
-  )
-
-const note = Cached.make(
-  "note",
-  { key: Key.int("id"), value: Schema.String, lookup: textOf },
-  Policy.conditional(Notes, ["text"])
-)
+const { cached: note, select: textOf } = columnOf(Notes, "text", Schema.String)
 
 /** Changes a note and says so. */
 const edit = (id: number, text: string) =>
@@ -60,7 +46,7 @@ const edit = (id: number, text: string) =>
 const waiting = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ readonly message: string }>`select message from ${sql(table.table)} order by id`
-).pipe(Effect.map((rows) => rows.map(({ message }) => Outbox.decode(message))))
+).pipe(Effect.map((rows) => rows.map(({ message }) => Schema.decodeSync(Outbox.FromString)(message))))
 
 const now = { grace: 0 }
 
@@ -86,7 +72,7 @@ const test = <A, E>(
 const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>) => TestClock.withLive(Effect.timeout(effect, "20 seconds"))
 
 layer(Database.embedded)("an outbox in Postgres", (it) => {
-  it.effect("is written with the transaction, and empty when what it says was told", () =>
+  it.effect("is written with the transaction, and empty when its message was delivered", () =>
     test(Effect.gen(function*() {
       yield* Cached.get(note, 1)
       const inside = yield* SqlOutbox.withTransaction(Effect.andThen(edit(1, "uno"), waiting))
@@ -104,12 +90,12 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.strictEqual(yield* textOf(1), "one")
     })))
 
-  it.effect("has what a process that died after its commit did not tell, and another tells it", () =>
+  it.effect("has what a process that died after its commit did not deliver, and another delivers it", () =>
     test(Effect.gen(function*() {
       yield* Cached.get(note, 1)
       yield* dyingAfterCommit(edit(1, "uno"))
       assert.strictEqual(yield* textOf(1), "uno")
-      // Nobody has told.
+      // Nothing is delivered yet.
       assert.strictEqual(yield* Cached.get(note, 1), "one")
       assert.strictEqual((yield* waiting).length, 1)
       assert.strictEqual(yield* Outbox.relay(now), 1)
@@ -118,14 +104,14 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.strictEqual(yield* Outbox.relay(now), 0)
     })))
 
-  it.effect("leaves young messages to who wrote them", () =>
+  it.effect("leaves young messages to their writer", () =>
     test(Effect.gen(function*() {
       yield* dyingAfterCommit(edit(1, "uno"))
       assert.strictEqual(yield* Outbox.relay({ grace: "1 hour" }), 0)
       assert.strictEqual((yield* waiting).length, 1)
     })))
 
-  it.effect("keeps what the store did not acknowledge, and says so to who wrote", () =>
+  it.effect("keeps what the store did not acknowledge, and the writer fails with that", () =>
     test(Effect.gen(function*() {
       yield* TestCache.fail("invalidate")
       const error = yield* errorOf(SqlOutbox.withTransaction(edit(1, "uno")))
@@ -136,7 +122,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.strictEqual(yield* Outbox.relay(now), 1)
     })))
 
-  it.effect("keeps a message that was told and could not be removed, and the write does not fail for that", () =>
+  it.effect("keeps a message that was delivered and could not be removed, and the write does not fail for that", () =>
     test(Effect.gen(function*() {
       const outbox = yield* Outbox.Outbox
       const remove = () => new Outbox.OutboxError({ operation: "remove", cause: "gone" })
@@ -159,10 +145,10 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
 
   it.effect("is delivered in order, and no further than the first that fails", () =>
     test(Effect.gen(function*() {
-      const told: Array<string> = []
+      const notified: Array<string> = []
       const log = Changes.subscriber(
         "log",
-        (changes) => Effect.sync(() => void told.push(...changes.map(Change.format)))
+        (changes) => Effect.sync(() => void notified.push(...changes.map(Change.format)))
       )
       // Their order is not that of their text.
       const sql = yield* SqlClient.SqlClient
@@ -173,7 +159,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       yield* TestCache.disturb(
         "invalidate",
         (_operation, perform) =>
-          told.length === 0
+          notified.length === 0
             ? perform
             : Effect.fail(
               new CacheStore.StoreError({
@@ -186,10 +172,10 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.instanceOf(yield* errorOf(relay), CacheService.InvalidationError)
       assert.strictEqual((yield* waiting).length, 2)
       yield* TestCache.restore
-      told.length = 0
-      // It was given back, so nobody need wait for the lease.
+      notified.length = 0
+      // It was given back, so no relay need wait for the lease.
       assert.deepStrictEqual([yield* relay, yield* relay], [2, 0])
-      assert.deepStrictEqual(told, ["note:2 updated (text)", "note:1 updated (text)"])
+      assert.deepStrictEqual(notified, ["note:2 updated (text)", "note:1 updated (text)"])
     })))
 
   it.effect("is claimed by one at a time, and by another after the lease", () =>
@@ -199,7 +185,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       const { claim, release } = yield* Outbox.Outbox
       const first = yield* claim({ limit: 1, lease: 60_000, grace: 0 })
       assert.strictEqual(first.length, 1)
-      // The second message is free, and would be told before the first.
+      // The second message is free, and would be delivered before the first.
       assert.deepStrictEqual(yield* claim({ limit: 5, lease: 60_000, grace: 0 }), [])
       yield* release(first.map(({ id }) => id))
       // A lease of nothing is over at once: who held it has died.
@@ -246,7 +232,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       const plain = Changes.withTransaction(sql.withTransaction)
       const during = yield* plain(Effect.andThen(SqlOutbox.withTransaction(edit(1, "uno")), waiting))
       assert.strictEqual(during.length, 1)
-      // Told with the whole, and removed.
+      // Delivered with the whole, and removed.
       assert.deepStrictEqual(yield* waiting, [])
       const refused = plain(Effect.andThen(SqlOutbox.withTransaction(edit(1, "eins")), new Refused()))
       assert.instanceOf(yield* errorOf(refused), Refused)
@@ -267,7 +253,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.deepStrictEqual([changes.length, yield* waiting], [1, []])
     })))
 
-  it.effect("writes nothing for a transaction that says nothing", () =>
+  it.effect("writes nothing for a transaction that publishes nothing", () =>
     test(Effect.gen(function*() {
       yield* dyingAfterCommit(Effect.void)
       assert.deepStrictEqual(yield* waiting, [])
@@ -303,8 +289,10 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       yield* Cached.get(note, 1)
       yield* dyingAfterCommit(edit(1, "uno"))
       const relay = Outbox.layerRelay({ ...now, interval: "10 millis" })
-      const told = Effect.repeat(Effect.delay(Cached.get(note, 1), "10 millis"), { until: (text) => text === "uno" })
-      yield* inTime(Effect.provide(told, relay))
+      const delivered = Effect.repeat(Effect.delay(Cached.get(note, 1), "10 millis"), {
+        until: (text) => text === "uno"
+      })
+      yield* inTime(Effect.provide(delivered, relay))
     })))
 
   it.effect("is looked after again when the database or the store was away", () =>
@@ -312,14 +300,14 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`alter table ${sql(table.table)} rename to away`
       const relay = Outbox.layerRelay({ ...now, interval: "10 millis" })
-      const told = Effect.gen(function*() {
+      const delivered = Effect.gen(function*() {
         yield* Effect.sleep("50 millis")
         yield* sql`alter table ${sql("Odd_name.away")} rename to outbox`
         yield* Cached.get(note, 1)
         yield* dyingAfterCommit(edit(1, "uno"))
         yield* Effect.repeat(Effect.delay(Cached.get(note, 1), "10 millis"), { until: (text) => text === "uno" })
       })
-      yield* inTime(Effect.provide(told, relay))
+      yield* inTime(Effect.provide(delivered, relay))
     })))
 
   it.effect("hides what a transaction has written from reads outside of it, and shows it inside", () =>

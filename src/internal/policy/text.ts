@@ -1,58 +1,37 @@
 /**
- * Policies as text: printing, reading back, drawing as a tree.
+ * Policies as text: printing, and reading back as data.
  *
  *     policy      = conjunction { "or" conjunction }
  *     conjunction = factor { "and" factor }
  *     factor      = "(" policy ")" | leaf
  *     leaf        = name [ "(" arguments [ ";" severity ] ")" ]
  *
- * What holds a function prints as `<key>` or `<key, value>`, which does not read
+ * What holds a function prints as `<key>` or `<value>`, which does not read
  * back: a policy with functions has no text that could stand for it.
  */
 import type * as Cron from "effect/Cron"
-import * as InvalidInput from "../InvalidInput.ts"
-import type { Node } from "../Policy.ts"
-import type { Severity } from "../Verdict.ts"
-import * as Crons from "./cron.ts"
+import * as InvalidInput from "../../InvalidInput.ts"
+import type { Severity } from "../../Verdict.ts"
+import * as Crons from "../cron.ts"
+import * as Durations from "../duration.ts"
+import type { Case, Node } from "./node.ts"
 
 // -----------------------------------------------------------------------------
 // printing
 // -----------------------------------------------------------------------------
 
-const units: ReadonlyArray<readonly [string, number]> = [
-  ["d", 86_400_000],
-  ["h", 3_600_000],
-  ["m", 60_000],
-  ["s", 1000],
-  ["ms", 1]
-]
-
-/** `5m`, `1h30m`, `250ms`, `inf`. */
-export const duration = (millis: number): string => {
-  if (millis === Infinity) return "inf"
-  if (millis < 0) return `-${duration(-millis)}`
-  if (!Number.isSafeInteger(millis) || millis === 0) return `${millis}ms`
-  let rest = millis
-  let text = ""
-  for (const [unit, size] of units) {
-    const count = Math.floor(rest / size)
-    if (count > 0) text += `${count}${unit}`
-    rest -= count * size
-  }
-  return text
-}
-
 const bare = /^[A-Za-z_][\w:./-]*$/
 const word = (text: string): string => bare.test(text) && text !== "and" && text !== "or" ? text : JSON.stringify(text)
 
-const parameters = (f: { readonly length: number }): string => f.length === 1 ? "<key>" : "<key, value>"
+const hole = ({ from }: { readonly from: "key" | "value" }): string => `<${from}>`
 
 const graded = (name: string, args: ReadonlyArray<string>, severity: Severity): string =>
   `${name}(${args.join(", ")}${severity === "Dead" ? "" : `; ${severity}`})`
 
-const conditional = (node: Extract<Node, { readonly _tag: "Conditional" }>): string => {
+const conditional = (node: Case<"Conditional">): string => {
   const fields = node.fields === undefined ? [] : [`[${node.fields.map(word).join(", ")}]`]
-  const of = (select: { readonly length: number } | undefined) => select === undefined ? [] : [parameters(select)]
+  const of = (selector: { readonly from: "key" | "value" } | undefined) =>
+    selector === undefined ? [] : [hole(selector)]
   switch (node.scope._tag) {
     case "Row":
       return graded("conditional", [word(node.entity), ...fields, ...of(node.scope.ids)], node.severity)
@@ -67,21 +46,21 @@ const conditional = (node: Extract<Node, { readonly _tag: "Conditional" }>): str
   }
 }
 
-const ttl = (node: Extract<Node, { readonly _tag: "Ttl" }>): string => {
-  const args = [duration(node.fresh)]
-  if (node.stale !== node.fresh) args.push(`stale ${duration(node.stale)}`)
-  if (node.onError !== node.stale) args.push(`onError ${duration(node.onError)}`)
+const ttl = (node: Case<"Ttl">): string => {
+  const args = [Durations.format(node.fresh)]
+  if (node.stale !== node.fresh) args.push(`stale ${Durations.format(node.stale)}`)
+  if (node.onError !== node.stale) args.push(`onError ${Durations.format(node.onError)}`)
   if (node.jitter !== 0) args.push(`jitter ${node.jitter}`)
   return `ttl(${args.join(", ")})`
 }
 
-const until = (node: Extract<Node, { readonly _tag: "Until" }>): string => {
+const until = (node: Case<"Until">): string => {
   const args = [...Crons.words(node.cron, word)]
-  if (node.spread !== 0) args.push(`spread ${duration(node.spread)}`)
+  if (node.spread !== 0) args.push(`spread ${Durations.format(node.spread)}`)
   return graded("until", args, node.severity)
 }
 
-const versioned = (node: Extract<Node, { readonly _tag: "Versioned" }>): string => {
+const versioned = (node: Case<"Versioned">): string => {
   const value = typeof node.current === "function" ? "<key>" : JSON.stringify(node.current)
   if (node.atLeast) return `versioned(${node.name} >= ${value})`
   return node.name === "version" ? `versioned(${value})` : `versioned(${node.name} = ${value})`
@@ -102,7 +81,7 @@ export const print = (node: Node): string => {
     case "Tagged":
       return graded(
         "tagged",
-        typeof node.tags === "function" ? [parameters(node.tags)] : node.tags.map(word),
+        "from" in node.tags ? [hole(node.tags)] : node.tags.map(word),
         node.severity
       )
     case "Conditional":
@@ -173,7 +152,7 @@ class Reader {
 
   fail(wanted: string): never {
     throw InvalidInput.make(
-      "Policy.parse",
+      "Policy.FromString",
       "Unparsable",
       `expected ${wanted} at ${this.at} of ${JSON.stringify(this.text)}`
     )
@@ -218,7 +197,7 @@ class Reader {
       const part = this.take(new RegExp(`${number.source}(?:ms|[dhms])`, "i"))
       if (part === undefined) return read ? total : this.fail("a duration")
       const unit = /[a-z]+$/i.exec(part)![0]
-      const size = units.find(([name]) => name === unit)?.[1] ?? this.fail("a unit of time")
+      const size = Durations.units.find(([name]) => name === unit)?.[1] ?? this.fail("a unit of time")
       total += Number(part.slice(0, -unit.length)) * size
       read = true
     }
@@ -346,32 +325,3 @@ export const parse = (text: string): Syntax => {
   reader.takeAll(/\s*$/, "the end")
   return policy
 }
-
-// -----------------------------------------------------------------------------
-// drawing
-// -----------------------------------------------------------------------------
-
-export interface Tree {
-  readonly label: string
-  readonly children: ReadonlyArray<Tree>
-}
-
-/** The policy as a tree whose nested `and`s (and `or`s) are one node. */
-export const outline = (node: Node, leaf: (node: Node) => string): Tree => {
-  if (node._tag !== "And" && node._tag !== "Or") return { label: leaf(node), children: [] }
-  const sides = [node.left.node, node.right.node].map((side) => outline(side, leaf))
-  const label = node._tag.toLowerCase()
-  return {
-    label,
-    children: sides.flatMap((side) => side.label === label && side.children.length > 0 ? side.children : [side])
-  }
-}
-
-export const draw = (tree: Tree): string =>
-  [
-    tree.label,
-    ...tree.children.flatMap((child, i) => {
-      const last = i === tree.children.length - 1
-      return draw(child).split("\n").map((line, j) => (j === 0 ? (last ? "└─ " : "├─ ") : last ? "   " : "│  ") + line)
-    })
-  ].join("\n")

@@ -1,13 +1,18 @@
 /**
  * A catalogue as a picture: what changes on the left, cached values on the right, a curve for each dependency.
  */
-import type { Catalogue, Cause, Change, Lifetime, Row } from "./catalogue.ts"
-
-interface Words {
-  readonly titleOf: (row: Row) => string
-  readonly kept: (lifetime: Lifetime) => string
-  readonly wordsOf: (cause: Cause) => string
-}
+import type { Catalogue } from "../src/Catalogue.ts"
+import {
+  type Cause,
+  type Change,
+  greatest,
+  kept,
+  oneLine,
+  type Row,
+  titleOf,
+  wellFormed,
+  wordsOf
+} from "../src/internal/catalogue.ts"
 
 const lineHeight = 20
 const headHeight = 26
@@ -17,12 +22,6 @@ const margin = 24
 const between = 300
 const top = 52
 const longestText = 44
-
-/** Whatever ends lines and controls terminals is one space. */
-export const oneLine = (text: string): string => text.replaceAll(/[\s\p{Cc}\u2028\u2029]+/gu, " ")
-
-/** Half a character would be none once it is written as UTF-8. */
-export const wellFormed = (text: string): string => text.replaceAll(/\p{Cs}/gu, "\ufffd")
 
 // Not allowed in XML at all, however they are written.
 const forbidden = /[\ufffe\uffff]/g
@@ -204,15 +203,15 @@ interface Target {
   readonly height: number
 }
 
-const linesBelow = (row: Row, words: Words): ReadonlyArray<string> => [
-  ...(row.lifetime.fresh === Infinity ? [] : [words.kept(row.lifetime)]),
-  ...(row.failures === undefined ? [] : [`failures: ${words.kept(row.failures.lifetime)}`]),
-  ...row.causes.flatMap((cause) => cause._tag === "Tick" ? [words.wordsOf(cause)] : [])
+const linesBelow = (row: Row): ReadonlyArray<string> => [
+  ...(row.lifetime.fresh === Infinity ? [] : [kept(row.lifetime)]),
+  ...(row.failures === undefined ? [] : [`failures: ${kept(row.failures.lifetime)}`]),
+  ...row.causes.flatMap((cause) => cause._tag === "Tick" ? [wordsOf(cause)] : [])
 ]
 
-const heightOfTarget = (row: Row, words: Words): number => {
+const heightOfTarget = (row: Row): number => {
   const edges = reasonsOf(row).length
-  return Math.max(headHeight + 17 * linesBelow(row, words).length + 4, edges * 6 + 12)
+  return Math.max(headHeight + 17 * linesBelow(row).length + 4, edges * 6 + 12)
 }
 
 // What is beside what it depends on crosses little.
@@ -246,7 +245,6 @@ const drawEdge = (
   edge: Edge,
   from: readonly [number, number],
   to: readonly [number, number],
-  words: Words,
   row: Row
 ) => {
   const { causes, source } = edge
@@ -255,16 +253,16 @@ const drawEdge = (
   const path = `M${px(x1)} ${px(y1)}C${px(x1 + bend)} ${px(y1)} ${px(x2 - bend)} ${px(y2)} ${px(x2)} ${px(y2)}`
   const surely = causes.some(({ always, severity }) => severity === "Dead" && always)
   const dashes = surely ? "" : " stroke-dasharray=\"6 4\""
-  const title = xml(`${edge.from} → ${words.titleOf(row)}: ${causes.map(words.wordsOf).join("; ")}`)
+  const title = xml(`${edge.from} → ${titleOf(row)}: ${causes.map(wordsOf).join("; ")}`)
   return `<path class="cat-edge" d="${path}" stroke="${source.colour}" stroke-width="${
-    Math.max(...causes.map(thickness))
+    greatest(causes.map(thickness))
   }"${dashes}><title>${title}</title></path>`
 }
 
-const drawTarget = ({ height, lines, row }: Target, x: number, y: number, width: number, words: Words): string =>
+const drawTarget = ({ height, lines, row }: Target, x: number, y: number, width: number): string =>
   [
     box(x, y, width, height),
-    text("cat-name", x + 12, y + 18, words.titleOf(row)),
+    text("cat-name", x + 12, y + 18, titleOf(row)),
     ...lines.map((line, i) => text("cat-small", x + 12, y + 35 + 17 * i, line))
   ].join("\n")
 
@@ -302,12 +300,12 @@ const drawLegend = (y: number): string =>
   ].join("\n")
 
 const widthOfAll = (least: number, lines: ReadonlyArray<string>): number =>
-  Math.max(least, ...lines.map((line) => widthOf(short(line))))
+  Math.max(least, greatest(lines.map((line) => widthOf(short(line)))))
 
-/** Draws a catalogue. */
-export const draw = (rows: Catalogue["rows"], changes: Catalogue["changes"], words: Words): string => {
+/** Draws a catalogue: a picture that needs nothing else, for light and for dark pages. */
+export const draw = ({ changes, rows }: Catalogue): string => {
   const lines = linesOf(rows, changes)
-  const rightHeights = rows.map((row) => heightOfTarget(row, words))
+  const rightHeights = rows.map((row) => heightOfTarget(row))
   const height = Math.max(
     0,
     stacked([...lines.values()].map((all) => heightOfBox(all.length))),
@@ -317,11 +315,11 @@ export const draw = (rows: Catalogue["rows"], changes: Catalogue["changes"], wor
   const targets = rows.map((row, i): Target => ({
     row,
     edges: edgesOf(row, sources),
-    lines: linesBelow(row, words),
+    lines: linesBelow(row),
     height: rightHeights[i]!
   }))
   const leftWidth = 40 + widthOfAll(90, [...lines].flatMap(([box, all]) => [headingOf(box), ...all.map(textOf)]))
-  const rightWidth = 24 + widthOfAll(120, targets.flatMap(({ lines, row }) => [words.titleOf(row), ...lines]))
+  const rightWidth = 24 + widthOfAll(120, targets.flatMap(({ lines, row }) => [titleOf(row), ...lines]))
   const rightX = margin + leftWidth + between
   const width = Math.max(rightX + rightWidth + margin, 820)
   const total = top + height + 64
@@ -332,9 +330,9 @@ export const draw = (rows: Catalogue["rows"], changes: Catalogue["changes"], wor
   for (const target of targets.toSorted((a, b) => middle(a) - middle(b) || 0)) {
     target.edges.forEach((edge, i) => {
       const to = y + target.height * (i + 1) / (target.edges.length + 1)
-      edges.push(drawEdge(edge, [margin + leftWidth, edge.y], [rightX, to], words, target.row))
+      edges.push(drawEdge(edge, [margin + leftWidth, edge.y], [rightX, to], target.row))
     })
-    boxes.push(drawTarget(target, rightX, y, rightWidth, words))
+    boxes.push(drawTarget(target, rightX, y, rightWidth))
     y += target.height + space
   }
   return [
