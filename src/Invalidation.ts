@@ -216,6 +216,16 @@ export const withMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =
   })
 
 /**
+ * The same, with other keys or patterns.
+ *
+ * @internal
+ */
+export const withTargets = (
+  self: Invalidation,
+  targets: Partial<Pick<Invalidation, "keys" | "patterns">>
+): Invalidation => make({ ...self, ...targets })
+
+/**
  * The same targets, softly: what they cover is served once more as stale.
  *
  * @category mapping

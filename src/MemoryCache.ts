@@ -43,10 +43,10 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
+import * as Check from "./internal/check.ts"
 import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
 import { stronger } from "./internal/mode.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -154,14 +154,6 @@ const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 // A `Map` of V8 holds no more; and the list of what was used last is made in its full length at once.
 const mostEntries = 2 ** 24
 
-const positive = (where: string, name: string, value: number, most = Number.MAX_SAFE_INTEGER): number => {
-  if (!Number.isSafeInteger(value) || value <= 0) {
-    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
-  }
-  if (value > most) throw InvalidInput.make(where, "InvalidNumber", `${name} must be at most ${most}, and is ${value}`)
-  return value
-}
-
 /** Where, in sorted texts, those begin that come after one. */
 const firstAfter = (sorted: ReadonlyArray<string>, text: string): number => {
   let [low, high] = [0, sorted.length]
@@ -188,9 +180,13 @@ const mostRemoved = 1024
  * @since 0.1.0
  */
 export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, Scope.Scope> => {
-  const capacity = positive("MemoryCache", "capacity", options.capacity, mostEntries)
-  const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
-  const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, mostEntries)
+  const capacity = Check.integer("MemoryCache", "capacity", options.capacity, { most: mostEntries })
+  const maxBytes = options.maxBytes === undefined
+    ? undefined
+    : Check.integer("MemoryCache", "maxBytes", options.maxBytes)
+  const journalLimit = Check.integer("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, {
+    most: mostEntries
+  })
   return Effect.map(
     Broadcast.make<CacheStore.Announcement>(announcementBuffer, { _tag: "Gap" }),
     (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, options.now, announcements)
@@ -488,7 +484,7 @@ const makeStoreWith = (
       }),
     inspect: (key, known = []) => timed((now) => inspect(key, known, now)),
     scan: (request) => {
-      positive("MemoryCache", "the limit of a scan", request.limit)
+      Check.integer("MemoryCache", "the limit of a scan", request.limit)
       return Effect.sync(() => scan(request))
     },
     announcements: announcements.stream,

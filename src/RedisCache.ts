@@ -59,6 +59,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
+import * as Check from "./internal/check.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
 import { type Client as AnyClient, unavailable } from "./internal/redis/client.ts"
@@ -176,10 +177,7 @@ const where = "RedisCache"
 
 const refuse = (message: string): InvalidInput.InvalidInput => InvalidInput.make(where, "InvalidOption", message)
 
-const natural = (name: string, value: number, least: number): number => {
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw InvalidInput.make(where, "InvalidNumber", `${name} must be an integer of at least ${least}, and is ${value}`)
-}
+const natural = (name: string, value: number, least: number): number => Check.integer(where, name, value, { least })
 
 // Braces would decide where a cluster keeps a key, and the others mean something in a pattern.
 const prefixOf = ({ prefix = "cache" }: Options): string => {

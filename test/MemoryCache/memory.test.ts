@@ -325,7 +325,10 @@ describe("options", () => {
         return String(error)
       }
     }
-    assert.include(message(() => MemoryCache.layer({ capacity: -3 })), "capacity must be a positive integer, and is -3")
+    assert.include(
+      message(() => MemoryCache.layer({ capacity: -3 })),
+      "capacity must be an integer from 1 to 16777216, and is -3"
+    )
     assert.include(message(() => MemoryCache.layer({ capacity: 1, maxBytes: 0.5 })), "maxBytes")
   })
 })
@@ -457,7 +460,7 @@ describe("scans", () => {
     Effect.gen(function*() {
       const store = yield* MemoryCache.makeStore({ capacity: 2 })
       for (const limit of [0, -1, 1.5, Number.NaN, Infinity]) {
-        assert.throws(() => store.scan({ limit }), /limit of a scan must be a positive integer/)
+        assert.throws(() => store.scan({ limit }), /limit of a scan must be an integer of at least 1/)
       }
     }))
 })

@@ -4,9 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheService from "../../CacheService.ts"
-import type { Collected, Transaction, WithTransaction } from "../../Changes.ts"
 import { Collector, collectorOf, inside, lift, noTransaction, type Owner } from "./collector.ts"
 import { deliver } from "./delivery.ts"
+import type { Collected, Transaction, WithTransaction } from "./model.ts"
 
 /**
  * Saves what a transaction collected, inside of it and just before its commit. What that gives is run once all is

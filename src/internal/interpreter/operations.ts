@@ -12,7 +12,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { Entry, Reason, Stamp, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import type * as Verdict from "../../Verdict.ts"
+import type { Verdict } from "../../Verdict.ts"
 import { KeyAddress, type Versions, View } from "../definition.ts"
 import * as Explain from "../explain.ts"
 import * as Plan from "../plan.ts"
@@ -215,7 +215,7 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
 /** What `getEntry` and `peekEntry` give, without its documentation. */
 export interface CachedEntry {
   readonly value: unknown
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
   readonly storedAt: number
   readonly age: number
   readonly freshUntil: number
@@ -231,7 +231,7 @@ interface Facts {
   readonly token: Token
   readonly changed: Entry["changed"]
   readonly versions: Versions["value"]
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
 }
 
 const factsOf = (from: Judged | Stored, now: number): Facts => {
