@@ -50,12 +50,7 @@ import { Undelivered as Queue, withoutUndelivered } from "./internal/service/und
 
 export { CacheService, InvalidationError } from "./internal/service/model.ts"
 export type { CacheEvent, Invalidated, Undelivered } from "./internal/service/model.ts"
-export {
-  failedInvalidations,
-  invalidatedEntries,
-  InvalidationLogLevel,
-  invalidations
-} from "./internal/service/report.ts"
+export { InvalidationLogLevel, metrics } from "./internal/service/report.ts"
 
 // Tokens must differ between processes that were given one seed, so `Random` is not asked.
 const makeTokens = (): () => CacheStore.Token => {

@@ -25,7 +25,7 @@ import * as Schema from "effect/Schema"
 import type * as Change from "./Change.ts"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 /**
  * A declared entity.
@@ -152,7 +152,7 @@ export const make = <
   const partitions = options.partitions ?? []
   for (const field of [options.id, ...partitions]) {
     if (!Object.hasOwn(fields, field)) {
-      throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+      throw refused("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
     }
   }
   type Rows = Record<string, unknown>
@@ -184,7 +184,7 @@ export const make = <
     updated: (before, after) => {
       const [from, to] = [asRow(before), asRow(after)]
       if (from.id !== to.id) {
-        throw InvalidInput.make(
+        throw refused(
           `${name}.updated`,
           "DifferentRows",
           `the rows have the ids ${String(from.id)} and ${String(to.id)}; publish one deleted and one created`
@@ -197,7 +197,7 @@ export const make = <
         !(options.relations as ReadonlyArray<string> | undefined)?.includes(relation) &&
         !Object.hasOwn(fields, relation)
       ) {
-        throw InvalidInput.make(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
+        throw refused(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
       }
       return { entity: name, id, relation }
     }

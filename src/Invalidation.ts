@@ -111,13 +111,7 @@ const make = (parts: Partial<Pick<Invalidation, "keys" | "dependencies" | "patte
     everything: parts.everything
   })
 
-/**
- * Tells whether a value is an `Invalidation`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isInvalidation = (u: unknown): u is Invalidation => Predicate.hasProperty(u, TypeId)
+const isInvalidation = (u: unknown): u is Invalidation => Predicate.hasProperty(u, TypeId)
 
 /**
  * Nothing; the unit of `combine`.

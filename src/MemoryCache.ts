@@ -45,8 +45,8 @@ import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
 import { stronger } from "./internal/mode.ts"
+import { refused } from "./internal/refused.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -77,21 +77,6 @@ export interface Options {
 }
 
 /**
- * How much a store holds, for tests and dashboards.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Sizes {
-  readonly entries: number
-  readonly bytes: number
-  readonly dependencies: number
-  readonly leases: number
-  readonly journal: number
-  readonly fences: number
-}
-
-/**
  * A store in memory with its instruments: what it holds, and ways to lose it.
  * Losing any of it is always safe; tests do it on purpose.
  *
@@ -99,7 +84,14 @@ export interface Sizes {
  * @since 0.1.0
  */
 export interface MemoryStore extends CacheStore.CacheStore {
-  readonly sizes: () => Sizes
+  readonly sizes: () => {
+    readonly entries: number
+    readonly bytes: number
+    readonly dependencies: number
+    readonly leases: number
+    readonly journal: number
+    readonly fences: number
+  }
   readonly keys: () => ReadonlyArray<string>
   readonly peek: (key: string) => CacheStore.Entry | undefined
   readonly corrupt: (key: string, payload: unknown) => boolean
@@ -156,9 +148,9 @@ const mostEntries = 2 ** 24
 
 const positive = (where: string, name: string, value: number, most = Number.MAX_SAFE_INTEGER): number => {
   if (!Number.isSafeInteger(value) || value <= 0) {
-    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
+    throw refused(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
   }
-  if (value > most) throw InvalidInput.make(where, "InvalidNumber", `${name} must be at most ${most}, and is ${value}`)
+  if (value > most) throw refused(where, "InvalidNumber", `${name} must be at most ${most}, and is ${value}`)
   return value
 }
 

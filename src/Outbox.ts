@@ -26,8 +26,8 @@ import { deliver } from "./internal/changes/delivery.ts"
 import * as Transactions from "./internal/changes/transaction.ts"
 import { elapsed } from "./internal/deadline.ts"
 import { finiteMillis, millis } from "./internal/duration.ts"
+import { refused } from "./internal/refused.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 
 /**
  * The outbox could not be written or read.
@@ -170,7 +170,7 @@ export interface RelayOptions {
 
 const claimOf = (where: string, { batch = 100, grace = "1 second", lease = "30 seconds" }: RelayOptions) => {
   if (!Number.isSafeInteger(batch) || batch < 1) {
-    throw InvalidInput.make(where, "InvalidNumber", `batch must be a positive integer, and is ${batch}`)
+    throw refused(where, "InvalidNumber", `batch must be a positive integer, and is ${batch}`)
   }
   return { limit: batch, lease: finiteMillis(where, "lease", lease), grace: millis(where, "grace", grace) }
 }

@@ -84,14 +84,6 @@ export interface Policy<in Key, in Value, out Error = never, out Requirements = 
  */
 export type Any = Policy<never, never, unknown, unknown>
 
-/**
- * Tells whether a value is a `Policy`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isPolicy = (u: unknown): u is Any => Tree.isTree(u)
-
 // What a policy is for is known to its type alone.
 const typed = <K, V, E = never, R = never>(tree: Node.Tree): Policy<K, V, E, R> => tree as never
 
@@ -681,7 +673,7 @@ export const judge: {
  */
 export const FromString: Schema.Codec<Policy<unknown, unknown>, string> = Schema.String.pipe(
   Schema.decodeTo(
-    Schema.declare((u: unknown): u is Policy<unknown, unknown> => isPolicy(u)),
+    Schema.declare((u: unknown): u is Policy<unknown, unknown> => Tree.isTree(u)),
     SchemaTransformation.transformEffect({
       decode: (text: string) =>
         Effect.mapBoth(Effect.fromResult(parse(text)), {

@@ -12,7 +12,7 @@ import type * as CacheService from "./CacheService.ts"
 import type * as Change from "./Change.ts"
 import * as Changes from "./Changes.ts"
 import type * as Entity from "./Entity.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 interface Updated<Row> {
   readonly before: Row
@@ -150,7 +150,7 @@ export const make = <
   }
   for (const name of Object.keys(writes)) {
     if (Object.hasOwn(changed, name)) continue
-    throw InvalidInput.make("Repository.make", "InvalidOption", `it is not known what a write called "${name}" changes`)
+    throw refused("Repository.make", "InvalidOption", `it is not known what a write called "${name}" changes`)
   }
   return Object.fromEntries(
     Object.entries(writes).map(([name, write]) => [name, publishing(name as keyof Writes<Row>, write as AnyWrite)])

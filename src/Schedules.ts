@@ -78,10 +78,10 @@ import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
 import * as Crons from "./internal/cron.ts"
 import { encodeName } from "./internal/keys.ts"
+import { refused } from "./internal/refused.ts"
 import { invalidate } from "./internal/service/invalidating.ts"
 import { inside, type Service } from "./internal/service/model.ts"
 import type * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 
 const TypeId = "~effect-cache-algebra/Schedules"
 
@@ -166,7 +166,7 @@ export const cron = (
   const where = "Schedules.cron"
   const parsed = Crons.parse(where, expression, options.timeZone)
   const name = options.name ?? textOf(parsed, invalidation)
-  if (typeof name !== "string" || name === "") throw InvalidInput.make(where, "EmptyName", "a schedule needs a name")
+  if (typeof name !== "string" || name === "") throw refused(where, "EmptyName", "a schedule needs a name")
   return Object.assign(Object.create(Proto), {
     name,
     cron: parsed,
@@ -405,7 +405,7 @@ export const layer = (
   const names = new Set<string>()
   for (const { name } of schedules) {
     if (names.has(name)) {
-      throw InvalidInput.make("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
+      throw refused("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
     }
     names.add(name)
   }

@@ -410,4 +410,6 @@ export const corrupt = (key: string, payload: unknown): Effect.Effect<boolean, n
  * @category instruments
  * @since 0.1.0
  */
-export const sizes: Effect.Effect<MemoryCache.Sizes, never, TestCache> = using((t) => t.store.sizes())
+export const sizes: Effect.Effect<ReturnType<MemoryCache.MemoryStore["sizes"]>, never, TestCache> = using((t) =>
+  t.store.sizes()
+)

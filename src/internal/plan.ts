@@ -15,9 +15,9 @@
 import * as Cron from "effect/Cron"
 import type * as Effect from "effect/Effect"
 import type { Dependency } from "../Dependency.ts"
-import * as InvalidInput from "../InvalidInput.ts"
 import * as Verdict from "../Verdict.ts"
 import { nextTick } from "./cron.ts"
+import { refused } from "./refused.ts"
 import type { Stamp, Version } from "./stamp.ts"
 import { noWorse, ofChange } from "./verdicts.ts"
 
@@ -241,7 +241,7 @@ const greater = (a: Version | undefined, b: Version): Version =>
 const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
   const alternatives = prune(all)
   if (alternatives.length > maxAlternatives) {
-    throw InvalidInput.make(
+    throw refused(
       where,
       "TooManyAlternatives",
       `a policy may have ${maxAlternatives} alternatives, and this one has ${alternatives.length}`

@@ -26,7 +26,7 @@ export const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkCh
 export const reasonOf = <A>(effect: Effect.Effect<A, CacheStore.StoreError>) =>
   Effect.map(Effect.result(effect), (result) => result._tag === "Failure" ? result.failure.reason._tag : "fine")
 
-export const asked = (name: TestCache.OperationName) =>
+export const asked = (name: TestCache.Operation["name"]) =>
   Effect.map(TestCache.operations, (all) => all.filter((one) => one.name === name).length)
 
 export const opened = Effect.map(TestCache.operations, (all) => all.map(({ name }) => name))

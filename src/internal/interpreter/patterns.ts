@@ -2,9 +2,9 @@
  * Patterns of keys: the fields of a definition's keys that are fixed.
  */
 import * as Invalidation from "../../Invalidation.ts"
-import * as InvalidInput from "../../InvalidInput.ts"
 import type * as Key from "../../Key.ts"
 import { encodeName } from "../keys.ts"
+import { refused } from "../refused.ts"
 import type { Definition } from "./definitions.ts"
 
 type Fixable<K> = Extract<keyof Key.Fixed<K>, string>
@@ -24,7 +24,7 @@ export const pattern = ({ key, name }: Definition, fixed: object): Invalidation.
   for (const [field, value] of Object.entries(fixed)) {
     // A name that fixes nothing would leave the pattern as wide as the definition.
     if (key.pattern({ [field]: value }).every((part, i) => part === none[i])) {
-      throw InvalidInput.make("Cached.pattern", "UnknownField", `the key of "${name}" has no field "${field}"`)
+      throw refused("Cached.pattern", "UnknownField", `the key of "${name}" has no field "${field}"`)
     }
   }
   return Invalidation.pattern({ name: encodeName(name), parts: key.pattern({ ...fixed }) })

@@ -15,7 +15,7 @@ import { StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { elapsed } from "../deadline.ts"
 import type { ClockedStore, Service } from "./model.ts"
-import { failedInvalidations, report } from "./report.ts"
+import { metrics, report } from "./report.ts"
 import type { Kept, Undelivered } from "./undelivered.ts"
 
 // A store that does not answer makes a line in the log this often, in milliseconds.
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function*(
   const reportFailure = ({ attempts, invalidation, who }: Kept, error: StoreError): Effect.Effect<void> => {
     publish({ _tag: "Undelivered", invalidation, attempts, error })
     return Effect.andThen(
-      Metric.update(failedInvalidations, 1),
+      Metric.update(metrics.failedInvalidations, 1),
       Effect.annotateLogs(warn(invalidation, error), who)
     )
   }
