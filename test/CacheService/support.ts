@@ -2,6 +2,7 @@
 import { Context, Effect, Layer } from "effect"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
+import { instrument } from "../../src/internal/instruments.ts"
 import type * as Invalidation from "../../src/Invalidation.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as TestCache from "../../src/TestCache.ts"
@@ -14,7 +15,7 @@ export const text = (options: TestCache.Options = {}) => Layer.fresh(TestCache.l
 
 /** A store that walks its keys, as a remote one does: what names patterns or everything takes it several steps. */
 export const inSteps = Layer.fresh(Layer.effectContext(Effect.gen(function*() {
-  const { instruments, store } = TestCache.instrument(yield* MemoryCache.makeStore({ capacity: 100 }), "value")
+  const { instruments, store } = instrument(yield* MemoryCache.makeStore({ capacity: 100 }), "value")
   const atomic = ({ everything, patterns }: Invalidation.Invalidation) =>
     patterns.size === 0 && everything === undefined
   const made = yield* CacheService.make(CacheStore.guard({ ...store, atomic }))
