@@ -9,11 +9,11 @@
  * **Details**
  *
  * - An invalidation that has returned stays true, in every process on the same
- *   store, whatever is in flight. `docs/consistency.md` lists the guarantees.
+ *   store, whatever is being loaded. `docs/consistency.md` lists the guarantees.
  * - Per process and key, one load at a time: a hundred callers of a cold key
  *   make one call, also when it fails.
- * - A caller that is interrupted disturbs nobody; when the last one that waits
- *   is, the load is interrupted.
+ * - A caller that is interrupted does not disturb the other waiters; when the last
+ *   one is, the load is interrupted.
  * - Reads fail open: a store that is down costs loads, never an error.
  * - A lookup may read other cached values. Inside of it they are never stale: such
  *   a read waits for the refresh. If it is given something stale all the same,
@@ -251,7 +251,7 @@ export const make = <
 > => new Definitions.Definition(name, options as unknown as Definitions.Options, policy as Policy.Any) as never
 
 /**
- * Tells whether a value is a definition.
+ * Whether a value is a definition.
  *
  * @category guards
  * @since 0.1.0
@@ -268,8 +268,8 @@ const inside = (self: Any): Definitions.Definition => self as unknown as Definit
 
 /**
  * The key under which a value is stored: the name and the parts of the key,
- * escaped, with `:` in between. Throws `InvalidInput` for a key that has no
- * encoding.
+ * escaped, with `:` in between. Throws `InvalidInput` for a key that cannot be
+ * encoded.
  *
  * @category invalidations
  * @since 0.1.0
@@ -379,8 +379,8 @@ export const getOption: {
  *   refreshed earlier; it is fresh meanwhile.
  * - `usableUntil`: from then on it is served in no case, as `freshUntil` if nothing
  *   changes before.
- * - `dependencies`: what it depends on: what the key tells and what was found in
- *   the value.
+ * - `dependencies`: what it depends on: those known from the key, and those found
+ *   in the value.
  * - `validator`: a text of letters, digits and hyphens, for an `ETag`. It is the same
  *   while the entry is, and another whenever the value may be another.
  *
@@ -495,8 +495,8 @@ export const refresh: {
  * happened.
  *
  * Fails with `InvalidationError` if the store does not answer. `mayHaveHappened`
- * then tells of the write: false when the store failed before it, and nothing is
- * written; true when the write is done and the key may hold what was before.
+ * is about the write: false when the store failed before it, and nothing is
+ * written; true when the write is done and the key may still hold the old value.
  *
  * **Gotchas**
  *

@@ -7,8 +7,8 @@
  *
  * **Gotchas**
  *
- * - An empty string is no key part: it is refused with `InvalidInput` by the
- *   operation that was given it.
+ * - An empty string is not a key part: the operation that was given it refuses it
+ *   with `InvalidInput`.
  * - `Key.number` and `Key.int` refuse `NaN`; `-0` is `0`.
  *
  * **Example** (Keys of one and of several parts)
@@ -39,7 +39,7 @@ import type { InvalidInput } from "./InvalidInput.ts"
  *
  * - `fields`: the name of each part, for `describe` and for patterns.
  * - `parts`: the escaped parts of an input, as many as there are fields;
- *   throws `InvalidInput` for an input that has no encoding.
+ *   throws `InvalidInput` for an input that cannot be encoded.
  *
  * @category models
  * @since 0.1.0
@@ -227,8 +227,8 @@ const instant = (name: string, input: Date | DateTime.DateTime): number => {
 const isoInstant = (millis: number): string => new Date(millis).toISOString()
 
 /**
- * A key of one instant, written in UTC to the millisecond. For what shall be
- * another entry after each change: "vary on `updated_at`".
+ * A key of one instant, written in UTC to the millisecond. For a value that is to
+ * have another entry after each change: "vary on `updated_at`".
  *
  * It takes a `Date` or a `DateTime`; those of one instant are one key, whatever
  * their time zones.
@@ -425,7 +425,7 @@ export const contramap: {
 /**
  * The parts of an input, joined with `:`.
  *
- * Throws `InvalidInput` when the input has no encoding.
+ * Throws `InvalidInput` when the input cannot be encoded.
  *
  * @category encoding
  * @since 0.1.0

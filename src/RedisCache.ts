@@ -111,8 +111,8 @@ interface ConnectionOptions {
  *   the `options` of each node, and options for `ioredis`.
  * - `client`: a client of `ioredis` that is yours, a `Redis` or a `Cluster`: it is
  *   used, and not closed. A second connection like it is made for notifications.
- * - `prefix`: with which all keys begin (`cache`). Whoever shares it shares the
- *   cache.
+ * - `prefix`: with which all keys begin (`cache`). Programs that share it share
+ *   the cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the
  *   default), or `replicas` (1) must have it within the time limit.
  * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheStore.guard`.
@@ -120,8 +120,8 @@ interface ConnectionOptions {
  * - `redeliver`: when one that could not be delivered is tried again, see
  *   `CacheService.Options`.
  * - `maxLifetime`: nothing stays longer in Redis (30 days).
- * - `journal`: so many invalidated dependencies are remembered for loads in
- *   flight (10 000).
+ * - `journal`: so many invalidated dependencies are remembered for in-flight
+ *   loads (10 000).
  * - `remember`: bytes of entries that this process remembers as it decoded them
  *   (32 MiB). Each read still asks the server; 0 decodes each time.
  * - `trusted`: decodes without the schema's checks. What is stored must have been

@@ -2,8 +2,8 @@
  * Writes of one entity that publish what they change.
  *
  * You give the functions that write, and they return what was there and what is
- * there now; you get the same functions back, which publish. Whoever writes
- * through a repository cannot forget to publish.
+ * there now; you get the same functions back, which publish. A program that
+ * writes through a repository cannot forget to publish.
  *
  * @since 0.1.0
  */
@@ -75,7 +75,7 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  * Throws `InvalidInput` for a function of another name, of which it is not known
  * what it changes.
  *
- * **Example** (Whoever writes publishes)
+ * **Example** (A write publishes)
  *
  * ```ts
  * import { Effect, Schema } from "effect"

@@ -39,7 +39,7 @@ export const parse = (where: string, cron: string | Cron.Cron, timeZone?: string
   return parsed
 }
 
-/** What tells an expression from others: `"0 3 * * *"`, `Europe/Rome`. */
+/** What identifies an expression: `"0 3 * * *"`, `Europe/Rome`. */
 export const words = (self: Cron.Cron, word: (zone: string) => string = String): ReadonlyArray<string> => {
   const zone = Option.match(self.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
   return [

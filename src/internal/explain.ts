@@ -256,7 +256,7 @@ export const make = (
     if (view === undefined) return none("what is stored cannot be read")
     content = Exit.isSuccess(view.exit) ? view.exit.value : Cause.squash(view.exit.cause)
   }
-  // What it was made of is no part of its policy: it is told beside it.
+  // What it was made of is not part of its policy, so it is shown beside it.
   const { partsUntil, ...stamp } = entry.stamp
   const seen: Seen = {
     address,

@@ -219,7 +219,7 @@ const mistakes: Record<string, readonly [Make, string]> = {
   ],
   "a copy depends on nothing": [
     keeping((draft) => ({ ...draft, found: [], stamp: { ...draft.stamp, dependencies: [] } })),
-    "an entry is dead when a dependency that its value tells was invalidated, and stays so"
+    "an entry is dead when a dependency of its value was invalidated, and stays so"
   ]
 }
 

@@ -24,7 +24,7 @@ const warnEvery = 60_000
 // How long the layer's release waits for what is left.
 const lastAttempt = "1 second"
 
-// Who releases a layer under a clock of its own may not move it any more.
+// A program that releases a layer under a clock of its own may not move it any more.
 const realClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 // In halves: one batch is copied with each that is added to it.
@@ -110,7 +110,7 @@ export const make = Effect.fnUntraced(function*(
   const start = Effect.suspend(() => {
     if (delivering) return Effect.void
     delivering = true
-    // Not in the context of whoever was the first to fail.
+    // Not in the context of the caller that was the first to fail.
     return Effect.asVoid(Effect.forkIn(Effect.updateContext(rounds, (_: Context.Context<never>) => context), scope))
   })
 

@@ -1,5 +1,5 @@
 /**
- * What is said of an invalidation that was acknowledged: an event, counts, and a
+ * What is reported of an invalidation that was acknowledged: an event, counts, and a
  * line in the log.
  */
 import * as Context from "effect/Context"
