@@ -67,7 +67,7 @@ export type { Collected, Subscriber, Transaction, WithTransaction } from "./inte
  * publishing again is safe.
  *
  * Inside of `withTransaction` the changes are collected. An update in which
- * nothing differs is no news, and is left out.
+ * nothing differs is left out.
  *
  * @category publishing
  * @since 0.1.0
@@ -149,11 +149,11 @@ export const publishing: {
  * A subscriber, with a name by which a test can disconnect it. It cannot fail:
  * the change is committed, so what goes wrong is for the subscriber to deal
  * with. A defect is logged, and the other subscribers are notified all the same.
- * Whoever publishes waits for it and is not interrupted, so it should be short,
+ * The publisher waits for it and is not interrupted, so it should be short,
  * or fork what takes long.
  *
- * Changes name rows, fields and partitions, and hold no rows: whoever needs one
- * reads it, and finds it as it is by then.
+ * Changes name rows, fields and partitions, and hold no rows: a subscriber that
+ * needs a row reads it, and finds it as it is by then.
  *
  * @category subscribing
  * @since 0.1.0
@@ -168,8 +168,8 @@ export const subscriber = <R>(
 
 /**
  * Adds subscribers to those that are there already. They are notified after
- * the commit and after the cache was invalidated, one after the other, and
- * whoever publishes waits for them.
+ * the commit and after the cache was invalidated, one after the other, and the
+ * publisher waits for them.
  *
  * Of two of these layers that are merged only one counts: give all subscribers to
  * one, or provide one to the other.

@@ -3,7 +3,7 @@
  *
  * One synchronous step is atomic here, so a read needs no tokens: an index from
  * dependency to entries removes or marks entries at once when a dependency is
- * invalidated, and a load in flight is checked against what was invalidated
+ * invalidated, and an in-flight load is checked against what was invalidated
  * since it began. Memory is bounded by the entries that live (`capacity`,
  * `maxBytes`), not by the tags ever seen.
  *
@@ -59,7 +59,7 @@ import type * as Verdict from "./Verdict.ts"
  * - `maxBytes`: the most bytes of encoded values. A single value above it is
  *   served but not stored.
  * - `journalLimit`: the most invalidated dependencies that are remembered for
- *   loads in flight (65 536); of more, the oldest eighth is forgotten. A load that
+ *   in-flight loads (65 536); of more, the oldest eighth is forgotten. A load that
  *   began before what was forgotten, and has dependencies, is served but not
  *   stored.
  * - `now`: milliseconds of the clock by which leases, fences and entries end, as
@@ -77,21 +77,6 @@ export interface Options {
 }
 
 /**
- * How much a store holds, for tests and dashboards.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Sizes {
-  readonly entries: number
-  readonly bytes: number
-  readonly dependencies: number
-  readonly leases: number
-  readonly journal: number
-  readonly fences: number
-}
-
-/**
  * A store in memory with its instruments: what it holds, and ways to lose it.
  * Losing any of it is always safe; tests do it on purpose.
  *
@@ -99,7 +84,14 @@ export interface Sizes {
  * @since 0.1.0
  */
 export interface MemoryStore extends CacheStore.CacheStore {
-  readonly sizes: () => Sizes
+  readonly sizes: () => {
+    readonly entries: number
+    readonly bytes: number
+    readonly dependencies: number
+    readonly leases: number
+    readonly journal: number
+    readonly fences: number
+  }
   readonly keys: () => ReadonlyArray<string>
   readonly peek: (key: string) => CacheStore.Entry | undefined
   readonly corrupt: (key: string, payload: unknown) => boolean
@@ -174,7 +166,7 @@ const mostRemoved = 1024
 /**
  * A store in memory, for `CacheService.make` and for tests.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category constructors
  * @since 0.1.0
@@ -345,7 +337,7 @@ const makeStoreWith = (
     // Asked again, it is the same lease: its load may have begun after the first time.
     if (held?.token === request.token) return { _tag: "Leased", lease: held }
     if (held !== undefined) {
-      // A lease that was taken under other tokens is doomed, and is stolen rather than waited for.
+      // A lease that was taken under other tokens cannot be stored under, so it is stolen rather than waited for.
       const stands = now < held.until && journal.quietSince(held.since, held.known)
       if (stands && !request.force) {
         return { _tag: "Busy", token: held.token, position: positionOf(journal.position, standingFences(now)) }
@@ -403,7 +395,7 @@ const makeStoreWith = (
     if (ended !== "quiet") return ended
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
     if (draft.expiresAt <= now || (size !== undefined && size > maxBytes!)) {
-      // Whoever waited is given the new value, so the old one must not come after it.
+      // Waiters are given the new value, so a later read must not give the old one.
       const older = entries.peek(address.key)
       if (older !== undefined) remove(older, "replaced by a value that is not stored", now)
       return "unstored"
@@ -520,7 +512,7 @@ const makeStoreWith = (
 /**
  * The store alone, for `CacheService.layer` or what is built around a store.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category layers
  * @since 0.1.0
@@ -529,9 +521,9 @@ export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore>
   Layer.effect(CacheStore.CacheStore, makeStore(options))
 
 /**
- * A cache in this process. Entries and loads in flight end with the layer.
+ * A cache in this process. Entries and in-flight loads end with the layer.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category layers
  * @since 0.1.0

@@ -92,9 +92,9 @@ export const Outbox: Context.Service<Outbox, Outbox> = Context.Service("effect-c
 // -----------------------------------------------------------------------------
 
 /**
- * What a transaction collected, as the text of a message. Text that is none fails
- * to decode. It may have said anything, so the relay takes it for an invalidation
- * of everything.
+ * What a transaction collected, as the text of a message. Text that is not such a
+ * message fails to decode. It may have said anything, so the relay takes it for an
+ * invalidation of everything.
  *
  * @category schemas
  * @since 0.1.0

@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
-// JSON has no bigints, and one that is written as a string would be another id.
+// JSON cannot write bigints, and one that is written as a string would be another id.
 const BigIntFromJson = Schema.Struct({ bigint: Schema.String.check(Schema.isPattern(/^-?\d+$/)) }).pipe(
   Schema.decodeTo(Schema.BigInt, {
     decode: SchemaGetter.transform(({ bigint }) => BigInt(bigint)),

@@ -7,13 +7,20 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
-import { isInvalidInput } from "../../src/InvalidInput.ts"
+import { InvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
 import { asks, at, begin, draft, load } from "../support/port.ts"
 
-const empty: MemoryCache.Sizes = { entries: 0, bytes: 0, dependencies: 0, leases: 0, journal: 0, fences: 0 }
+const empty: ReturnType<MemoryCache.MemoryStore["sizes"]> = {
+  entries: 0,
+  bytes: 0,
+  dependencies: 0,
+  leases: 0,
+  journal: 0,
+  fences: 0
+}
 
 const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(names)
 
@@ -289,7 +296,7 @@ describe("options", () => {
       make()
       return undefined
     } catch (error) {
-      return isInvalidInput(error) ? error.reason : error
+      return error instanceof InvalidInput ? error.reason : error
     }
   }
 

@@ -24,7 +24,7 @@ export const withTransaction = <E2, R2, E3 = never, R3 = never>(
       const service = yield* CacheService.CacheService
       const outer = collectorOf(service)
       const outside = outer?.outside ?? service
-      // A savepoint is delivered with its transaction. Whoever collects without a transaction delivers nothing.
+      // A savepoint is delivered with its transaction. Collecting without a transaction delivers nothing.
       const isPart = outer !== undefined &&
         (outer.owner === noTransaction || outer.owner.transaction === transaction)
       const isSaved = isPart && outer.owner.saves

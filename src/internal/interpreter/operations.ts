@@ -324,10 +324,10 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
           return yield* failed(false, error?.reason ?? { _tag: "Malformed" }, error)
         }
         const { exit, stored } = yield* written(read, begun.lease, versions, restore(write))
-        // Whoever took the lease meanwhile may have read before this write.
+        // A load that took the lease meanwhile may have read before this write.
         if (!stored) {
           const removed = invalidate(removal)
-          // Whatever the store did: the write has happened, and who hears of this must know.
+          // Whatever the store did, the write has happened, and the caller must know.
           yield* Exit.isSuccess(exit)
             ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
             : Effect.ignore(removed)
