@@ -72,7 +72,7 @@ const label = (value: unknown): string =>
     ? "entry"
     : String(value)
 
-// A remote store's answer does not change while it travels, nor afterwards.
+// A remote store's answer does not change after it was sent.
 const copied = (entry: CacheStore.Entry): CacheStore.Entry => ({
   token: entry.token,
   payload: entry.payload,
