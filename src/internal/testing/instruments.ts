@@ -4,8 +4,8 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as CacheStore from "../CacheStore.ts"
-import type * as MemoryCache from "../MemoryCache.ts"
+import * as CacheStore from "../../CacheStore.ts"
+import type * as MemoryCache from "../../MemoryCache.ts"
 
 /**
  * An operation that was asked of the store. `key` is the stored key, for
