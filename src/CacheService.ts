@@ -103,7 +103,7 @@ const routedBy = (store: ClockedStore): Service["routed"] => {
 // Listeners that fall behind lose the oldest events: watching must not hold memory.
 const eventBuffer = 4096
 
-// So many targets of undelivered invalidations are kept by name.
+// The most targets of undelivered invalidations that are kept by name.
 const mostTargets = 10_000
 
 const seldom = Schedule.spaced("5 seconds")

@@ -15,17 +15,17 @@
  * - A caller that is interrupted does not disturb the other waiters; when the last
  *   one is, the load is interrupted.
  * - Reads fail open: a store that is down costs loads, never an error.
- * - A lookup may read other cached values. Inside of it they are never stale: such
- *   a read waits for the refresh. If it is given something stale all the same,
- *   since the refresh failed or took too long, what the lookup makes is stale, too.
+ * - A lookup may read other cached values. Such a read waits for a refresh rather
+ *   than serve what is stale. If the refresh failed or took too long and the lookup
+ *   is given a stale value after all, what it makes is stale, too.
  *   One invalidation that covers all of them holds for all of them.
  *
  * **Gotchas**
  *
  * - Invalidate **after** the write is committed, or use `mutate`.
  * - The name is part of every stored key: two definitions must not share one.
- * - A value that is made of another does not know what that depends on: give it the
- *   same tags.
+ * - A value that is made of another cached value does not inherit its dependencies:
+ *   give it the same tags.
  * - A load runs in the context of the caller that started it, and others may
  *   wait for it, or be served what it stored. In a transaction that would be what
  *   only the transaction sees: say where it is, with `Changes.withTransaction`,
@@ -132,8 +132,8 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  *   in the order of the keys.
  * - `failures`: typed failures that are worth caching ("not found"), and the
  *   policy for them. Such a failure is an answer: it replaces an older value.
- * - `refresh`: who waits for a refresh; `background` unless given. Inside of another
- *   lookup everyone does.
+ * - `refresh`: which callers wait for a refresh; `background` unless given. Inside of
+ *   another lookup all do.
  * - `softTimeout`: after this long, a caller who waits is served the old value
  *   if there is one that may be served in such a case, and the load goes on.
  * - `hardTimeout`: after this long, a load is interrupted and fails with

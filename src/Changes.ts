@@ -171,8 +171,8 @@ export const subscriber = <R>(
  * the commit and after the cache was invalidated, one after the other, and the
  * publisher waits for them.
  *
- * Of two of these layers that are merged only one counts: give all subscribers to
- * one, or provide one to the other.
+ * If two of these layers are merged, only one counts: give all subscribers to one,
+ * or provide one to the other.
  *
  * **Example** (A list of what has to be indexed again)
  *

@@ -312,7 +312,7 @@ const encode = (self: Invalidation): string =>
     e: self.everything === undefined ? "" : letter(self.everything)
   })
 
-// Of two modes of one target the stronger counts, as everywhere.
+// If one target has two modes, the stronger counts, as everywhere.
 const decodeModes = <Name extends string>(all: unknown): ReadonlyMap<Name, Verdict.Mode> => {
   const modes = new Map<Name, Verdict.Mode>()
   for (const [name, mode] of all as Modes) {

@@ -3,7 +3,7 @@
  *
  * A key says what a cached value is asked for by. It encodes to parts, and two
  * different inputs never encode alike, whatever characters they hold; so a
- * user's text in a key cannot reach another entry, nor act as a pattern.
+ * user's text in a key cannot reach another entry or act as a pattern.
  *
  * **Gotchas**
  *
@@ -261,8 +261,8 @@ export const date = (name: string): Key<Date | DateTime.DateTime> =>
  * clocks repeat in autumn is two; a day may have 23 or 25 hours.
  *
  * With the time in its key, an entry is never asked for again once its hour is
- * over, and needs a `ttl` to go away. Nor does the key know of loads that a
- * change of the hour interrupts: what is loaded is kept under the hour in which
+ * over, and needs a `ttl` to go away. The key does not know of loads that a
+ * change of the hour interrupts, either: what is loaded is kept under the hour in which
  * it was asked for. `Policy.until` needs neither.
  *
  * Throws `InvalidInput` for an unknown unit or time zone.

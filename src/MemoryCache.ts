@@ -157,10 +157,10 @@ const firstAfter = (sorted: ReadonlyArray<string>, text: string): number => {
   return low
 }
 
-// So many invalidations a listener may fall behind.
+// A listener may fall this many invalidations behind.
 const announcementBuffer = 1024
 
-// So many removed entries are remembered for `explain`.
+// This many removed entries are remembered for `explain`.
 const mostRemoved = 1024
 
 /**
@@ -278,7 +278,7 @@ const makeStoreWith = (
   const invalidateDependency = (dependency: Dependency, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
     journal.note(dependency, leases.size > 0)
     const affected = [...(index.get(dependency) ?? [])]
-    // Only so many removed entries are remembered. All are marked: a read that holds one may ask it again.
+    // Only some removed entries are remembered. All are marked: a read that holds one may ask it again.
     const forgettable = affected.length - mostRemoved
     for (const [i, entry] of affected.entries()) {
       entry.mark(dependency, mode, now)

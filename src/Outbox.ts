@@ -196,7 +196,7 @@ const deliverInOrder = (
       })
     const release = Effect.clockWith((clock) => {
       const left = messages.slice(done).map(({ id }) => id)
-      // After the lease they may be another's.
+      // After the lease they may belong to another relay.
       return left.length === 0 || elapsed(clock) >= until ? Effect.void : Effect.ignore(outbox.release(left))
     })
     return Effect.ensuring(restore(next), release)
@@ -246,7 +246,7 @@ export const layerRelay = (
   const pauses = backoff(interval, longestPause)
   const once = relay(options).pipe(
     Effect.tapCause((cause) => Effect.logWarning("the relay of the outbox failed, and goes on", cause)),
-    // Also what it dies of: a transaction whose connection is lost dies when it is rolled back.
+    // Defects are retried, too: a transaction whose connection is lost dies when it is rolled back.
     Effect.sandbox,
     Effect.retry(pauses)
   )

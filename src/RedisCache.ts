@@ -121,7 +121,7 @@ interface ConnectionOptions {
  * - `redeliver`: when one that could not be delivered is tried again, see
  *   `CacheService.Options`.
  * - `maxLifetime`: nothing stays longer in Redis (30 days).
- * - `journal`: so many invalidated dependencies are remembered for in-flight
+ * - `journal`: the most invalidated dependencies that are remembered for in-flight
  *   loads (10 000).
  * - `remember`: bytes of entries that this process remembers as it decoded them
  *   (32 MiB). Each read still asks the server; 0 decodes each time.

@@ -21,7 +21,7 @@
  *
  * **Gotchas**
  *
- * - Where nothing but freshness is wanted, `Policy.until` needs no worker and is
+ * - If only freshness is wanted, `Policy.until` needs no worker and is
  *   exact: an entry judges itself.
  * - Ticks come by the wall clocks of the processes. Those that differ by seconds
  *   do no harm; the first one's tick counts.
@@ -134,7 +134,7 @@ const Proto = {
  * - `name`: under which processes agree that a tick was run. Unless given, the
  *   expression and the invalidation as text: then another invalidation is
  *   another schedule, also while two deploys run side by side.
- * - `timeZone`: in which an expression ticks that has none (UTC).
+ * - `timeZone`: where an expression ticks that names no time zone (UTC).
  * - `missed`: whether the last tick before the start is made up for, if no
  *   process ran it (`run`, unless given), or not (`skip`).
  *
@@ -188,7 +188,7 @@ const waitAtMost = 10 * second
 // A waiter lets the process that had the lease go first: an invalidation of everything takes it away.
 const pause = second
 
-// So far clocks may differ.
+// Clocks may differ by this much.
 const tolerance = minute
 
 // A wall clock may be set while a fiber sleeps, and a machine may sleep as a whole.
@@ -330,14 +330,14 @@ const keepLease = Effect.fnUntraced(function*(tick: Tick): Effect.fn.Return<neve
   }
 })
 
-/** Until the store has acknowledged it: what could not be delivered is kept, and tried again, by the service. */
+/** Waits until the store has acknowledged it: the service keeps what could not be delivered, and tries it again. */
 const apply = Effect.fnUntraced(function*(
   service: Service,
   invalidation: Invalidation.Invalidation
 ): Effect.fn.Return<void, never, CacheService.CacheService> {
   const isKept = Effect.map(service.undelivered, (all) =>
     all.some((kept) =>
-      // Of too many that are kept one of everything is made.
+      // If too many are kept, the queue replaces them by an invalidation of everything.
       kept.invalidation.everything !== undefined || Equal.equals(kept.invalidation, invalidation)
     ))
   yield* Effect.exit(invalidate(invalidation))

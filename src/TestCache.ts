@@ -44,10 +44,10 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
-import { type Around, instrument, type Operation, TestCache } from "./internal/instruments.ts"
+import { type Around, instrument, type Operation, TestCache } from "./internal/testing/instruments.ts"
 import * as MemoryCache from "./MemoryCache.ts"
 
-export { type Operation, TestCache } from "./internal/instruments.ts"
+export { type Operation, TestCache } from "./internal/testing/instruments.ts"
 
 /**
  * Options of a test cache.

@@ -267,7 +267,7 @@ const changesOfEntity = (rows: ReadonlyArray<Row>, entity: string, declared: Dec
         (cause) => cause.fields === undefined || cause.fields.includes(field) || cause.partition === field
       )
     ),
-    // Of an entity that was not declared nothing is known but what is depended on.
+    // Of an entity that was not declared, only the fields that something depends on are known.
     ...rest.filter(({ invalidates }) => declared !== undefined || invalidates.length > 0),
     change("membership", [], `${entity}: coming or going`, () => true)
   ]

@@ -166,7 +166,7 @@ export const knownToAll = (value: Kind, failures: Kind | undefined): ReadonlyArr
   return names.size === 0 ? noNames : [...names]
 }
 
-/** An entry that was made sense of: what to serve, and the plan that has met its stamp. */
+/** An entry that was decoded: what to serve, and the plan that has met its stamp. */
 export class View {
   readonly definition: Definition
   readonly exit: Exit.Exit<unknown, unknown>

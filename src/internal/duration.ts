@@ -48,7 +48,7 @@ export const millis = (where: string, name: string, input: Duration.Input): numb
   }
   const duration = Duration.fromInput(input)
   if (Option.isNone(duration)) throw bad(input)
-  // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
+  // A `Duration` drops fractions of a millisecond, so what is printed would not read back.
   const value = typeof input === "number" ? input : Duration.toMillis(duration.value)
   if (Number.isNaN(value)) throw bad(input)
   if (value < 0) throw refused(where, "NegativeDuration", `${name} is negative: ${format(value)}`)
@@ -62,7 +62,7 @@ export const positiveMillis = (where: string, name: string, input: Duration.Inpu
   return value
 }
 
-/** Milliseconds, more than 0, and not for ever. */
+/** Milliseconds: more than 0, and finite. */
 export const finiteMillis = (where: string, name: string, input: Duration.Input): number => {
   const value = positiveMillis(where, name, input)
   if (Number.isFinite(value)) return value

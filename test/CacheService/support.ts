@@ -2,7 +2,7 @@
 import { Context, Effect, Layer } from "effect"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
-import { instrument } from "../../src/internal/instruments.ts"
+import { instrument } from "../../src/internal/testing/instruments.ts"
 import type * as Invalidation from "../../src/Invalidation.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as TestCache from "../../src/TestCache.ts"

@@ -76,11 +76,18 @@ describe("patterns", () => {
 
   test("refuse what would leave a pattern wider than it says", () => {
     // What the compiler refuses may still come from an untyped caller.
-    const untyped = Cached.pattern as unknown as (all: ReadonlyArray<unknown>, fixed: object) => unknown
+    const untyped = Cached.pattern as unknown as (all: unknown, fixed: object) => unknown
     const error = refusal(() => untyped([settings, orders], { userId: 5, page: 1 }))
     assert.strictEqual(error.reason, "UnknownField")
     assert.include(error.message, "the key of \"settings\" has no field \"page\"")
     assert.strictEqual(refusal(() => untyped([settings], { userid: 5 })).reason, "UnknownField")
     assert.strictEqual(refusal(() => untyped([settings], { userId: undefined })).reason, "InvalidKeyPart")
+    assert.strictEqual(refusal(() => untyped(settings, { userid: 5 })).reason, "UnknownField")
+    const part = Cached.make(
+      "part",
+      { key: Key.fragment("part", Key.struct({ userId: user })), ...texts },
+      Policy.forever
+    )
+    assert.strictEqual(refusal(() => untyped(part, { userid: 5 })).reason, "UnknownField")
   })
 })

@@ -11,7 +11,7 @@ import * as Inside from "../service/insideTransaction.ts"
 import { inside as insideService } from "../service/model.ts"
 import type { Collected } from "./model.ts"
 
-/** For whom is collected: what makes the transaction, and whether what is collected is saved before the commit. */
+/** What is collected for: the function that makes the transaction, and whether it saves what is collected before the commit. */
 export interface Owner {
   readonly transaction: unknown
   readonly saves: boolean

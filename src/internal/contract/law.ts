@@ -81,13 +81,13 @@ export interface Instruments<out R = never> {
 /**
  * Options of the laws.
  *
- * - `runs`: so many sequences of random operations (40), each of `steps` (40).
+ * - `runs`: how many sequences of random operations (40), each of `steps` (40).
  * - `seed`: of the first sequence; the next ones follow it.
  * - `exact`: whether the store must answer as the model does. A store that
  *   forgets, as one with a short journal, sets `false`: it may then miss and
  *   refuse more than the model, and never less. With things to lose it may too.
  * - `prefix`: with which all keys and dependencies begin (`contract`).
- * - `patience`: for so many milliseconds of real time a law waits for what a store
+ * - `patience`: for how many milliseconds of real time a law waits for what a store
  *   is to announce (5000).
  *
  * @category models
@@ -120,7 +120,7 @@ export const expect = (holds: boolean, message: () => string): Step<void> => hol
 /** The ways to lose things. */
 export type Lose<R> = NonNullable<Instruments<R>["lose"]>
 
-/** Those that there are. */
+/** The ways that are given. */
 export const losses = <R>(lose: Lose<R>): ReadonlyArray<readonly [Losable, NonNullable<Lose<R>[Losable]>]> =>
   (["entry", "lease", "journal", "markers"] as const).flatMap((what) => {
     const way = lose[what]

@@ -294,7 +294,7 @@ export const leaseLaws: ReadonlyArray<Rule<never>> = [
 ]
 
 export const releaseLaw = <R>(waiting: Waiting<R>): Rule<R> =>
-  law("G5", "who waits for a lease learns when it is over", function*(s) {
+  law("G5", "a waiter for a lease learns when it is over", function*(s) {
     const ways: Record<string, (holder: Loading) => Step<unknown>> = {
       "stored": (holder) => s.finish(holder),
       "refused": (holder) =>

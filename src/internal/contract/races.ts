@@ -5,7 +5,7 @@ import type { Step } from "./law.ts"
 import { law, type Rule } from "./rule.ts"
 import type { Scene } from "./scene.ts"
 
-/** So often something is raced, each time with other steps of one between those of the other. */
+/** How often something is raced, each time with other steps of one between those of the other. */
 export const raceRounds = 12
 
 const later = <A>(turns: number, effect: Step<A>): Step<A> =>

@@ -29,7 +29,7 @@
  */
 import type * as Verdict from "../../Verdict.ts"
 
-/** Who waits while an entry that may still be served is refreshed. */
+/** Which callers wait while an entry that may still be served is refreshed. */
 export type Refresh = "background" | "caller" | "everyone"
 
 /** What a definition says of its reads. Limits are milliseconds. */
@@ -47,8 +47,8 @@ const isServable = (found: Found): boolean => found === "Fresh" || found === "Re
 export type Found = Verdict.Verdict | "Nothing"
 
 /**
- * Who waits for a refresh of what was found. Inside of a load everyone does, for what is made must be no older than its
- * parts; but what is refreshed early is still fresh.
+ * Which callers wait for a refresh of what was found. Inside of a load all do, since what is made must not be older than
+ * its parts; but what is refreshed early is still fresh.
  */
 export const refreshOf = (found: Found, rules: Rules, insideLoad: boolean): Refresh =>
   insideLoad && found !== "Refresh" ? "everyone" : rules.refresh
@@ -92,7 +92,7 @@ export type Next =
   | { readonly _tag: "LoadAlone" }
   | { readonly _tag: "Fail" }
 
-// So many times a caller looks again after a load that it joined was refused; then it loads for itself.
+// A caller looks again this many times after a load that it joined was refused; then it loads for itself.
 const mostRefused = 4
 
 export const afterwards = (tried: Tried, rules: Rules): Next => {

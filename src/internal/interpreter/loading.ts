@@ -31,7 +31,7 @@ const nowhere: ReadonlyArray<Place> = []
 export class Loading {
   /** What waits while a read of this load waits; nothing where only its caller does. */
   readonly waiting: Waiting | undefined
-  /** The one key that it fills. Of several it is not known for which of them a lookup reads. */
+  /** The one key that it fills; undefined for several, since it is not known for which of them a lookup reads. */
   readonly fills: Place | undefined
   /** The keys that are loaded around it where no other caller can join, its own included. */
   readonly alone: ReadonlyArray<Place>
@@ -73,7 +73,7 @@ export const within = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading
     return Effect.void
   })
 
-/** The same, and how it ended. */
+/** Runs a lookup on behalf of a load, and gives how it ended. */
 export const run = <A, E, R>(lookup: Effect.Effect<A, E, R>, loading: Loading): Effect.Effect<Made<A, E>, never, R> =>
   Effect.map(Effect.exit(within(lookup, loading)), (exit) => ({ exit, partsUntil: loading.partsUntil }))
 

@@ -179,7 +179,7 @@ export const start = (
 ): Effect.Effect<Load> =>
   Effect.withFiber((starter) => {
     const load = new Load(service, fillings, held)
-    // Known before its lookup begins, which may ask for what waits for it.
+    // Registered before its lookup begins, which may ask for what waits for it.
     by?.waitsFor.push(load)
     const started = elapsed(starter.getRef(Clock.Clock))
     for (const filling of fillings) settle(service, filling.lease.token, filling)

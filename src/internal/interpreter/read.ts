@@ -92,7 +92,7 @@ export class Read {
     return new Loading.Loading(this.loading?.waiting, undefined, this.loading?.alone)
   }
 
-  /** The same, of one that this read runs for its own key. */
+  /** The same for a lookup that this read runs for its own key. */
   private alone(): Loading.Loading {
     const { alone, waiting } = this.unjoined()
     return new Loading.Loading(waiting, this.place, [...alone, this.place])

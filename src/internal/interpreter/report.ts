@@ -1,4 +1,4 @@
-/** What is counted and said of loads and of a store that fails. */
+/** What is counted and logged of loads and of a store that fails. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,7 +16,7 @@ export const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failur
     ? "interrupted"
     : "failure"
 
-/** Says that something is served but not cached. */
+/** Warns that something is served but not cached. */
 export const warnUnwritable = (definition: Definition): Effect.Effect<void> =>
   Effect.logWarning(`a value of "${definition.name}" cannot be encoded and is not cached`)
 

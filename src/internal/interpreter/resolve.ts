@@ -31,14 +31,14 @@ export const oneByOne = (definition: Definition): Loader => ({
   lookup: (addresses) => Effect.map(Effect.exit(definition.lookupOne(addresses[0]!.input)), (exit) => [exit])
 })
 
-/** Of a definition with a `lookupMany`. */
+/** Loads several keys by one call, for a definition with a `lookupMany`. */
 export const inBatches = (definition: Definition): Loader => ({ batches: true, lookup: lookupMany(definition) })
 
 const lookupMany = (definition: Definition): Lookup => (addresses) =>
   Effect.map(Effect.exit(definition.lookupMany!(addresses.map(({ input }) => input))), (exit) => {
     if (Exit.isFailure(exit)) return addresses.map(() => exit)
     if (exit.value.length !== addresses.length) {
-      // Thrown, not given: it cannot be said which result is whose, so those who joined look again for themselves.
+      // Thrown, not given as results: it is not known which result belongs to which key, so those who joined look again.
       throw new Error(
         `lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`
       )
@@ -77,7 +77,7 @@ const lookAt = (read: Read, first?: StoreAnswer): Effect.Effect<Looked> =>
 
 const answerOf = (exit: Exit.Exit<unknown, unknown>): Answer => ({ exit, from: undefined })
 
-/** All at once; one without a fiber of its own. */
+/** Looks at all at once; at a single one without a fiber of its own. */
 const forAll = <A, B>(all: ReadonlyArray<A>, f: (a: A) => AnyEffect<B>): AnyEffect<ReadonlyArray<B>> =>
   all.length === 1
     ? Effect.map(f(all[0]!), (one) => [one])

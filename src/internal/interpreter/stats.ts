@@ -19,7 +19,7 @@ export interface Stats extends Readonly<Counters.Counters> {
   readonly loadsAvoided: number
 }
 
-/** Of a definition that was never used, all counts are zero. */
+/** The counts of a definition that was never used are all zero. */
 export const of = (counters: Counters.Counters = Counters.make()): Stats => {
   const reads = counters.hits + counters.staleServed + counters.misses
   return {

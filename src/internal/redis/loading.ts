@@ -78,7 +78,7 @@ const captured = (
   }
 }
 
-// So often tokens are captured again for a lease that was taken under others.
+// Tokens are captured again this often for a lease that was taken under others.
 const mostCaptures = 3
 
 /**

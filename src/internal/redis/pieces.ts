@@ -8,7 +8,7 @@ export interface Piece {
   readonly names: ReadonlyArray<readonly [Dependency, Mode]>
 }
 
-/** So many targets go into one script. */
+/** The most targets of one script. */
 export const pieceSize = 200
 
 export const emptyPiece: Piece = { keys: [], names: [] }

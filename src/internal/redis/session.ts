@@ -13,7 +13,7 @@ import * as Wire from "./wire.ts"
 /** What a store is given besides its transport. */
 export interface Settings {
   readonly prefix: string
-  /** So many invalidated dependencies are remembered for in-flight loads. */
+  /** The most invalidated dependencies that are remembered for in-flight loads. */
   readonly journal: number
   /** Milliseconds that nothing outlives. */
   readonly longest: number

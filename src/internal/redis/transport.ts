@@ -40,7 +40,7 @@ export interface Transport {
   ) => Effect.Effect<void, StoreError>
   /**
    * One step of such a walk: about `count` keys of one primary are looked at. It fails when a key that is there all the
-   * while might be left out, since the servers are no longer those that the cursor is of.
+   * while might be left out, since the cursor belongs to other servers.
    */
   readonly page: (
     operation: string,

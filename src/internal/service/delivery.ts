@@ -75,7 +75,7 @@ export const make = Effect.fnUntraced(function*(
 
   const tryAgain = Effect.fnUntraced(function*(one: Kept): Effect.fn.Return<boolean> {
     const exit = yield* Effect.exit(store.invalidate(one.invalidation))
-    // One that was called for again meanwhile is another, and still to be delivered.
+    // One that was asked for again meanwhile is another, and still to be delivered.
     if (Exit.isSuccess(exit)) {
       if (kept.has(one)) {
         kept.remove(one)
@@ -148,7 +148,7 @@ export const make = Effect.fnUntraced(function*(
         const before = kept.find(batch)
         return Effect.onExit(store.invalidate(batch), (exit) => {
           if (Exit.isSuccess(exit)) {
-            // What is repeated is done with, too.
+            // A repetition settles the earlier one, too.
             if (before !== undefined && kept.has(before)) kept.remove(before)
             return Effect.void
           }

@@ -49,7 +49,7 @@ const emptyStore = (store: ClockedStore, deliver: Service["deliver"], ending: En
     invalidate: deliver,
     inspect: store.inspect,
     scan: store.scan,
-    // It stands from now on, for others: a process that dies after its commit has invalidated already.
+    // It stands for others from now on: a process that dies after its commit has invalidated already.
     fence: (fence) =>
       Effect.map(store.fence(fence), (count) => {
         if (!ending.open) return count

@@ -55,7 +55,7 @@ class Index {
   }
 }
 
-// Two that are the same in another order are two.
+// The same targets in another order are another invalidation.
 const idOf = ({ dependencies, everything, keys, patterns }: Invalidation.Invalidation): string =>
   JSON.stringify([[...keys], [...dependencies], [...patterns].map(([text, { mode }]) => [text, mode]), everything])
 
@@ -107,7 +107,7 @@ export class Undelivered {
     return this.add({ id, invalidation, since, who: first, position: ++this.position, attempts: attempts + 1 })
   }
 
-  // What is given up is the names, not the promise.
+  // Only the names are given up, not the promise.
   private keepEverything(): Kept {
     const { everything } = Invalidation
     const since = this.all.reduce((least, one) => Math.min(least, one.since), Infinity)
@@ -130,7 +130,7 @@ export class Undelivered {
     return kept
   }
 
-  /** Gives up one that was acknowledged. */
+  /** Drops one that was acknowledged. */
   remove(kept: Kept): void {
     if (!this.kept.delete(kept.id)) return
     this.targets -= targetsIn(kept.invalidation)
@@ -202,7 +202,7 @@ export const withoutUndelivered = (
         return Effect.succeed(begun)
       })
     }
-    /** Ends a load, unless it is voided; `undefined` for dependencies that are not known. */
+    /** Ends a load, unless it is voided; `undefined` stands for dependencies that are not known. */
     const ending = (
       address: CacheStore.Address,
       lease: CacheStore.Lease,

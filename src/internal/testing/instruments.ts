@@ -4,8 +4,8 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as CacheStore from "../CacheStore.ts"
-import type * as MemoryCache from "../MemoryCache.ts"
+import * as CacheStore from "../../CacheStore.ts"
+import type * as MemoryCache from "../../MemoryCache.ts"
 
 /**
  * An operation that was asked of the store. `key` is the stored key, for
@@ -72,7 +72,7 @@ const label = (value: unknown): string =>
     ? "entry"
     : String(value)
 
-// A remote store's answer does not change while it travels, nor afterwards.
+// A remote store's answer does not change after it was sent.
 const copied = (entry: CacheStore.Entry): CacheStore.Entry => ({
   token: entry.token,
   payload: entry.payload,
