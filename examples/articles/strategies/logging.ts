@@ -19,7 +19,7 @@ export const metrics = {
   acknowledged: CacheService.invalidations,
   /** `effect_cache_invalidations_failed`: each time that one was tried in vain */
   failed: CacheService.failedInvalidations,
-  /** `effect_cache_invalidated_entries`: where the store can tell */
+  /** `effect_cache_invalidated_entries`: if the store knows the number */
   entries: CacheService.invalidatedEntries
 }
 // #endregion
