@@ -4,6 +4,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as url from "node:url"
+import footnotes from "markdown-it-footnote"
 import { Application, Comment, CommentTag, Converter, JSX, KindRouter, MinimalSourceFile, ReflectionKind, Renderer } from "typedoc"
 
 const root = url.fileURLToPath(new URL("..", import.meta.url))
@@ -75,7 +76,7 @@ export const load = (app) => {
   // Options that are read from a file come after those of a plugin.
   app.on(Application.EVENT_BOOTSTRAP_END, () => {
     app.options.setValue("projectDocuments", pagesInOrder())
-    app.options.setValue("markdownItLoader", readCodeInHeadings)
+    app.options.setValue("markdownItLoader", (parser) => readCodeInHeadings(parser.use(footnotes)))
   })
 
   const addPage = (parent, file) => {

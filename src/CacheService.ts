@@ -50,12 +50,7 @@ import { Undelivered as Queue, withoutUndelivered } from "./internal/service/und
 
 export { CacheService, InvalidationError } from "./internal/service/model.ts"
 export type { CacheEvent, Invalidated, Undelivered } from "./internal/service/model.ts"
-export {
-  failedInvalidations,
-  invalidatedEntries,
-  InvalidationLogLevel,
-  invalidations
-} from "./internal/service/report.ts"
+export { InvalidationLogLevel, metrics } from "./internal/service/report.ts"
 
 // Tokens must differ between processes that were given one seed, so `Random` is not asked.
 const makeTokens = (): () => CacheStore.Token => {
@@ -68,7 +63,7 @@ const makeTokens = (): () => CacheStore.Token => {
 const slack = 1000
 
 // Time never goes back, and goes on by what the monotonic clock says has passed: a clock that is set back must make no
-// entry younger, also when nobody looked at it for as long as it was set back.
+// entry younger, also when it was not read for as long as it was set back.
 const clockOf = ({ now }: CacheStore.CacheStore): ClockedStore["now"] => {
   if (now !== undefined) return now
   let last = -Infinity
@@ -108,7 +103,7 @@ const routedBy = (store: ClockedStore): Service["routed"] => {
 // Listeners that fall behind lose the oldest events: watching must not hold memory.
 const eventBuffer = 4096
 
-// So many targets of undelivered invalidations are told apart.
+// So many targets of undelivered invalidations are kept by name.
 const mostTargets = 10_000
 
 const seldom = Schedule.spaced("5 seconds")

@@ -42,17 +42,19 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
+import * as Check from "./internal/check.ts"
 import { Circuit, type Ticket } from "./internal/circuit.ts"
 import { Deadline, elapsed } from "./internal/deadline.ts"
 import { finiteMillis } from "./internal/duration.ts"
+import { encodeName } from "./internal/keys.ts"
 import type { Stamp } from "./internal/stamp.ts"
 import { targetsIn } from "./internal/targets.ts"
-import type * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import * as Invalidation from "./Invalidation.ts"
 import type * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -315,6 +317,8 @@ export interface Inspection {
  *
  * - `Invalidated`: something was invalidated, here or by another process.
  *   `position` is that of the journal afterwards; only the store can compare it.
+ *   It is another after each invalidation of a dependency, or empty where the
+ *   store cannot say it.
  * - `Gap`: announcements may have been lost: a connection was interrupted, or the
  *   listener fell behind. Whoever keeps copies by what is announced must take
  *   all of them for invalidated.
@@ -507,21 +511,18 @@ export interface GuardOptions {
 // So many targets a store may send one after another.
 const longList = 1000
 
-const positiveCount = (name: string, value: number): number => {
-  if (Number.isSafeInteger(value) && value > 0) return value
-  throw InvalidInput.make(
-    "CacheStore.guard",
-    "InvalidNumber",
-    `${name} must be a positive integer, and is ${value}`
-  )
-}
-
 // What a store throws is no answer. Interruption passes.
 const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
   Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(StoreError.fromCause(operation, exit.cause))
 
-const timedOut = (cause: Cause.Cause<StoreError>): boolean =>
-  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason._tag === "Timeout")
+const hasReason = (cause: Cause.Cause<StoreError>, tag: Reason["_tag"]): boolean =>
+  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason._tag === tag)
+
+// A lease that could not be given up follows a failure that was counted, and a cursor that cannot be read is the caller's.
+const isFailureOfStore = (operation: string, cause: Cause.Cause<StoreError>): boolean =>
+  operation !== "abandon" && !(operation === "scan" && hasReason(cause, "Malformed"))
+
+const timedOut = (cause: Cause.Cause<StoreError>): boolean => hasReason(cause, "Timeout")
 
 /**
  * Bounds every operation of a store in time, and leaves the store alone for a
@@ -542,7 +543,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
   const short = new Deadline(finiteMillis("CacheStore.guard", "timeLimit", options.timeLimit ?? "1 second"))
   const long = new Deadline(finiteMillis("CacheStore.guard", "sweepLimit", options.sweepLimit ?? "1 minute"))
   const circuit = new Circuit(
-    positiveCount("failures", options.failures ?? 5),
+    Check.integer("CacheStore.guard", "failures", options.failures ?? 5),
     finiteMillis("CacheStore.guard", "openFor", options.openFor ?? "5 seconds")
   )
 
@@ -559,7 +560,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
         : sound(operation, exit)
       if (Exit.isSuccess(answer)) circuit.succeeded()
       else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
-      else if (operation !== "abandon" || ticket !== undefined) {
+      else if (isFailureOfStore(operation, answer.cause) || ticket !== undefined) {
         circuit.failed(ticket, now(fiber), timedOut(answer.cause))
       }
       return answer
@@ -621,9 +622,181 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     // It is meant to take as long as the load that is waited for.
     released: store.released,
     inspect: (key, known) => guarded("inspect", () => store.inspect(key, known)),
-    scan: (scan) => guarded("scan", () => store.scan(scan)),
+    scan: (scan) => {
+      // What the caller gets wrong is no failure of the store.
+      Check.integer("CacheStore.scan", "the limit of a scan", scan.limit)
+      return guarded("scan", () => store.scan(scan))
+    },
     invalidate: (batch) => always("invalidate", () => store.invalidate(batch), walks(batch) ? long : short),
     fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
     lift: (fence) => always("lift", () => store.lift(fence))
   }))
+}
+
+// -----------------------------------------------------------------------------
+// several stores
+// -----------------------------------------------------------------------------
+
+/**
+ * Several stores as one: `routes` says by a definition's name where its entries
+ * live, `default` where all others do. Whatever is invalidated, fenced or scanned
+ * goes to each store that it concerns, and is one invalidation of several steps.
+ *
+ * A layer that stands for several names is built once. Throws `InvalidInput` for
+ * an empty name.
+ *
+ * **Example** (Sessions in memory, everything else in the default store)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Cached, CacheService, CacheStore, Invalidation, Key, MemoryCache, Policy } from "effect-cache-algebra"
+ *
+ * let version = 1
+ * const numbers = { key: Key.string("id"), value: Schema.Finite, lookup: () => Effect.sync(() => version) }
+ * const session = Cached.make("session", numbers, Policy.tagged("user"))
+ * const page = Cached.make("page", numbers, Policy.tagged("user"))
+ *
+ * const store = CacheStore.route({
+ *   default: MemoryCache.layerStore({ capacity: 10_000 }), // in your program: RedisCache.layerStore
+ *   routes: { session: MemoryCache.layerStore({ capacity: 100 }) }
+ * })
+ *
+ * const both = Effect.all([Cached.get(session, "a"), Cached.get(page, "a")])
+ * const program = Effect.gen(function*() {
+ *   const before = yield* both
+ *   version = 2
+ *   yield* Cached.apply(Invalidation.tags("user"))
+ *   return [before, yield* both]
+ * }).pipe(Effect.provide(Layer.provide(CacheService.layer(), store)))
+ *
+ * await Effect.runPromise(program) // => [[1, 1], [2, 2]]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const route = <E = never, R = never, E2 = never, R2 = never>(options: {
+  readonly default: Layer.Layer<CacheStore, E, R>
+  readonly routes: { readonly [name: string]: Layer.Layer<CacheStore, E2, R2> }
+}): Layer.Layer<CacheStore, E | E2, R | R2> => {
+  // Names are refused here, not when the layer is built.
+  const layers = Object.entries(options.routes).map(([name, layer]) => [encodeName(name), layer] as const)
+  return Layer.effect(
+    CacheStore,
+    Effect.gen(function*() {
+      const built = new Map<unknown, CacheStore>()
+      const build = Effect.fnUntraced(function*(layer: Layer.Layer<CacheStore, E | E2, R | R2>) {
+        const known = built.get(layer)
+        if (known !== undefined) return known
+        const store = Context.get(yield* Layer.build(Layer.fresh(layer)), CacheStore)
+        built.set(layer, store)
+        return store
+      })
+      const fallback = yield* build(options.default)
+      const routes = new Map<string, CacheStore>()
+      for (const [name, layer] of layers) routes.set(name, yield* build(layer))
+      return routed(fallback, routes)
+    })
+  )
+}
+
+const nameIn = (key: string): string => key.slice(0, `${key}:`.indexOf(":"))
+
+const keep = <K, V>(all: ReadonlyMap<K, V>, keeps: (key: K, value: V) => boolean): ReadonlyMap<K, V> =>
+  new Map([...all].filter(([key, value]) => keeps(key, value)))
+
+/** What of a batch concerns the definitions of some names: a dependency may concern any. */
+const partOf = (
+  batch: Invalidation.Invalidation,
+  isOurs: (name: string) => boolean
+): Invalidation.Invalidation =>
+  Invalidation.withTargets(batch, {
+    keys: keep(batch.keys, (key) => isOurs(nameIn(key))),
+    patterns: keep(batch.patterns, (_, { pattern }) => isOurs(pattern.name))
+  })
+
+const sumOf = (counts: ReadonlyArray<number | undefined>): number | undefined => {
+  let sum = 0
+  for (const count of counts) {
+    if (count === undefined) return undefined
+    sum += count
+  }
+  return sum
+}
+
+/** `routes` are by names as they stand in stored keys. */
+const routed = (fallback: CacheStore, routes: ReadonlyMap<string, CacheStore>): CacheStore => {
+  const stores = [...new Set([fallback, ...routes.values()])]
+  const storeOf = (name: string): CacheStore => routes.get(name) ?? fallback
+  const storeAt = (key: string): CacheStore => storeOf(nameIn(key))
+  const partsOf = (batch: Invalidation.Invalidation) =>
+    stores.flatMap((store) => {
+      const part = partOf(batch, (name) => storeOf(name) === store)
+      return Invalidation.isEmpty(part) ? [] : [{ store, part }]
+    })
+  // In order. What fails after the first has happened in part.
+  const inEach = <A>(
+    batch: Invalidation.Invalidation,
+    act: (store: CacheStore, part: Invalidation.Invalidation) => Effect.Effect<A, StoreError>
+  ): Effect.Effect<ReadonlyArray<A>, StoreError> =>
+    Effect.suspend(() =>
+      Effect.forEach(
+        partsOf(batch),
+        ({ part, store }, i) =>
+          i === 0 ? act(store, part) : Effect.mapError(act(store, part), (error) => error.ofPart())
+      )
+    )
+  return {
+    name: stores.map(({ name }) => name).join(" and "),
+    payload: fallback.payload,
+    ...(fallback.trusted === undefined ? {} : { trusted: fallback.trusted }),
+    ...(fallback.now === undefined ? {} : { now: fallback.now }),
+    routes: (name) => storeOf(encodeName(name)),
+    read: (address) => storeAt(address.key).read(address),
+    begin: (address, request) => storeAt(address.key).begin(address, request),
+    commit: (address, lease, draft) => storeAt(address.key).commit(address, lease, draft),
+    discard: (address, lease, dependencies) => storeAt(address.key).discard(address, lease, dependencies),
+    abandon: (address, token) => storeAt(address.key).abandon(address, token),
+    released: (address, token) => storeAt(address.key).released(address, token),
+    inspect: (key, known) => storeAt(key).inspect(key, known),
+    atomic: (batch) => {
+      const [first, ...others] = partsOf(batch)
+      return first === undefined || (others.length === 0 && first.store.atomic(first.part))
+    },
+    invalidate: (batch) => Effect.map(inEach(batch, (store, part) => store.invalidate(part)), sumOf),
+    fence: (fence) => Effect.map(inEach(fence.over, (store, part) => store.fence({ ...fence, over: part })), sumOf),
+    lift: (fence) =>
+      Effect.map(
+        inEach(fence.over, (store, part) => store.lift({ ...fence, over: part })),
+        (all) => all.every((stood) => stood)
+      ),
+    scan: (scan) => scanEach(stores, scan),
+    announcements: Stream.mergeAll(
+      stores.map((store, i) =>
+        Stream.map(
+          store.announcements,
+          (one): Announcement => one._tag === "Gap" ? one : { ...one, position: `${i} ${one.position}` }
+        )
+      ),
+      { concurrency: "unbounded" }
+    )
+  }
+}
+
+/** Store by store: a cursor says which, and where in it. */
+const scanEach = (
+  stores: ReadonlyArray<CacheStore>,
+  { cursor = "0 ", ...asked }: Scan
+): Effect.Effect<Page, StoreError> => {
+  const space = cursor.indexOf(" ")
+  const at = space < 0 ? Number.NaN : Number(cursor.slice(0, space))
+  const store = stores[at]
+  if (store === undefined) {
+    return Effect.fail(new StoreError({ operation: "scan", reason: { _tag: "Malformed" }, mayHaveHappened: false }))
+  }
+  const inside = cursor.slice(space + 1)
+  return Effect.map(store.scan(inside === "" ? asked : { ...asked, cursor: inside }), ({ cursor: next, keys }) => {
+    if (next !== undefined) return { keys, cursor: `${at} ${next}` }
+    return { keys, cursor: at + 1 < stores.length ? `${at + 1} ` : undefined }
+  })
 }

@@ -9,11 +9,11 @@
  * **Details**
  *
  * - An invalidation that has returned stays true, in every process on the same
- *   store, whatever is in flight. `docs/consistency.md` lists the guarantees.
+ *   store, whatever is being loaded. `docs/consistency.md` lists the guarantees.
  * - Per process and key, one load at a time: a hundred callers of a cold key
  *   make one call, also when it fails.
- * - A caller that is interrupted disturbs nobody; when the last one that waits
- *   is, the load is interrupted.
+ * - A caller that is interrupted does not disturb the other waiters; when the last
+ *   one is, the load is interrupted.
  * - Reads fail open: a store that is down costs loads, never an error.
  * - A lookup may read other cached values. Inside of it they are never stale: such
  *   a read waits for the refresh. If it is given something stale all the same,
@@ -74,17 +74,20 @@ import type { Refresh } from "./internal/interpreter/decide.ts"
 import * as Definitions from "./internal/interpreter/definitions.ts"
 import type { AnyEffect } from "./internal/interpreter/definitions.ts"
 import * as Operations from "./internal/interpreter/operations.ts"
-import { encodeName } from "./internal/keys.ts"
+import * as Patterns from "./internal/interpreter/patterns.ts"
+import * as Stats from "./internal/interpreter/stats.ts"
+import { eachOf } from "./internal/oneOrMany.ts"
 import { invalidate as applyNow, mutate as mutateNow } from "./internal/service/invalidating.ts"
 import { inside as insideService } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import type * as Key from "./Key.ts"
 import type * as Policy from "./Policy.ts"
 import type * as Verdict from "./Verdict.ts"
 
+export type { Description, Explanation } from "./internal/explain.ts"
 export type { Refresh } from "./internal/interpreter/decide.ts"
 export { LoadTimeout } from "./internal/interpreter/definitions.ts"
+export type { Stats } from "./internal/interpreter/stats.ts"
 
 /**
  * A cached read of values of type `V` by keys of type `K`.
@@ -248,19 +251,25 @@ export const make = <
 > => new Definitions.Definition(name, options as unknown as Definitions.Options, policy as Policy.Any) as never
 
 /**
- * Tells whether a value is a definition.
+ * Whether a value is a definition.
  *
  * @category guards
  * @since 0.1.0
  */
 export const isCached = (u: unknown): u is Any => Definitions.isDefinition(u)
 
+type Reading<A, E, R> = Effect.Effect<A, E, R | CacheService.CacheService>
+
+type Invalidating = Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+
+type Soft = { readonly soft?: boolean }
+
 const inside = (self: Any): Definitions.Definition => self as unknown as Definitions.Definition
 
 /**
  * The key under which a value is stored: the name and the parts of the key,
- * escaped, with `:` in between. Throws `InvalidInput` for a key that has no
- * encoding.
+ * escaped, with `:` in between. Throws `InvalidInput` for a key that cannot be
+ * encoded.
  *
  * @category invalidations
  * @since 0.1.0
@@ -286,67 +295,16 @@ export const invalidation: {
     Invalidation.keys(Array.from(keys, (key) => inside(self).written.get(key)))
 )
 
-/**
- * The invalidation of all keys of a definition that have the given fields, as a
- * value. Without any: all keys of the definition.
- *
- * Every key is looked at, so a tag is cheaper where one can be foreseen.
- *
- * **Example** (All pages of one genre)
- *
- * ```ts
- * import { Effect, Schema } from "effect"
- * import { Cached, Key, Policy } from "effect-cache-algebra"
- *
- * const films = Cached.make("films", {
- *   key: Key.struct({ genre: Key.string("genre"), page: Key.int("page") }),
- *   value: Schema.Array(Schema.String),
- *   lookup: () => Effect.succeed([])
- * }, Policy.forever)
- *
- * Cached.pattern(films, { genre: "drama" }).toString() // => "keys films:drama:*"
- * ```
- *
- * @category invalidations
- * @since 0.1.0
- */
-export const pattern = <K, V, E, R>(
-  self: Cached<K, V, E, R>,
-  fixed: Key.Fixed<K> = {} as Key.Fixed<K>
-): Invalidation.Invalidation => {
-  const definition = inside(self)
-  return Invalidation.pattern({
-    name: encodeName(definition.name),
-    parts: definition.key.pattern(fixed as Record<string, unknown>)
-  })
-}
-
 type KeyOf<D> = D extends Cached<infer K, infer _V, infer _E, infer _R> ? K : never
 
-type Fixable<K> = Extract<keyof Key.Fixed<K>, string>
-
-// What each key of a union takes in a field, all at once: functions are asked, since parameters intersect.
-type Taken<K, N> = (K extends unknown ? (_: N extends keyof K ? K[N] : never) => void : never) extends
-  (_: infer A) => void ? A : never
-
 /**
- * What may be fixed in a pattern over several definitions: the fields that the
- * keys of all of them have, with values that each of them takes.
+ * The invalidation of all keys of a definition that have the given fields, as a
+ * value; of several definitions, too: "everything of user 5". Without any field:
+ * all their keys. The fields are named, so they may stand at different places in
+ * the keys; the keys of all the definitions must have them.
  *
- * @category utility types
- * @since 0.1.0
- */
-export type FixedInAll<D extends ReadonlyArray<unknown>> = {
-  readonly [N in Fixable<KeyOf<D[number]>>]?: Taken<KeyOf<D[number]>, N>
-}
-
-/**
- * The invalidation of all keys of several definitions that have the given
- * fields, as one value: "everything of user 5". The fields are named, so they
- * may stand at different places in the keys.
- *
- * Every key of each is looked at, so a tag is cheaper where one can be
- * foreseen. Throws `InvalidInput` for a field that some key lacks.
+ * Every key is looked at, so a tag is cheaper where one can be foreseen. Throws
+ * `InvalidInput` for a field that some key lacks.
  *
  * **Example** (Everything of one user)
  *
@@ -363,27 +321,21 @@ export type FixedInAll<D extends ReadonlyArray<unknown>> = {
  *   Policy.forever
  * )
  *
- * Cached.patterns([settings, orders], { userId: 5 }).toString() // => "keys orders:*:5, keys settings:5"
+ * Cached.pattern(orders, { userId: 5 }).toString() // => "keys orders:*:5"
+ * Cached.pattern([settings, orders], { userId: 5 }).toString() // => "keys orders:*:5, keys settings:5"
  * ```
  *
  * @category invalidations
  * @since 0.1.0
  */
-export const patterns = <const D extends ReadonlyArray<Any>>(
-  definitions: D,
-  fixed: NoInfer<FixedInAll<D>>
-): Invalidation.Invalidation =>
-  Invalidation.combineAll(definitions.map((self) => {
-    const one = self as unknown as Cached<never, unknown>
-    const { key, name } = inside(one)
-    for (const [field, value] of Object.entries(fixed)) {
-      // A name that fixes nothing would leave the pattern as wide as the definition.
-      if (key.pattern({ [field]: value }).every((part) => part === undefined)) {
-        throw InvalidInput.make("Cached.patterns", "UnknownField", `the key of "${name}" has no field "${field}"`)
-      }
-    }
-    return pattern(one, fixed as never)
-  }))
+export const pattern: {
+  <const D extends ReadonlyArray<Any>>(
+    definitions: D,
+    fixed?: NoInfer<Patterns.FixedInAll<KeyOf<D[number]>>>
+  ): Invalidation.Invalidation
+  <K, V, E, R>(self: Cached<K, V, E, R>, fixed?: Key.Fixed<K>): Invalidation.Invalidation
+} = (self: Any | Iterable<Any>, fixed: object = {}): Invalidation.Invalidation =>
+  Invalidation.combineAll(Array.from(eachOf(self), (one) => Patterns.pattern(inside(one), fixed)))
 
 // -----------------------------------------------------------------------------
 // reading
@@ -396,8 +348,8 @@ export const patterns = <const D extends ReadonlyArray<Any>>(
  * @since 0.1.0
  */
 export const get: {
-  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
-  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<V, E, R>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<V, E, R>
 } = dual(
   2,
   (self: Any, key: unknown): AnyEffect => Effect.withFiber((fiber) => Operations.get(inside(self), key, fiber))
@@ -411,13 +363,8 @@ export const get: {
  * @since 0.1.0
  */
 export const getOption: {
-  <K>(
-    key: K
-  ): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<Option.Option<V>, E, R | CacheService.CacheService>
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    key: K
-  ): Effect.Effect<Option.Option<V>, E, R | CacheService.CacheService>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Option.Option<V>, E, R>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<Option.Option<V>, E, R>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getOption(inside(self), key))
 
 /**
@@ -432,8 +379,8 @@ export const getOption: {
  *   refreshed earlier; it is fresh meanwhile.
  * - `usableUntil`: from then on it is served in no case, as `freshUntil` if nothing
  *   changes before.
- * - `dependencies`: what it depends on: what the key tells and what was found in
- *   the value.
+ * - `dependencies`: what it depends on: those known from the key, and those found
+ *   in the value.
  * - `validator`: a text of letters, digits and hyphens, for an `ETag`. It is the same
  *   while the entry is, and another whenever the value may be another.
  *
@@ -460,41 +407,12 @@ export interface Entry<out V> {
  * one read. A load is waited for until it is stored, so its validator is that of
  * the entry which the next read finds.
  *
- * **Example** (An entry and its validator)
- *
- * ```ts
- * import { Effect, Equal, Schema } from "effect"
- * import { Cached, Key, MemoryCache, Policy } from "effect-cache-algebra"
- *
- * const film = Cached.make("film", {
- *   key: Key.int("id"),
- *   value: Schema.String,
- *   lookup: (id) => Effect.succeed(`film ${id}`)
- * }, Policy.all(Policy.ttl("1 minute"), Policy.tagged("films")))
- *
- * const program = Effect.gen(function*() {
- *   const first = yield* Cached.getEntry(film, 42)
- *   const again = yield* Cached.getEntry(film, 42)
- *   yield* Cached.invalidate(film, 42)
- *   const other = yield* Cached.getEntry(film, 42)
- *   return {
- *     value: first.value,
- *     secondsFresh: Math.round((first.freshUntil - first.storedAt) / 1000),
- *     sameWhileStored: Equal.equals(first.validator, again.validator),
- *     sameWhenLoadedAgain: Equal.equals(first.validator, other.validator)
- *   }
- * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
- *
- * await Effect.runPromise(program)
- * // => { value: "film 42", secondsFresh: 60, sameWhileStored: true, sameWhenLoadedAgain: false }
- * ```
- *
  * @category reading
  * @since 0.1.0
  */
 export const getEntry: {
-  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<Entry<V>, E, R | CacheService.CacheService>
-  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<Entry<V>, E, R | CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<Entry<V>, E, R>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Entry<V>, E, R>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.getEntry(inside(self), key))
 
 /**
@@ -508,46 +426,12 @@ export const getEntry: {
  * What a lookup makes of a stale entry that it peeked at is stale, too, unless it
  * is the entry that it is to replace.
  *
- * **Example** (How much longer?)
- *
- * ```ts
- * import { Effect, Option, Schema } from "effect"
- * import { Cached, Key, Policy } from "effect-cache-algebra"
- * import * as TestCache from "effect-cache-algebra/TestCache"
- * import { TestClock } from "effect/testing"
- *
- * const film = Cached.make("film", {
- *   key: Key.int("id"),
- *   value: Schema.String,
- *   lookup: (id) => Effect.succeed(`film ${id}`)
- * }, Policy.ttl("1 minute", { onErrorFor: "1 hour" }))
- *
- * const program = Effect.gen(function*() {
- *   const before = yield* Cached.peekEntry(film, 42)
- *   yield* Cached.get(film, 42)
- *   yield* TestClock.adjust("2 minutes")
- *   const after = yield* Cached.peekEntry(film, 42)
- *   return [before, after].map(Option.map(({ age, usableUntil, verdict }) => [verdict, age, usableUntil]))
- * }).pipe(Effect.provide(TestCache.layer()), Effect.provide(TestClock.layer()))
- *
- * const [before, after] = await Effect.runPromise(program)
- * before?._tag // => "None"
- * Option.getOrThrow(after!) // => ["OnError", 120000, 3660000]
- * ```
- *
  * @category reading
  * @since 0.1.0
  */
 export const peekEntry: {
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    key: K
-  ): Effect.Effect<Option.Option<Entry<V>>, E, R | CacheService.CacheService>
-  <K>(
-    key: K
-  ): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<Option.Option<Entry<V>>, E, R | CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<Option.Option<Entry<V>>, E, R>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Option.Option<Entry<V>>, E, R>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.peekEntry(inside(self), key))
 
 /**
@@ -563,21 +447,17 @@ export const peekEntry: {
  * @since 0.1.0
  */
 export const getMany: {
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    keys: Iterable<K>
-  ): Effect.Effect<Array<V>, E, R | CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, keys: Iterable<K>): Reading<Array<V>, E, R>
   <K, V, E, R>(
     self: Cached<K, V, E, R>,
     keys: Iterable<K>,
     options: { readonly mode: "result" }
-  ): Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
-  <K>(keys: Iterable<K>): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<Array<V>, E, R | CacheService.CacheService>
-  <K>(keys: Iterable<K>, options: { readonly mode: "result" }): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<Array<Result.Result<V, E>>, never, R | CacheService.CacheService>
+  ): Reading<Array<Result.Result<V, E>>, never, R>
+  <K>(keys: Iterable<K>): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Array<V>, E, R>
+  <K>(
+    keys: Iterable<K>,
+    options: { readonly mode: "result" }
+  ): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Array<Result.Result<V, E>>, never, R>
 } = dual(
   (args) => isCached(args[0]),
   (self: Any, keys: Iterable<unknown>, options?: { readonly mode: "result" }): AnyEffect<unknown> =>
@@ -596,8 +476,8 @@ export const getMany: {
  * @since 0.1.0
  */
 export const refresh: {
-  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Effect.Effect<V, E, R | CacheService.CacheService>
-  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Effect.Effect<V, E, R | CacheService.CacheService>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<V, E, R>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<V, E, R>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.refresh(inside(self), key))
 
 // -----------------------------------------------------------------------------
@@ -615,8 +495,8 @@ export const refresh: {
  * happened.
  *
  * Fails with `InvalidationError` if the store does not answer. `mayHaveHappened`
- * then tells of the write: false when the store failed before it, and nothing is
- * written; true when the write is done and the key may hold what was before.
+ * is about the write: false when the store failed before it, and nothing is
+ * written; true when the write is done and the key may still hold the old value.
  *
  * **Gotchas**
  *
@@ -652,21 +532,11 @@ export const set: {
  * @since 0.1.0
  */
 export const invalidate: {
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    key: K,
-    options?: { readonly soft?: boolean }
-  ): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
-  <K>(
-    key: K,
-    options?: { readonly soft?: boolean }
-  ): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K, options?: Soft): Invalidating
+  <K>(key: K, options?: Soft): <V, E, R>(self: Cached<K, V, E, R>) => Invalidating
 } = dual(
   (args) => isCached(args[0]),
-  (self: Cached<unknown, unknown>, key: unknown, options?: { readonly soft?: boolean }) =>
-    invalidateMany(self, [key], options)
+  (self: Cached<unknown, unknown>, key: unknown, options?: Soft) => invalidateMany(self, [key], options)
 )
 
 /**
@@ -676,20 +546,11 @@ export const invalidate: {
  * @since 0.1.0
  */
 export const invalidateMany: {
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    keys: Iterable<K>,
-    options?: { readonly soft?: boolean }
-  ): Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
-  <K>(
-    keys: Iterable<K>,
-    options?: { readonly soft?: boolean }
-  ): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService>
+  <K, V, E, R>(self: Cached<K, V, E, R>, keys: Iterable<K>, options?: Soft): Invalidating
+  <K>(keys: Iterable<K>, options?: Soft): <V, E, R>(self: Cached<K, V, E, R>) => Invalidating
 } = dual(
   (args) => isCached(args[0]),
-  (self: Cached<unknown, unknown>, all: Iterable<unknown>, options: { readonly soft?: boolean } = {}) =>
+  (self: Cached<unknown, unknown>, all: Iterable<unknown>, options: Soft = {}) =>
     Effect.suspend(() => {
       const batch = invalidation(self, all)
       return applyNow(options.soft === true ? Invalidation.soft(batch) : batch)
@@ -714,7 +575,7 @@ export const invalidateMany: {
  */
 export const apply: (
   invalidation: Invalidation.Invalidation
-) => Effect.Effect<CacheService.Invalidated, CacheService.InvalidationError, CacheService.CacheService> = applyNow
+) => Invalidating = applyNow
 
 /**
  * Writes behind a fence: what the invalidation covers is invalidated before the
@@ -746,14 +607,12 @@ export const mutate: {
   (
     over: Invalidation.Invalidation,
     options?: { readonly fence?: Duration.Input }
-  ): <A, E, R>(
-    write: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+  ): <A, E, R>(write: Effect.Effect<A, E, R>) => Reading<A, E | CacheService.InvalidationError, R>
   <A, E, R>(
     write: Effect.Effect<A, E, R>,
     over: Invalidation.Invalidation,
     options?: { readonly fence?: Duration.Input }
-  ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService>
+  ): Reading<A, E | CacheService.InvalidationError, R>
 } = dual((args) => Effect.isEffect(args[0]), mutateNow)
 
 // -----------------------------------------------------------------------------
@@ -761,53 +620,20 @@ export const mutate: {
 // -----------------------------------------------------------------------------
 
 /**
- * Counts of one definition since the service was made.
- *
- * `hits` were served fresh, `staleServed` not fresh but allowed, `misses` had to
- * wait for a load; `coalesced` of them shared another's. `loadsAvoided` is how
- * many reads did without a load of their own.
+ * The counts of a definition; without one, those of all definitions that were
+ * used, by name.
  *
  * @category observing
  * @since 0.1.0
  */
-export interface Stats extends Readonly<Counters.Counters> {
-  readonly reads: number
-  readonly hitRate: number
-  readonly loadsAvoided: number
-}
-
-const toStats = (counters: Counters.Counters): Stats => {
-  const reads = counters.hits + counters.staleServed + counters.misses
-  return {
-    ...counters,
-    reads,
-    hitRate: reads === 0 ? 0 : (counters.hits + counters.staleServed) / reads,
-    loadsAvoided: Math.max(0, reads - counters.loads)
-  }
-}
-
-/**
- * The counts of a definition.
- *
- * @category observing
- * @since 0.1.0
- */
-export const stats = (self: Any): Effect.Effect<Stats, never, CacheService.CacheService> =>
-  Effect.map(
-    CacheService.CacheService,
-    (service) => toStats(insideService(service).allCounters().get(self.name) ?? Counters.make())
-  )
-
-/**
- * The counts of all definitions that were used, by name.
- *
- * @category observing
- * @since 0.1.0
- */
-export const allStats: Effect.Effect<ReadonlyMap<string, Stats>, never, CacheService.CacheService> = Effect.map(
-  CacheService.CacheService,
-  (service) => new Map([...insideService(service).allCounters()].map(([name, counters]) => [name, toStats(counters)]))
-)
+export const stats: {
+  (): Effect.Effect<ReadonlyMap<string, Stats.Stats>, never, CacheService.CacheService>
+  (self: Any): Effect.Effect<Stats.Stats, never, CacheService.CacheService>
+} = (self?: Any): Effect.Effect<never, never, CacheService.CacheService> =>
+  Effect.map(CacheService.CacheService, (service) => {
+    const counters = insideService(service).allCounters()
+    return (self === undefined ? Stats.ofAll(counters) : Stats.of(counters.get(self.name))) as never
+  })
 
 /**
  * A count of a definition as a `Metric`, for exporters: `effect_cache_hits` and
@@ -821,63 +647,16 @@ export const metric = (self: Any, counter: keyof Counters.Counters): Metric.Coun
   Counters.metric(self.name, counter)
 
 /**
- * Why an entry is served or not: the policy as a tree, with each leaf's verdict
- * and its reason. `toString` draws it.
- *
- * @category observing
- * @since 0.1.0
- */
-export type Explanation = Explain.Explanation
-
-/**
  * Explains what a read of a key would find now. Reads nothing else, loads
  * nothing, changes nothing.
- *
- * **Example** (Why is this stale?)
- *
- * ```ts
- * import { Effect, Schema } from "effect"
- * import { Cached, Invalidation, Key, MemoryCache, Policy } from "effect-cache-algebra"
- *
- * const film = Cached.make("film", {
- *   key: Key.int("id"),
- *   value: Schema.String,
- *   lookup: (id) => Effect.succeed(`film ${id}`)
- * }, Policy.tagged("genre:drama"))
- *
- * const program = Effect.gen(function*() {
- *   yield* Cached.get(film, 42)
- *   yield* Cached.apply(Invalidation.tags("genre:drama"))
- *   const explanation = yield* Cached.explain(film, 42)
- *   return explanation.verdict
- * }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 })))
- *
- * await Effect.runPromise(program) // => "Dead"
- * ```
  *
  * @category observing
  * @since 0.1.0
  */
 export const explain: {
-  <K>(
-    key: K
-  ): <V, E, R>(
-    self: Cached<K, V, E, R>
-  ) => Effect.Effect<Explanation, E | CacheStore.StoreError, R | CacheService.CacheService>
-  <K, V, E, R>(
-    self: Cached<K, V, E, R>,
-    key: K
-  ): Effect.Effect<Explanation, E | CacheStore.StoreError, R | CacheService.CacheService>
+  <K>(key: K): <V, E, R>(self: Cached<K, V, E, R>) => Reading<Explain.Explanation, E | CacheStore.StoreError, R>
+  <K, V, E, R>(self: Cached<K, V, E, R>, key: K): Reading<Explain.Explanation, E | CacheStore.StoreError, R>
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.explain(inside(self), key))
-
-/**
- * What a definition depends on, for documentation and review. `toString` writes
- * it for people.
- *
- * @category observing
- * @since 0.1.0
- */
-export type Description = Explain.Description
 
 /**
  * Describes a definition: its keys, its policy, and what invalidates it.
@@ -886,4 +665,4 @@ export type Description = Explain.Description
  * @category observing
  * @since 0.1.0
  */
-export const describe = (self: Any): Description => Explain.describe(inside(self))
+export const describe = (self: Any): Explain.Description => Explain.describe(inside(self))

@@ -42,7 +42,7 @@
 import type * as Cached from "./Cached.ts"
 import * as Internal from "./internal/catalogue.ts"
 import type { Definition } from "./internal/definition.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 /**
  * Which cached values depend on what, and the other way round.
@@ -98,7 +98,7 @@ const refuseRepeated = (what: string, all: ReadonlyArray<{ readonly name: string
   const seen = new Set<string>()
   for (const { name } of all) {
     if (seen.has(name)) {
-      throw InvalidInput.make("Catalogue.make", "InvalidOption", `two ${what} are called ${JSON.stringify(name)}`)
+      throw refused("Catalogue.make", "InvalidOption", `two ${what} are called ${JSON.stringify(name)}`)
     }
     seen.add(name)
   }
@@ -112,7 +112,7 @@ const refuseUnknown = (rows: ReadonlyArray<Internal.Row>, declared: ReadonlyArra
       const field = [...cause.fields ?? [], ...cause.partition === undefined ? [] : [cause.partition]]
         .find((field) => !entity.fields.includes(field) && !entity.relations.includes(field))
       if (field !== undefined) {
-        throw InvalidInput.make(
+        throw refused(
           "Catalogue.make",
           "UnknownField",
           `"${name}" depends on "${field}", which "${entity.name}" does not have`

@@ -273,7 +273,7 @@ export const format = (self: Change): string => {
 
 /**
  * A change as text, for a message or a queue. Ids keep their types. Text that is
- * no change fails to decode.
+ * not a change fails to decode.
  *
  * **Example** (There and back)
  *

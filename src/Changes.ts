@@ -47,9 +47,12 @@ import * as CacheService from "./CacheService.ts"
 import * as Change from "./Change.ts"
 import { collectorOf } from "./internal/changes/collector.ts"
 import { deliver, Disconnected, Subscribers } from "./internal/changes/delivery.ts"
+import type { Collected, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
 import * as Transactions from "./internal/changes/transaction.ts"
 import { eachOf } from "./internal/oneOrMany.ts"
 import * as Invalidation from "./Invalidation.ts"
+
+export type { Collected, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
 
 // -----------------------------------------------------------------------------
 // publishing
@@ -64,7 +67,7 @@ import * as Invalidation from "./Invalidation.ts"
  * publishing again is safe.
  *
  * Inside of `withTransaction` the changes are collected. An update in which
- * nothing differs is no news, and is left out.
+ * nothing differs is left out.
  *
  * @category publishing
  * @since 0.1.0
@@ -143,25 +146,14 @@ export const publishing: {
 // -----------------------------------------------------------------------------
 
 /**
- * What is notified of changes: a search index, a feed, a log.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Subscriber {
-  readonly name: string
-  readonly notify: (changes: ReadonlyArray<Change.Change>) => Effect.Effect<void>
-}
-
-/**
  * A subscriber, with a name by which a test can disconnect it. It cannot fail:
  * the change is committed, so what goes wrong is for the subscriber to deal
  * with. A defect is logged, and the other subscribers are notified all the same.
- * Whoever publishes waits for it and is not interrupted, so it should be short,
+ * The publisher waits for it and is not interrupted, so it should be short,
  * or fork what takes long.
  *
- * Changes name rows, fields and partitions, and hold no rows: whoever needs one
- * reads it, and finds it as it is by then.
+ * Changes name rows, fields and partitions, and hold no rows: a subscriber that
+ * needs a row reads it, and finds it as it is by then.
  *
  * @category subscribing
  * @since 0.1.0
@@ -176,8 +168,8 @@ export const subscriber = <R>(
 
 /**
  * Adds subscribers to those that are there already. They are notified after
- * the commit and after the cache was invalidated, one after the other, and
- * whoever publishes waits for them.
+ * the commit and after the cache was invalidated, one after the other, and the
+ * publisher waits for them.
  *
  * Of two of these layers that are merged only one counts: give all subscribers to
  * one, or provide one to the other.
@@ -250,18 +242,6 @@ export const layerDisconnected = (...names: ReadonlyArray<string>): Layer.Layer<
 // -----------------------------------------------------------------------------
 
 /**
- * What a transaction publishes and invalidates: changes, and what was invalidated
- * besides.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Collected {
-  readonly changes: ReadonlyArray<Change.Change>
-  readonly invalidation: Invalidation.Invalidation
-}
-
-/**
  * Runs an effect as the inside of a transaction and gives what it collected
  * beside its result. Nothing is delivered: for tests, and to look before
  * delivering. If the effect fails, what it collected is dropped.
@@ -288,33 +268,6 @@ export interface Collected {
 export const collect: <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ) => Effect.Effect<readonly [A, Collected], E, R | CacheService.CacheService> = Transactions.collect
-
-/**
- * Something that runs an effect in a transaction: `sql.withTransaction`. It
- * commits if the effect succeeds, and rolls back otherwise. Inside of itself it
- * makes a savepoint.
- *
- * It must take effects of every type, and adds failures of type `E` and
- * requirements of type `R` to theirs. The type says this of an effect without
- * either, since no more could be inferred from a generic function.
- *
- * @category models
- * @since 0.1.0
- */
-export type Transaction<E = never, R = never> = (effect: Effect.Effect<never>) => Effect.Effect<never, E, R>
-
-/**
- * A transaction that delivers what it collected after its commit. It may fail
- * and require what the transaction does (`E`, `R`).
- *
- * @category models
- * @since 0.1.0
- */
-export interface WithTransaction<E = never, R = never> {
-  <A, E2, R2>(
-    effect: Effect.Effect<A, E2, R2>
-  ): Effect.Effect<A, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
-}
 
 /**
  * Runs an effect in a transaction, and delivers what it published and invalidated

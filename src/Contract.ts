@@ -1,5 +1,5 @@
 /**
- * The laws of the port, for whoever writes a store.
+ * The laws of the port, for those who write a store.
  *
  * Each law is a small program that knows `CacheService` and nothing else; it
  * fails with a `ContractViolation` that says what was promised and what was

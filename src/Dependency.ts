@@ -10,7 +10,7 @@
  * @since 0.1.0
  */
 import { escapePart, type Scalar, unescapePart } from "./internal/escape.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 /**
  * The name of something an entry depends on.
@@ -44,7 +44,7 @@ export type Id = Scalar
  */
 export const tag = (text: string): Dependency => {
   if (typeof text !== "string" || text.length === 0) {
-    throw InvalidInput.make(
+    throw refused(
       "Dependency.tag",
       "EmptyTag",
       `a tag must be a non-empty string, and is ${JSON.stringify(text)}`

@@ -25,7 +25,7 @@ import * as Schema from "effect/Schema"
 import type * as Change from "./Change.ts"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 /**
  * A declared entity.
@@ -64,7 +64,7 @@ const variance = { _Id: (): never => undefined as never }
 
 type Row<S> = S extends { readonly Type: infer T } ? T : never
 
-// The fields of a row that can tell a partition: scalars, or arrays of them.
+// The fields of a row that can name a partition: scalars, or arrays of them.
 type PartitionOf<T> = Extract<
   { [K in keyof T]: T[K] extends Dependency.Id | ReadonlyArray<Dependency.Id> ? K : never }[keyof T],
   string
@@ -79,7 +79,7 @@ type IdOf<T> = Extract<{ [K in keyof T]: T[K] extends Dependency.Id ? K : never 
  * classes, and would get its answer of the last time. It remembers only the
  * outermost two that it was asked about, so it is asked about two of these.
  */
-class Afresh implements Equal.Equal {
+class Compared implements Equal.Equal {
   readonly value: unknown
   readonly same: (a: never, b: never) => boolean
 
@@ -89,7 +89,7 @@ class Afresh implements Equal.Equal {
   }
 
   [Equal.symbol](that: Equal.Equal): boolean {
-    return this.same(this.value as never, (that as Afresh).value as never)
+    return this.same(this.value as never, (that as Compared).value as never)
   }
 
   [Hash.symbol](): number {
@@ -98,7 +98,7 @@ class Afresh implements Equal.Equal {
 }
 
 /**
- * Tells whether a value is an `Entity`.
+ * Whether a value is an `Entity`.
  *
  * @category guards
  * @since 0.1.0
@@ -152,7 +152,7 @@ export const make = <
   const partitions = options.partitions ?? []
   for (const field of [options.id, ...partitions]) {
     if (!Object.hasOwn(fields, field)) {
-      throw InvalidInput.make("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
+      throw refused("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
     }
   }
   type Rows = Record<string, unknown>
@@ -169,7 +169,8 @@ export const make = <
   const differing = (before: unknown, after: unknown): ReadonlyArray<string> =>
     equivalences.flatMap(([field, same]) => {
       const [a, b] = [(before as Rows)[field], (after as Rows)[field]]
-      return a === b || (a !== undefined && b !== undefined && Equal.equals(new Afresh(a, same), new Afresh(b, same)))
+      return a === b ||
+          (a !== undefined && b !== undefined && Equal.equals(new Compared(a, same), new Compared(b, same)))
         ? []
         : [field]
     })
@@ -184,7 +185,7 @@ export const make = <
     updated: (before, after) => {
       const [from, to] = [asRow(before), asRow(after)]
       if (from.id !== to.id) {
-        throw InvalidInput.make(
+        throw refused(
           `${name}.updated`,
           "DifferentRows",
           `the rows have the ids ${String(from.id)} and ${String(to.id)}; publish one deleted and one created`
@@ -197,7 +198,7 @@ export const make = <
         !(options.relations as ReadonlyArray<string> | undefined)?.includes(relation) &&
         !Object.hasOwn(fields, relation)
       ) {
-        throw InvalidInput.make(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
+        throw refused(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
       }
       return { entity: name, id, relation }
     }

@@ -12,7 +12,7 @@
  *   try {
  *     return Policy.ttl("-5 minutes")
  *   } catch (error) {
- *     return InvalidInput.isInvalidInput(error) ? error.reason : "?"
+ *     return error instanceof InvalidInput.InvalidInput ? error.reason : "?"
  *   }
  * }
  * attempt() // => "NegativeDuration"
@@ -41,14 +41,6 @@ const Reasons = Schema.Literals([
 ])
 
 /**
- * Why an input was refused.
- *
- * @category models
- * @since 0.1.0
- */
-export type Reason = typeof Reasons.Type
-
-/**
  * Bad input, refused when it was given.
  *
  * `where` names the function that refused it, `reason` is for programs,
@@ -64,18 +56,10 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
 }) {}
 
 /**
- * Tells whether a caught value is an `InvalidInput`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isInvalidInput = (u: unknown): u is InvalidInput => u instanceof InvalidInput
-
-/**
  * Makes an `InvalidInput`, for `throw make(...)`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (where: string, reason: Reason, message: string): InvalidInput =>
+export const make = (where: string, reason: InvalidInput["reason"], message: string): InvalidInput =>
   new InvalidInput({ where, reason, message: `${where}: ${message}` })

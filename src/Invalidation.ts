@@ -111,13 +111,7 @@ const make = (parts: Partial<Pick<Invalidation, "keys" | "dependencies" | "patte
     everything: parts.everything
   })
 
-/**
- * Tells whether a value is an `Invalidation`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isInvalidation = (u: unknown): u is Invalidation => Predicate.hasProperty(u, TypeId)
+const isInvalidation = (u: unknown): u is Invalidation => Predicate.hasProperty(u, TypeId)
 
 /**
  * Nothing; the unit of `combine`.
@@ -214,6 +208,16 @@ export const withMode = (self: Invalidation, mode: Verdict.Mode): Invalidation =
     patterns: new Map([...self.patterns].map(([text, { pattern }]) => [text, { pattern, mode }])),
     everything: self.everything && mode
   })
+
+/**
+ * The same, with other keys or patterns.
+ *
+ * @internal
+ */
+export const withTargets = (
+  self: Invalidation,
+  targets: Partial<Pick<Invalidation, "keys" | "patterns">>
+): Invalidation => make({ ...self, ...targets })
 
 /**
  * The same targets, softly: what they cover is served once more as stale.
@@ -340,8 +344,8 @@ const decode = (text: string): Invalidation => {
 }
 
 /**
- * An invalidation as text, for a message or an outbox. Text that is no
- * invalidation fails to decode; whoever must not miss one takes it for an
+ * An invalidation as text, for a message or an outbox. Text that is not an
+ * invalidation fails to decode; a reader that must not miss one takes it for an
  * invalidation of everything.
  *
  * **Example** (There and back)
@@ -363,7 +367,7 @@ export const FromString: Schema.Codec<Invalidation, string> = Schema.String.pipe
     decode: SchemaGetter.transformEffect((text, options) =>
       Effect.try({
         try: () => decode(text),
-        // Whatever of it is not understood may stand for everything.
+        // What is not understood may stand for everything.
         catch: () => new SchemaIssue.InvalidValue({ expected: "an invalidation as text" }, text, options)
       })
     ),

@@ -7,8 +7,8 @@
  *
  * **Gotchas**
  *
- * - An empty string is no key part: it is refused with `InvalidInput` by the
- *   operation that was given it.
+ * - An empty string is not a key part: the operation that was given it refuses it
+ *   with `InvalidInput`.
  * - `Key.number` and `Key.int` refuse `NaN`; `-0` is `0`.
  *
  * **Example** (Keys of one and of several parts)
@@ -28,18 +28,18 @@
 import * as DateTime from "effect/DateTime"
 import { dual } from "effect/Function"
 import * as Pipeable from "effect/Pipeable"
-import * as Predicate from "effect/Predicate"
 import * as Calendar from "./internal/calendar.ts"
 import * as Check from "./internal/check.ts"
 import { escapePart, unescapePart } from "./internal/escape.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
+import type { InvalidInput } from "./InvalidInput.ts"
 
 /**
  * How inputs of type `A` are written as key parts.
  *
  * - `fields`: the name of each part, for `describe` and for patterns.
  * - `parts`: the escaped parts of an input, as many as there are fields;
- *   throws `InvalidInput` for an input that has no encoding.
+ *   throws `InvalidInput` for an input that cannot be encoded.
  *
  * @category models
  * @since 0.1.0
@@ -85,14 +85,6 @@ const Proto = {
   }
 }
 
-/**
- * Tells whether a value is a `Key`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isKey = (u: unknown): u is Key<never> => Predicate.hasProperty(u, TypeId)
-
 const makeKey = <A>(
   fields: ReadonlyArray<string>,
   parts: (input: A) => ReadonlyArray<string>,
@@ -127,7 +119,7 @@ const opaque = <A>(self: Key<A>): Key<A> =>
     const [field] = Object.keys(input)
     if (field === undefined) return self.pattern(input)
     const names = self.fields.join(", ")
-    throw InvalidInput.make("Key", "UnknownField", `a key (${names}) of a whole input is not fixed by its "${field}"`)
+    throw refused("Key", "UnknownField", `a key (${names}) of a whole input is not fixed by its "${field}"`)
   }, self.lasting)
 
 const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean): Key<A> => {
@@ -135,9 +127,9 @@ const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean)
   const encode = (input: A): string => {
     const text = write(input)
     if (typeof text !== "string") {
-      throw InvalidInput.make("Key", "InvalidKeyPart", `key part "${name}" cannot be written from ${String(input)}`)
+      throw refused("Key", "InvalidKeyPart", `key part "${name}" cannot be written from ${String(input)}`)
     }
-    if (text.length === 0) throw InvalidInput.make("Key", "EmptyKeyPart", `key part "${name}" is empty`)
+    if (text.length === 0) throw refused("Key", "EmptyKeyPart", `key part "${name}" is empty`)
     return escapePart(text)
   }
   return makeKey([name], (input) => [encode(input)], (input) => [
@@ -145,8 +137,8 @@ const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean)
   ], lasting)
 }
 
-const refuse = (name: string, wanted: string, input: unknown): InvalidInput.InvalidInput =>
-  InvalidInput.make("Key", "InvalidKeyPart", `key part "${name}" must be ${wanted}, and is ${String(input)}`)
+const refuse = (name: string, wanted: string, input: unknown): InvalidInput =>
+  refused("Key", "InvalidKeyPart", `key part "${name}" must be ${wanted}, and is ${String(input)}`)
 
 /**
  * A key of one non-empty string.
@@ -235,8 +227,8 @@ const instant = (name: string, input: Date | DateTime.DateTime): number => {
 const isoInstant = (millis: number): string => new Date(millis).toISOString()
 
 /**
- * A key of one instant, written in UTC to the millisecond. For what shall be
- * another entry after each change: "vary on `updated_at`".
+ * A key of one instant, written in UTC to the millisecond. For a value that is to
+ * have another entry after each change: "vary on `updated_at`".
  *
  * It takes a `Date` or a `DateTime`; those of one instant are one key, whatever
  * their time zones.
@@ -257,22 +249,12 @@ export const date = (name: string): Key<Date | DateTime.DateTime> =>
   make(name, (input: Date | DateTime.DateTime) => isoInstant(instant(name, input)))
 
 /**
- * A key of buckets of time.
- *
- * - `bounds`: when the bucket of an instant began, and when it ends, which is not
- *   of it any more. A lookup is given the instant that was asked for, and must not
- *   use more of it than its bucket.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Bucket extends Key<Date | DateTime.DateTime> {
-  readonly bounds: (instant: Date | DateTime.DateTime) => { readonly from: Date; readonly to: Date }
-}
-
-/**
  * A key of the hour, day, week ... in which an instant lies: all instants of one
  * are one key, written as the instant at which it began. Weeks begin on Mondays.
+ *
+ * `bounds` says when the bucket of an instant began, and when it ends, which is
+ * not of it any more. A lookup is given the instant that was asked for, and must
+ * not use more of it than its bucket.
  *
  * Hours and days are those of `timeZone`, a name or an offset, UTC unless given:
  * processes in different zones must agree on what they share. An hour that the
@@ -309,10 +291,12 @@ export interface Bucket extends Key<Date | DateTime.DateTime> {
 export const bucket = (
   name: string,
   options: { readonly every: Calendar.Unit; readonly timeZone?: string }
-): Bucket => {
+): Key<Date | DateTime.DateTime> & {
+  readonly bounds: (instant: Date | DateTime.DateTime) => { readonly from: Date; readonly to: Date }
+} => {
   const { every } = options
   if (!Calendar.units.includes(every)) {
-    throw InvalidInput.make(
+    throw refused(
       "Key.bucket",
       "InvalidOption",
       `every must be one of ${Calendar.units.join(", ")}, and is ${String(every)}`
@@ -349,7 +333,7 @@ export const struct = <const F extends Record<string, Key<never>>>(
   fields: F
 ): Key<{ readonly [N in keyof F]: Input<F[N]> }> => {
   const entries = Object.entries(fields) as unknown as ReadonlyArray<readonly [string, Key<unknown>]>
-  if (entries.length === 0) throw InvalidInput.make("Key.struct", "EmptyName", "a struct key needs a field")
+  if (entries.length === 0) throw refused("Key.struct", "EmptyName", "a struct key needs a field")
   const nested = (name: string, key: Key<unknown>) =>
     key.fields.length === 1 ? [name] : key.fields.map((field) => `${name}.${field}`)
   return makeKey(
@@ -369,7 +353,7 @@ export const tuple = <const T extends ReadonlyArray<Key<never>>>(
   ...keys: T
 ): Key<{ readonly [I in keyof T]: Input<T[I]> }> => {
   const members = keys as unknown as ReadonlyArray<Key<unknown>>
-  if (members.length === 0) throw InvalidInput.make("Key.tuple", "EmptyName", "a tuple key needs a member")
+  if (members.length === 0) throw refused("Key.tuple", "EmptyName", "a tuple key needs a member")
   return makeKey(
     members.flatMap((key) => key.fields),
     (input) => members.flatMap((key, i) => key.parts((input as unknown as ReadonlyArray<unknown>)[i])),
@@ -441,7 +425,7 @@ export const contramap: {
 /**
  * The parts of an input, joined with `:`.
  *
- * Throws `InvalidInput` when the input has no encoding.
+ * Throws `InvalidInput` when the input cannot be encoded.
  *
  * @category encoding
  * @since 0.1.0

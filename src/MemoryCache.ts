@@ -3,7 +3,7 @@
  *
  * One synchronous step is atomic here, so a read needs no tokens: an index from
  * dependency to entries removes or marks entries at once when a dependency is
- * invalidated, and a load in flight is checked against what was invalidated
+ * invalidated, and an in-flight load is checked against what was invalidated
  * since it began. Memory is bounded by the entries that live (`capacity`,
  * `maxBytes`), not by the tags ever seen.
  *
@@ -43,10 +43,10 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
+import * as Check from "./internal/check.ts"
 import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
 import { stronger } from "./internal/mode.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
 
@@ -59,7 +59,7 @@ import type * as Verdict from "./Verdict.ts"
  * - `maxBytes`: the most bytes of encoded values. A single value above it is
  *   served but not stored.
  * - `journalLimit`: the most invalidated dependencies that are remembered for
- *   loads in flight (65 536); of more, the oldest eighth is forgotten. A load that
+ *   in-flight loads (65 536); of more, the oldest eighth is forgotten. A load that
  *   began before what was forgotten, and has dependencies, is served but not
  *   stored.
  * - `now`: milliseconds of the clock by which leases, fences and entries end, as
@@ -77,21 +77,6 @@ export interface Options {
 }
 
 /**
- * How much a store holds, for tests and dashboards.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Sizes {
-  readonly entries: number
-  readonly bytes: number
-  readonly dependencies: number
-  readonly leases: number
-  readonly journal: number
-  readonly fences: number
-}
-
-/**
  * A store in memory with its instruments: what it holds, and ways to lose it.
  * Losing any of it is always safe; tests do it on purpose.
  *
@@ -99,7 +84,14 @@ export interface Sizes {
  * @since 0.1.0
  */
 export interface MemoryStore extends CacheStore.CacheStore {
-  readonly sizes: () => Sizes
+  readonly sizes: () => {
+    readonly entries: number
+    readonly bytes: number
+    readonly dependencies: number
+    readonly leases: number
+    readonly journal: number
+    readonly fences: number
+  }
   readonly keys: () => ReadonlyArray<string>
   readonly peek: (key: string) => CacheStore.Entry | undefined
   readonly corrupt: (key: string, payload: unknown) => boolean
@@ -154,14 +146,6 @@ const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 // A `Map` of V8 holds no more; and the list of what was used last is made in its full length at once.
 const mostEntries = 2 ** 24
 
-const positive = (where: string, name: string, value: number, most = Number.MAX_SAFE_INTEGER): number => {
-  if (!Number.isSafeInteger(value) || value <= 0) {
-    throw InvalidInput.make(where, "InvalidNumber", `${name} must be a positive integer, and is ${value}`)
-  }
-  if (value > most) throw InvalidInput.make(where, "InvalidNumber", `${name} must be at most ${most}, and is ${value}`)
-  return value
-}
-
 /** Where, in sorted texts, those begin that come after one. */
 const firstAfter = (sorted: ReadonlyArray<string>, text: string): number => {
   let [low, high] = [0, sorted.length]
@@ -182,15 +166,19 @@ const mostRemoved = 1024
 /**
  * A store in memory, for `CacheService.make` and for tests.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const makeStore = (options: Options): Effect.Effect<MemoryStore, never, Scope.Scope> => {
-  const capacity = positive("MemoryCache", "capacity", options.capacity, mostEntries)
-  const maxBytes = options.maxBytes === undefined ? undefined : positive("MemoryCache", "maxBytes", options.maxBytes)
-  const journalLimit = positive("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, mostEntries)
+  const capacity = Check.integer("MemoryCache", "capacity", options.capacity, { most: mostEntries })
+  const maxBytes = options.maxBytes === undefined
+    ? undefined
+    : Check.integer("MemoryCache", "maxBytes", options.maxBytes)
+  const journalLimit = Check.integer("MemoryCache", "journalLimit", options.journalLimit ?? 65_536, {
+    most: mostEntries
+  })
   return Effect.map(
     Broadcast.make<CacheStore.Announcement>(announcementBuffer, { _tag: "Gap" }),
     (announcements) => makeStoreWith(capacity, maxBytes, journalLimit, options.now, announcements)
@@ -349,7 +337,7 @@ const makeStoreWith = (
     // Asked again, it is the same lease: its load may have begun after the first time.
     if (held?.token === request.token) return { _tag: "Leased", lease: held }
     if (held !== undefined) {
-      // A lease that was taken under other tokens is doomed, and is stolen rather than waited for.
+      // A lease that was taken under other tokens cannot be stored under, so it is stolen rather than waited for.
       const stands = now < held.until && journal.quietSince(held.since, held.known)
       if (stands && !request.force) {
         return { _tag: "Busy", token: held.token, position: positionOf(journal.position, standingFences(now)) }
@@ -407,7 +395,7 @@ const makeStoreWith = (
     if (ended !== "quiet") return ended
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
     if (draft.expiresAt <= now || (size !== undefined && size > maxBytes!)) {
-      // Whoever waited is given the new value, so the old one must not come after it.
+      // Waiters are given the new value, so a later read must not give the old one.
       const older = entries.peek(address.key)
       if (older !== undefined) remove(older, "replaced by a value that is not stored", now)
       return "unstored"
@@ -488,7 +476,7 @@ const makeStoreWith = (
       }),
     inspect: (key, known = []) => timed((now) => inspect(key, known, now)),
     scan: (request) => {
-      positive("MemoryCache", "the limit of a scan", request.limit)
+      Check.integer("MemoryCache", "the limit of a scan", request.limit)
       return Effect.sync(() => scan(request))
     },
     announcements: announcements.stream,
@@ -524,7 +512,7 @@ const makeStoreWith = (
 /**
  * The store alone, for `CacheService.layer` or what is built around a store.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category layers
  * @since 0.1.0
@@ -533,9 +521,9 @@ export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore>
   Layer.effect(CacheStore.CacheStore, makeStore(options))
 
 /**
- * A cache in this process. Entries and loads in flight end with the layer.
+ * A cache in this process. Entries and in-flight loads end with the layer.
  *
- * Throws `InvalidInput` for an option that is no positive integer, or too large.
+ * Throws `InvalidInput` for an option that is not a positive integer, or is too large.
  *
  * @category layers
  * @since 0.1.0

@@ -24,10 +24,10 @@ import { backoff } from "./internal/backoff.ts"
 import { ChangeFromJson } from "./internal/changeJson.ts"
 import { deliver } from "./internal/changes/delivery.ts"
 import * as Transactions from "./internal/changes/transaction.ts"
+import * as Check from "./internal/check.ts"
 import { elapsed } from "./internal/deadline.ts"
 import { finiteMillis, millis } from "./internal/duration.ts"
 import * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 
 /**
  * The outbox could not be written or read.
@@ -92,9 +92,9 @@ export const Outbox: Context.Service<Outbox, Outbox> = Context.Service("effect-c
 // -----------------------------------------------------------------------------
 
 /**
- * What a transaction collected, as the text of a message. Text that is none fails
- * to decode. It may have said anything, so the relay takes it for an invalidation
- * of everything.
+ * What a transaction collected, as the text of a message. Text that is not such a
+ * message fails to decode. It may have said anything, so the relay takes it for an
+ * invalidation of everything.
  *
  * @category schemas
  * @since 0.1.0
@@ -169,10 +169,11 @@ export interface RelayOptions {
 }
 
 const claimOf = (where: string, { batch = 100, grace = "1 second", lease = "30 seconds" }: RelayOptions) => {
-  if (!Number.isSafeInteger(batch) || batch < 1) {
-    throw InvalidInput.make(where, "InvalidNumber", `batch must be a positive integer, and is ${batch}`)
+  return {
+    limit: Check.integer(where, "batch", batch),
+    lease: finiteMillis(where, "lease", lease),
+    grace: millis(where, "grace", grace)
   }
-  return { limit: batch, lease: finiteMillis(where, "lease", lease), grace: millis(where, "grace", grace) }
 }
 
 /** Delivers claimed messages in their order, while they are surely ours. Whatever becomes of it, the rest is released. */

@@ -84,14 +84,6 @@ export interface Policy<in Key, in Value, out Error = never, out Requirements = 
  */
 export type Any = Policy<never, never, unknown, unknown>
 
-/**
- * Tells whether a value is a `Policy`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isPolicy = (u: unknown): u is Any => Tree.isTree(u)
-
 // What a policy is for is known to its type alone.
 const typed = <K, V, E = never, R = never>(tree: Node.Tree): Policy<K, V, E, R> => tree as never
 
@@ -157,7 +149,7 @@ export const ttl = <K, V>(
  * as bad as `severity` says (`Dead` unless given). "Every hour", "at midnight
  * in Rome", with no worker to run. A load that a tick interrupts has read what
  * was true before it: its result is served to those who wait for it when it
- * ends, also if they came after the tick, and to nobody later.
+ * ends, also if they came after the tick, and to no later caller.
  *
  * The expression is text or a `Cron`. If it has no time zone, it ticks in
  * `timeZone`, which is UTC unless given: processes in different zones must agree
@@ -166,7 +158,7 @@ export const ttl = <K, V>(
  * Everything that is stored under one expression ends at once. `spread` lets
  * entries end one after the other: each outlives the tick by a part of it, by
  * the one draw that is made when it is stored. So something may be served that
- * is old by up to `spread`. With a severity of `Stale` nobody waits, either.
+ * is old by up to `spread`. With a severity of `Stale` no caller waits, either.
  * `xfetch` alone does not help: what it loads before the tick ends at the tick
  * all the same.
  *
@@ -203,9 +195,9 @@ export const until = <K, V>(
  * loaded entry dead. With `atLeast` an entry is good while its version is not
  * below the current one ("not older than `updated_at`").
  *
- * `name` tells constants apart: two different constants under one name can
+ * `name` keeps constants apart: two different constants under one name can
  * never both hold, so their conjunction is `never`. Give each function a name of
- * its own: what is recorded of several under one name is told apart by their
+ * its own: what is recorded of several under one name is matched by their
  * order, which another deploy may change.
  *
  * An effect is run at every read. Its errors and requirements become those of
@@ -231,7 +223,7 @@ export const versioned = <K, V, E = never, R = never>(
 /**
  * A version made of a schema's own shape: it changes when what is written of a
  * value changes, and is the same in every process. `constant` is for what the
- * shape does not tell: that a price is now in cents.
+ * shape does not show: that a price is now in cents.
  *
  * Stores that keep text treat an entry of another shape as a miss by
  * themselves. A version in the policy says so to people, and may cover a schema
@@ -302,7 +294,7 @@ export const tagged = <K, V>(
  * Dead only if one of these fields (or relations) of that row changed, or the
  * row appeared or vanished. Without fields: if anything about the row changed.
  *
- * Which row is said by `id`: a function of the key, or `fromValue` of the loaded
+ * `id` says which row: a function of the key, or `fromValue` of the loaded
  * value, to one id or several. Without it the key itself is the id.
  *
  * Throws `InvalidInput` for fields that the entity lacks.
@@ -358,7 +350,7 @@ export const conditional: {
  * fields changed within it: "the titles of the films of a genre". Without
  * fields: by membership or any field.
  *
- * Which partition is said by `equals`: a function of the key, or `fromValue` of
+ * `equals` says which partition: a function of the key, or `fromValue` of
  * the loaded value, to one value of the partition's field or several. Without it
  * the key itself is that value.
  *
@@ -455,7 +447,7 @@ export const conditionalAll = <
  * the whole policy stops being fresh.
  *
  * At `beta` 1 an expiry costs `e` loads on average without a lease; with one,
- * as here, close to one load and nobody waits. Throws `InvalidInput` unless
+ * as here, close to one load, and no caller waits. Throws `InvalidInput` unless
  * `beta` is a positive finite number.
  *
  * Source: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache
@@ -681,7 +673,7 @@ export const judge: {
  */
 export const FromString: Schema.Codec<Policy<unknown, unknown>, string> = Schema.String.pipe(
   Schema.decodeTo(
-    Schema.declare((u: unknown): u is Policy<unknown, unknown> => isPolicy(u)),
+    Schema.declare((u: unknown): u is Policy<unknown, unknown> => Tree.isTree(u)),
     SchemaTransformation.transformEffect({
       decode: (text: string) =>
         Effect.mapBoth(Effect.fromResult(parse(text)), {

@@ -59,6 +59,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
+import * as Check from "./internal/check.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
 import { randomId } from "./internal/randomId.ts"
 import { type Client as AnyClient, unavailable } from "./internal/redis/client.ts"
@@ -70,33 +71,22 @@ import type { Settings } from "./internal/redis/session.ts"
 import * as Store from "./internal/redis/store.ts"
 import * as Transport from "./internal/redis/transport.ts"
 import { Names } from "./internal/redis/wire.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
+import type { InvalidInput } from "./InvalidInput.ts"
 
 // -----------------------------------------------------------------------------
 // options
 // -----------------------------------------------------------------------------
 
-/**
- * A client of `ioredis`: a `Redis` or a `Cluster`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Client {
+// A client of `ioredis`.
+interface Client {
   readonly isCluster: boolean
   readonly status: string
   readonly options: object
   duplicate(): unknown
 }
 
-/**
- * How to connect to a node, or to Sentinel. What is not named here is given to
- * `ioredis` as it is.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly host?: string
   readonly port?: number
   readonly path?: string
@@ -112,29 +102,18 @@ export interface ConnectionOptions {
 }
 
 /**
- * The nodes to begin with; the others are found. `options` hold for each node,
- * `cluster` is given to `ioredis` as it is.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ClusterOptions {
-  readonly nodes: ReadonlyArray<string | { readonly host: string; readonly port: number }>
-  readonly options?: ConnectionOptions
-  readonly cluster?: { readonly [option: string]: unknown }
-}
-
-/**
  * Options of a cache on Redis. One of `url`, `options`, `cluster` and `client`
  * says where it is (`url` and `options` go together).
  *
  * - `url`: `redis://user:password@host:port/db`, or `rediss://` for TLS.
- * - `options`: of the connection to a node, or to Sentinel.
- * - `cluster`: nodes of a Redis Cluster.
- * - `client`: a client that is yours: it is used, and not closed. A second
- *   connection like it is made for notifications.
- * - `prefix`: with which all keys begin (`cache`). Whoever shares it shares the
- *   cache.
+ * - `options`: of the connection to a node, or to Sentinel. What is not named in
+ *   the type is given to `ioredis` as it is.
+ * - `cluster`: a Redis Cluster: the `nodes` to begin with (the others are found),
+ *   the `options` of each node, and options for `ioredis`.
+ * - `client`: a client of `ioredis` that is yours, a `Redis` or a `Cluster`: it is
+ *   used, and not closed. A second connection like it is made for notifications.
+ * - `prefix`: with which all keys begin (`cache`). Programs that share it share
+ *   the cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the
  *   default), or `replicas` (1) must have it within the time limit.
  * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheStore.guard`.
@@ -142,8 +121,8 @@ export interface ClusterOptions {
  * - `redeliver`: when one that could not be delivered is tried again, see
  *   `CacheService.Options`.
  * - `maxLifetime`: nothing stays longer in Redis (30 days).
- * - `journal`: so many invalidated dependencies are remembered for loads in
- *   flight (10 000).
+ * - `journal`: so many invalidated dependencies are remembered for in-flight
+ *   loads (10 000).
  * - `remember`: bytes of entries that this process remembers as it decoded them
  *   (32 MiB). Each read still asks the server; 0 decodes each time.
  * - `trusted`: decodes without the schema's checks. What is stored must have been
@@ -155,7 +134,11 @@ export interface ClusterOptions {
 export interface Options {
   readonly url?: string | Redacted.Redacted<string>
   readonly options?: ConnectionOptions
-  readonly cluster?: ClusterOptions
+  readonly cluster?: {
+    readonly nodes: ReadonlyArray<string | { readonly host: string; readonly port: number }>
+    readonly options?: ConnectionOptions
+    readonly cluster?: { readonly [option: string]: unknown }
+  }
   readonly client?: Client
   readonly prefix?: string
   readonly acknowledge?: "primary" | "replicas"
@@ -174,12 +157,9 @@ export interface Options {
 
 const where = "RedisCache"
 
-const refuse = (message: string): InvalidInput.InvalidInput => InvalidInput.make(where, "InvalidOption", message)
+const refuse = (message: string): InvalidInput => refused(where, "InvalidOption", message)
 
-const natural = (name: string, value: number, least: number): number => {
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw InvalidInput.make(where, "InvalidNumber", `${name} must be an integer of at least ${least}, and is ${value}`)
-}
+const natural = (name: string, value: number, least: number): number => Check.integer(where, name, value, { least })
 
 // Braces would decide where a cluster keeps a key, and the others mean something in a pattern.
 const prefixOf = ({ prefix = "cache" }: Options): string => {

@@ -2,8 +2,8 @@
  * Writes of one entity that publish what they change.
  *
  * You give the functions that write, and they return what was there and what is
- * there now; you get the same functions back, which publish. Whoever writes
- * through a repository cannot forget to publish.
+ * there now; you get the same functions back, which publish. A program that
+ * writes through a repository cannot forget to publish.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type * as CacheService from "./CacheService.ts"
 import type * as Change from "./Change.ts"
 import * as Changes from "./Changes.ts"
 import type * as Entity from "./Entity.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 
 interface Updated<Row> {
   readonly before: Row
@@ -75,7 +75,7 @@ type AnyWrite = (...args: ReadonlyArray<unknown>) => Effect.Effect<never>
  * Throws `InvalidInput` for a function of another name, of which it is not known
  * what it changes.
  *
- * **Example** (Whoever writes publishes)
+ * **Example** (A write publishes)
  *
  * ```ts
  * import { Effect, Schema } from "effect"
@@ -150,7 +150,7 @@ export const make = <
   }
   for (const name of Object.keys(writes)) {
     if (Object.hasOwn(changed, name)) continue
-    throw InvalidInput.make("Repository.make", "InvalidOption", `it is not known what a write called "${name}" changes`)
+    throw refused("Repository.make", "InvalidOption", `it is not known what a write called "${name}" changes`)
   }
   return Object.fromEntries(
     Object.entries(writes).map(([name, write]) => [name, publishing(name as keyof Writes<Row>, write as AnyWrite)])

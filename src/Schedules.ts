@@ -78,10 +78,10 @@ import * as CacheStore from "./CacheStore.ts"
 import { backoff } from "./internal/backoff.ts"
 import * as Crons from "./internal/cron.ts"
 import { encodeName } from "./internal/keys.ts"
+import { refused } from "./internal/refused.ts"
 import { invalidate } from "./internal/service/invalidating.ts"
 import { inside, type Service } from "./internal/service/model.ts"
 import type * as Invalidation from "./Invalidation.ts"
-import * as InvalidInput from "./InvalidInput.ts"
 
 const TypeId = "~effect-cache-algebra/Schedules"
 
@@ -139,7 +139,7 @@ const Proto = {
  *   process ran it (`run`, unless given), or not (`skip`).
  *
  * Throws `InvalidInput` for an expression that does not parse or never ticks,
- * for a time zone that there is not, and for an empty name.
+ * for an unknown time zone, and for an empty name.
  *
  * **Example** (Each night in Rome)
  *
@@ -166,7 +166,7 @@ export const cron = (
   const where = "Schedules.cron"
   const parsed = Crons.parse(where, expression, options.timeZone)
   const name = options.name ?? textOf(parsed, invalidation)
-  if (typeof name !== "string" || name === "") throw InvalidInput.make(where, "EmptyName", "a schedule needs a name")
+  if (typeof name !== "string" || name === "") throw refused(where, "EmptyName", "a schedule needs a name")
   return Object.assign(Object.create(Proto), {
     name,
     cron: parsed,
@@ -179,13 +179,13 @@ const second = 1000
 const minute = 60 * second
 const hour = 60 * minute
 
-// After this others may take over. Who still applies an invalidation then takes the lease again.
+// After this others may take over. A process that still applies an invalidation then takes the lease again.
 const leaseFor = minute
 
-// Who waits looks again so often: not every store announces a lease that has run out.
+// A waiter looks again so often: not every store announces a lease that has run out.
 const waitAtMost = 10 * second
 
-// Who waited lets the one that had the lease go first: an invalidation of everything takes it away.
+// A waiter lets the process that had the lease go first: an invalidation of everything takes it away.
 const pause = second
 
 // So far clocks may differ.
@@ -222,7 +222,7 @@ class Tick {
     )
   }
 
-  /** Whether this tick was run. A marker that says otherwise is one that was found wanting. */
+  /** Whether this tick was run, as far as the marker that was found says so. */
   isRun({ payload, stamp, token }: CacheStore.Entry): Effect.Effect<boolean> {
     return Effect.withFiber((fiber) => {
       // A process whose clock is ahead leaves a marker, too. So the marker's age counts, which every process knows: it
@@ -235,7 +235,7 @@ class Tick {
     })
   }
 
-  /** Until the lease is over, or perhaps. */
+  /** Waits until the lease is over, or may be. */
   released(token: CacheStore.Token, atMost: number): Effect.Effect<void> {
     return Effect.timeoutOrElse(Effect.ignore(this.service.store.released(this.address, token)), {
       duration: atMost,
@@ -405,7 +405,7 @@ export const layer = (
   const names = new Set<string>()
   for (const { name } of schedules) {
     if (names.has(name)) {
-      throw InvalidInput.make("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
+      throw refused("Schedules.layer", "InvalidOption", `two schedules are called ${JSON.stringify(name)}`)
     }
     names.add(name)
   }

@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Changes from "./Changes.ts"
-import * as InvalidInput from "./InvalidInput.ts"
+import { refused } from "./internal/refused.ts"
 import * as Outbox from "./Outbox.ts"
 
 interface Options {
@@ -21,7 +21,7 @@ interface Options {
 
 const tableOf = ({ table = "cache_outbox" }: Options): string => {
   if (/^[^\s.\0]+(\.[^\s.\0]+)?$/.test(table)) return table
-  throw InvalidInput.make("SqlOutbox", "EmptyName", `a table's name is a word, or two with a dot, and not "${table}"`)
+  throw refused("SqlOutbox", "EmptyName", `a table's name is a word, or two with a dot, and not "${table}"`)
 }
 
 /**

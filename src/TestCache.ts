@@ -44,195 +44,10 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
+import { type Around, instrument, type Operation, TestCache } from "./internal/instruments.ts"
 import * as MemoryCache from "./MemoryCache.ts"
 
-/**
- * The name of an operation of a store.
- *
- * @category models
- * @since 0.1.0
- */
-export type OperationName = keyof CacheStore.Operations
-
-/**
- * An operation that was asked of the store. `key` is the stored key, for
- * operations of one key; `detail` says what it was about; `result` how it
- * ended, once it has.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Operation {
-  readonly name: OperationName
-  readonly key: string | undefined
-  readonly detail: string | undefined
-  readonly result: string | undefined
-}
-
-/**
- * An entry as the store holds it: its payload is the encoded text.
- *
- * @category models
- * @since 0.1.0
- */
-export interface StoredEntry {
-  readonly key: string
-  readonly payload: unknown
-  readonly stamp: CacheStore.Stamp
-}
-
-/**
- * What stands around an operation: it is given the operation and the effect
- * that performs it.
- *
- * @category models
- * @since 0.1.0
- */
-export type Around = <A>(
-  operation: Operation,
-  perform: Effect.Effect<A, CacheStore.StoreError>
-) => Effect.Effect<A, CacheStore.StoreError>
-
-/**
- * The instruments of a test cache.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TestCache {
-  readonly store: MemoryCache.MemoryStore
-  readonly operations: () => ReadonlyArray<Operation>
-  readonly forget: () => void
-  readonly disturb: (name: OperationName, around: Around, times: number) => void
-  readonly restore: () => void
-}
-
-/**
- * The instruments of a test cache.
- *
- * @category services
- * @since 0.1.0
- */
-export const TestCache: Context.Service<TestCache, TestCache> = Context.Service("effect-cache-algebra/TestCache")
-
-interface Disturbance {
-  readonly name: OperationName
-  readonly around: Around
-  left: number
-}
-
-interface Recorded {
-  readonly name: OperationName
-  readonly key: string | undefined
-  readonly detail: string | undefined
-  result: string | undefined
-}
-
-const label = (value: unknown): string =>
-  typeof value === "object" && value !== null && "_tag" in value
-    ? String(value._tag)
-    : value === undefined
-    ? "nothing"
-    : typeof value === "object"
-    ? "entry"
-    : String(value)
-
-// A remote store's answer does not change while it travels, nor afterwards.
-const copied = (entry: CacheStore.Entry): CacheStore.Entry => ({
-  token: entry.token,
-  payload: entry.payload,
-  stamp: entry.stamp,
-  expiresAt: entry.expiresAt,
-  changed: entry.changed && new Map(entry.changed),
-  softened: entry.softened,
-  memo: undefined
-})
-
-/**
- * Puts instruments around a store in memory.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const instrument = (
-  store: MemoryCache.MemoryStore,
-  payload: "value" | "text" = "text"
-): { readonly instruments: TestCache; readonly store: CacheStore.CacheStore } => {
-  let recorded: Array<Recorded> = []
-  let disturbances: Array<Disturbance> = []
-
-  const around = <A>(
-    name: OperationName,
-    key: string | undefined,
-    detail: string | undefined,
-    perform: Effect.Effect<A, CacheStore.StoreError>
-  ): Effect.Effect<A, CacheStore.StoreError> =>
-    Effect.suspend(() => {
-      const operation: Recorded = { name, key, detail, result: undefined }
-      recorded.push(operation)
-      const disturbance = disturbances.find((d) => d.name === name && d.left > 0)
-      if (disturbance !== undefined) disturbance.left--
-      return (disturbance === undefined ? perform : disturbance.around(operation, perform)).pipe(
-        Effect.tap((result) =>
-          Effect.sync(() => {
-            operation.result = label(result)
-          })
-        ),
-        Effect.tapError((error) =>
-          Effect.sync(() => {
-            operation.result = error.reason._tag
-          })
-        )
-      )
-    })
-
-  // All operations of the port, so one that is added to it is recorded too.
-  const recording = (store: CacheStore.CacheStore): CacheStore.Operations => ({
-    // Suspended: the store in memory answers a read when it is called.
-    read: (address) =>
-      around(
-        "read",
-        address.key,
-        undefined,
-        Effect.suspend(() => Effect.map(store.read(address), (entry) => entry && copied(entry)))
-      ),
-    begin: (address, request) =>
-      around(
-        "begin",
-        address.key,
-        request.force ? "by force" : undefined,
-        Effect.map(store.begin(address, request), (begun) =>
-          begun._tag === "Found" ? { _tag: "Found" as const, entry: copied(begun.entry) } : begun)
-      ),
-    commit: (address, lease, draft) => around("commit", address.key, undefined, store.commit(address, lease, draft)),
-    discard: (address, lease, dependencies) =>
-      around("discard", address.key, undefined, store.discard(address, lease, dependencies)),
-    abandon: (address, token) => around("abandon", address.key, undefined, store.abandon(address, token)),
-    released: (address, token) => around("released", address.key, undefined, store.released(address, token)),
-    invalidate: (batch) => around("invalidate", undefined, batch.toString(), store.invalidate(batch)),
-    fence: (fence) => around("fence", undefined, fence.over.toString(), store.fence(fence)),
-    lift: (fence) => around("lift", undefined, fence.over.toString(), store.lift(fence)),
-    inspect: (key, known) => around("inspect", key, undefined, store.inspect(key, known)),
-    scan: (scan) => around("scan", undefined, undefined, store.scan(scan))
-  })
-
-  return {
-    instruments: {
-      store,
-      operations: () => recorded,
-      forget: () => {
-        recorded = []
-      },
-      disturb: (name, by, times) => {
-        disturbances.push({ name, around: by, left: times })
-      },
-      restore: () => {
-        disturbances = []
-      }
-    },
-    store: { ...CacheStore.wrap(store, recording), name: "test", payload }
-  }
-}
+export { type Operation, TestCache } from "./internal/instruments.ts"
 
 /**
  * Options of a test cache.
@@ -310,8 +125,11 @@ export const forget: Effect.Effect<void, never, TestCache> = using((t) => t.forg
  * @category instruments
  * @since 0.1.0
  */
-export const disturb = (name: OperationName, around: Around, times = Infinity): Effect.Effect<void, never, TestCache> =>
-  using((t) => t.disturb(name, around, times))
+export const disturb = (
+  name: Operation["name"],
+  around: Around,
+  times = Infinity
+): Effect.Effect<void, never, TestCache> => using((t) => t.disturb(name, around, times))
 
 /**
  * Ends all disturbances.
@@ -327,7 +145,7 @@ export const restore: Effect.Effect<void, never, TestCache> = using((t) => t.res
  * @category instruments
  * @since 0.1.0
  */
-export const fail = (name: OperationName, times = Infinity): Effect.Effect<void, never, TestCache> =>
+export const fail = (name: Operation["name"], times = Infinity): Effect.Effect<void, never, TestCache> =>
   disturb(
     name,
     (operation) =>
@@ -349,7 +167,7 @@ export const fail = (name: OperationName, times = Infinity): Effect.Effect<void,
  * @since 0.1.0
  */
 export const delay = (
-  name: OperationName,
+  name: Operation["name"],
   by: Duration.Input,
   times = Infinity
 ): Effect.Effect<void, never, TestCache> =>
@@ -366,19 +184,24 @@ export const delay = (
  * @since 0.1.0
  */
 export const lose = (
-  name: OperationName,
+  name: Operation["name"],
   what: "request" | "answer",
   times = Infinity
 ): Effect.Effect<void, never, TestCache> =>
   disturb(name, (_, perform) => what === "request" ? Effect.never : Effect.andThen(perform, Effect.never), times)
 
 /**
- * The entries that are stored.
+ * The entries that are stored, as the store holds them: a payload is the encoded
+ * text, unless values are kept as they are.
  *
  * @category instruments
  * @since 0.1.0
  */
-export const entries: Effect.Effect<ReadonlyArray<StoredEntry>, never, TestCache> = using(({ store }) =>
+export const entries: Effect.Effect<
+  ReadonlyArray<{ readonly key: string; readonly payload: unknown; readonly stamp: CacheStore.Stamp }>,
+  never,
+  TestCache
+> = using(({ store }) =>
   store.keys().flatMap((key) => {
     const entry = store.peek(key)
     return entry === undefined ? [] : [{ key, payload: entry.payload, stamp: entry.stamp }]
@@ -410,4 +233,6 @@ export const corrupt = (key: string, payload: unknown): Effect.Effect<boolean, n
  * @category instruments
  * @since 0.1.0
  */
-export const sizes: Effect.Effect<MemoryCache.Sizes, never, TestCache> = using((t) => t.store.sizes())
+export const sizes: Effect.Effect<ReturnType<MemoryCache.MemoryStore["sizes"]>, never, TestCache> = using((t) =>
+  t.store.sizes()
+)

@@ -24,7 +24,6 @@
  * @since 0.1.0
  */
 import { dual } from "effect/Function"
-import * as Order_ from "effect/Order"
 
 /**
  * `Fresh > Refresh > Stale > OnError > Dead`.
@@ -52,14 +51,6 @@ export type Severity = "Stale" | "OnError" | "Dead"
 export type Mode = "hard" | "soft"
 
 const ranks: Record<Verdict, number> = { Dead: 0, OnError: 1, Stale: 2, Refresh: 3, Fresh: 4 }
-
-/**
- * Orders verdicts from worst to best.
- *
- * @category instances
- * @since 0.1.0
- */
-export const Order: Order_.Order<Verdict> = Order_.make((a, b) => Math.sign(ranks[a] - ranks[b]) as -1 | 0 | 1)
 
 /**
  * The worse of two. `Fresh` is its unit.

@@ -23,7 +23,7 @@ const listener = Changes.subscriber("listener", (changes) =>
     told.push(...changes.map(Change.format))
   }))
 
-const loads = Effect.map(Cached.allStats, (all) => new Map([...all].map(([name, { loads }]) => [name, loads])))
+const loads = Effect.map(Cached.stats(), (all) => new Map([...all].map(([name, { loads }]) => [name, loads])))
 
 /** Reads everything, compares it with the database, and gives which keys were loaded and which answers were wrong. */
 const readAll = Effect.gen(function*() {
@@ -74,7 +74,7 @@ const program = Effect.gen(function*() {
     wrong.push(...after.wrong)
     yield* Console.log(`\n${what}\n  told:   ${few(told)}\n  loaded: ${few(after.loaded)}`)
   }
-  const total = [...(yield* Cached.allStats).values()].reduce((sum, { reads }) => sum + reads, 0)
+  const total = [...(yield* Cached.stats()).values()].reduce((sum, { reads }) => sum + reads, 0)
   yield* Console.log(`\nEach of ${total} answers was compared with the database. They differ: ${few(wrong)}.`)
   return wrong.length
 })

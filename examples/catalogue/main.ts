@@ -131,7 +131,7 @@ const story = Effect.fnUntraced(function*(setAhead: (by: Duration.Input) => Effe
   yield* ordinaryDay(stage, all.map(({ id }) => id).filter((id) => id !== grindhouse), genres, setAhead("20 seconds"))
 
   yield* heading("What it came to")
-  const stats = yield* Cached.allStats
+  const stats = yield* Cached.stats()
   yield* table(
     ["", "reads", "fresh", "stale", "loads", "avoided", "hit rate"],
     [...stats].map(([name, { hitRate, hits, loads, loadsAvoided, reads, staleServed }]) =>

@@ -44,7 +44,7 @@ const listen = Effect.gen(function*() {
   )
   return Effect.gen(function*() {
     for (;;) {
-      const served = [...(yield* Cached.allStats).values()].reduce((sum, { staleServed }) => sum + staleServed, 0)
+      const served = [...(yield* Cached.stats()).values()].reduce((sum, { staleServed }) => sum + staleServed, 0)
       if (heard === served && awaited.size === 0) return
       yield* Effect.sleep("1 millis")
     }

@@ -64,7 +64,7 @@ const obey = (stage: Effect.Success<typeof Stage.make>) => (command: Command) =>
         const { queriesWithout, reads, wrong } = stage.total
         const { queries } = yield* Database
         return {
-          rows: [...yield* Cached.allStats].map(([name, { hitRate, hits, loads, loadsAvoided, reads }]) =>
+          rows: [...yield* Cached.stats()].map(([name, { hitRate, hits, loads, loadsAvoided, reads }]) =>
             [name, reads, hits, loads, loadsAvoided, `${(100 * hitRate).toFixed(1)} %`] as const
           ),
           reads,

@@ -3,13 +3,14 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
-import * as InvalidInput from "../InvalidInput.ts"
+import type { InvalidInput } from "../InvalidInput.ts"
+import { refused } from "./refused.ts"
 
 /** A time zone by its name, or by its offset; UTC unless given. */
-export const timeZone = (where: string, reason: InvalidInput.Reason, name = "UTC"): DateTime.TimeZone => {
+export const timeZone = (where: string, reason: InvalidInput["reason"], name = "UTC"): DateTime.TimeZone => {
   const found = DateTime.zoneFromString(name)
   if (Option.isSome(found)) return found.value
-  throw InvalidInput.make(where, reason, `there is no time zone "${name}"`)
+  throw refused(where, reason, `there is no time zone "${name}"`)
 }
 
 /** How a calendar divides time. Weeks begin on Mondays. */

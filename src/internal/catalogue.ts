@@ -110,7 +110,7 @@ const entityOf = (node: Case<"Conditional">): What => {
   }
 }
 
-// Who names all fields of an entity that is known means any.
+// All fields of a known entity are the same as any.
 const generalized = (policy: Pick<Tree, "node">, declared: ReadonlyArray<Declared>): Pick<Tree, "node"> => {
   const { node } = policy
   const entity = node._tag === "Conditional" && declared.find(({ name }) => name === node.entity)

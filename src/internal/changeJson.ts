@@ -1,9 +1,8 @@
 /** Changes as JSON, which a text of one or of many is made of. */
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import type { Change } from "../Change.ts"
 
-// JSON has no bigints, and one that is written as a string would be another id.
+// JSON cannot write bigints, and one that is written as a string would be another id.
 const BigIntFromJson = Schema.Struct({ bigint: Schema.String.check(Schema.isPattern(/^-?\d+$/)) }).pipe(
   Schema.decodeTo(Schema.BigInt, {
     decode: SchemaGetter.transform(({ bigint }) => BigInt(bigint)),
@@ -21,7 +20,7 @@ const Row = Schema.Struct({
 
 const End = Schema.Struct({ entity: Schema.String, id: Id, relation: Schema.String })
 
-export const ChangeFromJson: Schema.Codec<Change, unknown> = Schema.Union([
+export const ChangeFromJson = Schema.Union([
   Schema.TaggedStruct("Created", { row: Row }),
   Schema.TaggedStruct("Updated", { before: Row, after: Row, fields: Schema.Array(Schema.String) }),
   Schema.TaggedStruct("Deleted", { row: Row }),

@@ -32,7 +32,7 @@ export class Circuit {
     return this.probe = ++this.probes
   }
 
-  /** Whoever hears from the store, also of an operation that asked nobody, closes the circuit. */
+  /** An answer of the store closes the circuit, also one to an operation that was not admitted by it. */
   succeeded(): void {
     this.failures = 0
     this.openUntil = undefined
@@ -54,7 +54,7 @@ export class Circuit {
     }
   }
 
-  /** Who was interrupted has learnt nothing: the next one may try. */
+  /** An operation that was interrupted has learnt nothing: the next one may try. */
   interrupted(ticket: Ticket): void {
     if (ticket !== undefined && ticket === this.probe) this.probe = undefined
   }

@@ -1,6 +1,6 @@
 /**
  * Counters of one definition: plain numbers, so that counting a hit costs an
- * addition. Metrics read them when somebody asks; nothing is pushed.
+ * addition. Metrics read them when they are asked; nothing is pushed.
  */
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
@@ -62,7 +62,7 @@ const total = ({ ended, live }: Sources, counter: keyof Counters): number => {
 }
 
 /** Puts hooks that look at the counters in the place of a series' own. */
-const tell = (
+const expose = (
   mine: Sources,
   series: Metric.Counter<number>,
   name: string,
@@ -82,20 +82,20 @@ const tell = (
 /**
  * Lets the registry read the counters. Asking a metric for its value makes its
  * series; the series' hooks are then replaced by ones that look here. Several
- * services that count under one name are told as their sum.
+ * services that count under one name are shown as their sum.
  *
  * Gives what is to be called when the counters have ended: their counts stay,
  * they do not.
  */
 export const register = (name: string, counters: Counters, context: Context.Context<never>): () => void => {
-  // Whoever comes first must not lend its attributes to what all count.
+  // The attributes of the first service must not become those of what all count.
   const plain = Context.add(context, Metric.CurrentMetricAttributes, {})
   const registry = Context.get(plain, Metric.MetricRegistry)
   const byName = sourcesIn(registry)
   let mine = byName.get(name)
   if (mine === undefined) {
     byName.set(name, mine = { live: new Set(), ended: make() })
-    for (const counter of names) tell(mine, metric(name, counter), name, counter, plain)
+    for (const counter of names) expose(mine, metric(name, counter), name, counter, plain)
   }
   mine.live.add(counters)
   const counted = mine

@@ -6,11 +6,11 @@ import * as Cron from "effect/Cron"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as InvalidInput from "../InvalidInput.ts"
+import type { InvalidInput } from "../InvalidInput.ts"
 import { timeZone as zoneOf } from "./calendar.ts"
+import { refused } from "./refused.ts"
 
-const refuse = (where: string, message: string): InvalidInput.InvalidInput =>
-  InvalidInput.make(where, "InvalidCron", message)
+const refuse = (where: string, message: string): InvalidInput => refused(where, "InvalidCron", message)
 
 /** An expression as it stands; refuses what does not parse. */
 export const fromText = (where: string, text: string): Cron.Cron => {
@@ -39,7 +39,7 @@ export const parse = (where: string, cron: string | Cron.Cron, timeZone?: string
   return parsed
 }
 
-/** What tells an expression from others: `"0 3 * * *"`, `Europe/Rome`. */
+/** What identifies an expression: `"0 3 * * *"`, `Europe/Rome`. */
 export const words = (self: Cron.Cron, word: (zone: string) => string = String): ReadonlyArray<string> => {
   const zone = Option.match(self.tz, { onNone: () => "UTC", onSome: DateTime.zoneToString })
   return [

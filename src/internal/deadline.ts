@@ -49,7 +49,7 @@ class Watch {
   }
 
   private start(fiber: AnyFiber): Fiber.Fiber<void> {
-    // Of the operation that is there by chance it needs the time, and must not hold the rest.
+    // It needs only the time of the operation that happens to be there, and must not hold the rest.
     const context = Context.make(Clock.Clock, this.clock).pipe(
       Context.add(Scheduler.Scheduler, fiber.getRef(Scheduler.Scheduler))
     )
@@ -91,8 +91,8 @@ export class Deadline {
   }
 
   /**
-   * Runs an effect for as long as the limit allows. `end` is told how it ended
-   * (undefined: it took too long, and was interrupted), and gives the answer.
+   * Runs an effect for as long as the limit allows. `end` is given how it ended
+   * (undefined: it took too long, and was interrupted), and makes the answer.
    */
   run<A, E>(
     effect: Effect.Effect<A, E>,
@@ -116,7 +116,7 @@ export class Deadline {
     })
   }
 
-  // Whoever has another clock gets another watch; the old one ends by itself.
+  // A caller with another clock gets another watch; the old one ends by itself.
   private watchOf(clock: Clock.Clock): Watch {
     return this.watch?.clock === clock ? this.watch : this.watch = new Watch(clock, this.limit)
   }

@@ -132,7 +132,7 @@ export class WrittenKeys {
   }
 }
 
-/** Where one key's entry lives. What the key tells is computed when it is asked for, once. */
+/** Where one key's entry lives. The dependencies known from the key are computed once, when they are asked for. */
 export class KeyAddress implements Address {
   readonly definition: Definition
   readonly input: unknown

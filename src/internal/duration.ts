@@ -5,7 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import * as InvalidInput from "../InvalidInput.ts"
+import { refused } from "./refused.ts"
 
 /** Units of time with their lengths in milliseconds, longest first. */
 export const units: ReadonlyArray<readonly [string, number]> = [
@@ -34,7 +34,7 @@ export const format = (millis: number): string => {
 /** Milliseconds, from 0 to infinity. */
 export const millis = (where: string, name: string, input: Duration.Input): number => {
   const bad = (value: unknown) =>
-    InvalidInput.make(
+    refused(
       where,
       "InvalidNumber",
       `${name} must be a duration, and is ${JSON.stringify(value) ?? String(value)}`
@@ -51,14 +51,14 @@ export const millis = (where: string, name: string, input: Duration.Input): numb
   // A fraction of a millisecond would not survive a `Duration`, nor then what is printed reading back.
   const value = typeof input === "number" ? input : Duration.toMillis(duration.value)
   if (Number.isNaN(value)) throw bad(input)
-  if (value < 0) throw InvalidInput.make(where, "NegativeDuration", `${name} is negative: ${format(value)}`)
+  if (value < 0) throw refused(where, "NegativeDuration", `${name} is negative: ${format(value)}`)
   return value
 }
 
 /** Milliseconds, more than 0. */
 export const positiveMillis = (where: string, name: string, input: Duration.Input): number => {
   const value = millis(where, name, input)
-  if (value === 0) throw InvalidInput.make(where, "NegativeDuration", `${name} must be longer than nothing`)
+  if (value === 0) throw refused(where, "NegativeDuration", `${name} must be longer than nothing`)
   return value
 }
 
@@ -66,5 +66,5 @@ export const positiveMillis = (where: string, name: string, input: Duration.Inpu
 export const finiteMillis = (where: string, name: string, input: Duration.Input): number => {
   const value = positiveMillis(where, name, input)
   if (Number.isFinite(value)) return value
-  throw InvalidInput.make(where, "InvalidNumber", `${name} must be finite`)
+  throw refused(where, "InvalidNumber", `${name} must be finite`)
 }

@@ -19,7 +19,13 @@ import * as Text from "./policy/text.ts"
 import type { Stamp, Version } from "./stamp.ts"
 import { ofChange } from "./verdicts.ts"
 
-/** The policy as a tree, each part with its verdict and why. */
+/**
+ * Why an entry is served or not: the policy as a tree, with each leaf's verdict
+ * and its reason. `toString` draws it.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
 export interface Explanation {
   readonly key: string
   /** What a read would find; `Dead` also when nothing is stored. */
@@ -250,7 +256,7 @@ export const make = (
     if (view === undefined) return none("what is stored cannot be read")
     content = Exit.isSuccess(view.exit) ? view.exit.value : Cause.squash(view.exit.cause)
   }
-  // What it was made of is no part of its policy: it is told beside it.
+  // What it was made of is not part of its policy, so it is shown beside it.
   const { partsUntil, ...stamp } = entry.stamp
   const seen: Seen = {
     address,
@@ -291,7 +297,13 @@ export const make = (
 // describing
 // -----------------------------------------------------------------------------
 
-/** What a definition depends on. */
+/**
+ * What a definition depends on, for documentation and review. `toString` writes
+ * it for people.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
 export interface Description {
   readonly name: string
   readonly key: ReadonlyArray<string>

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 
 // cyrb53 by bryc (public domain), with all of its 64 bits. Not `Hash`, whose 32 bits two renamed fields can share, and
-// whose algorithm is nobody's promise: what is stored outlives the version of Effect that wrote it.
+// whose algorithm may change: what is stored outlives the version of Effect that wrote it.
 const hash = (text: string): string => {
   let high = 0xdeadbeef
   let low = 0x41c6ce57
@@ -20,6 +20,6 @@ const hash = (text: string): string => {
   return [low, high].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("")
 }
 
-/** Throws for a schema that has no JSON. */
+/** Throws for a schema that cannot be written as JSON. */
 export const fingerprint = (schema: Schema.Top): string =>
   hash(JSON.stringify(Schema.toJsonSchemaDocument(Schema.toCodecJson(schema))))

@@ -15,9 +15,9 @@
 import * as Cron from "effect/Cron"
 import type * as Effect from "effect/Effect"
 import type { Dependency } from "../Dependency.ts"
-import * as InvalidInput from "../InvalidInput.ts"
 import * as Verdict from "../Verdict.ts"
 import { nextTick } from "./cron.ts"
+import { refused } from "./refused.ts"
 import type { Stamp, Version } from "./stamp.ts"
 import { noWorse, ofChange } from "./verdicts.ts"
 
@@ -28,7 +28,7 @@ import { noWorse, ofChange } from "./verdicts.ts"
  * - `draw`: gives a number in (0, 1]; asked at most once per read, and shared by
  *   all leaves. With a draw per leaf, `xfetch and xfetch` would refresh more
  *   often than `xfetch`.
- * - `changed`: dependencies whose token is no longer the one of the vector.
+ * - `changed`: dependencies whose token is not the one of the vector any more.
  * - `versions`: the current values of computed versions, by slot.
  */
 export interface Observation {
@@ -241,7 +241,7 @@ const greater = (a: Version | undefined, b: Version): Version =>
 const make = (where: string, all: ReadonlyArray<Alternative>): Plan => {
   const alternatives = prune(all)
   if (alternatives.length > maxAlternatives) {
-    throw InvalidInput.make(
+    throw refused(
       where,
       "TooManyAlternatives",
       `a policy may have ${maxAlternatives} alternatives, and this one has ${alternatives.length}`
@@ -316,15 +316,15 @@ const gather = (
 }
 
 /**
- * The dependencies that the key tells, before anything is loaded. May throw
+ * The dependencies known from the key, before anything is loaded. May throw
  * what a user's function throws.
  */
 export const knownDependencies = (self: Plan, key: unknown): ReadonlyArray<Dependency> =>
   gather(self.known, self.fromKey, key, undefined)
 
 /**
- * The dependencies that the value adds to those the key tells. May throw what a
- * user's function throws.
+ * The dependencies found in the value, beside those known from the key. May throw
+ * what a user's function throws.
  */
 export const foundDependencies = (
   self: Plan,

@@ -2,7 +2,7 @@
  * The facts of a load that are stored beside its result.
  */
 import type { Dependency } from "../Dependency.ts"
-import * as InvalidInput from "../InvalidInput.ts"
+import { refused } from "./refused.ts"
 
 /**
  * A version as it is stored and compared.
@@ -52,7 +52,7 @@ export interface Stamp {
 export const toVersion = (where: string, name: string, version: unknown): Version => {
   const value = version instanceof Date ? version.getTime() : version
   if (typeof value === "string" || (typeof value === "number" && Number.isFinite(value))) return value
-  throw InvalidInput.make(
+  throw refused(
     where,
     "InvalidVersion",
     `version "${name}" must be a string, number or date, and is ${String(version)}`

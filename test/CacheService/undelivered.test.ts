@@ -5,6 +5,7 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import { instrument } from "../../src/internal/instruments.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
@@ -138,7 +139,7 @@ describe("an undelivered invalidation", () => {
 
   it.effect("is tried by the schedule that is given, and on when that ends", () =>
     Effect.gen(function*() {
-      const { instruments, store } = TestCache.instrument(yield* MemoryCache.makeStore({ capacity: 10 }))
+      const { instruments, store } = instrument(yield* MemoryCache.makeStore({ capacity: 10 }))
       const made = yield* CacheService.make(store, { retry: Schedule.upTo(Schedule.spaced(10), { times: 2 }) })
       const context = Context.make(service, made).pipe(Context.add(TestCache.TestCache, instruments))
       yield* Effect.provide(

@@ -333,7 +333,7 @@ describe("what goes wrong harms nobody else", () => {
     Effect.gen(function*() {
       const cached = numbers(new Origin(1), Policy.tagged({ fromValue: (_value: number) => [""] }))
       const defect = yield* defectOf(Cached.get(cached, "a"))
-      assert.isTrue(InvalidInput.isInvalidInput(defect) && defect.reason === "EmptyTag")
+      assert.isTrue(defect instanceof InvalidInput.InvalidInput && defect.reason === "EmptyTag")
       yield* assertQuiet
     })
   )
@@ -354,7 +354,7 @@ describe("what goes wrong harms nobody else", () => {
       ]
       for (const call of calls) {
         const defect = yield* defectOf(call as Effect.Effect<unknown, unknown, CacheService.CacheService>)
-        assert.isTrue(InvalidInput.isInvalidInput(defect) && defect.reason === "EmptyKeyPart")
+        assert.isTrue(defect instanceof InvalidInput.InvalidInput && defect.reason === "EmptyKeyPart")
       }
       assert.strictEqual(origin.loads, 0)
       yield* assertQuiet

@@ -34,7 +34,7 @@ describe("patterns", () => {
         yield* Cached.get(orders, { userId, page: 5 })
         yield* Cached.get(friends, { userId, of: [5, 5] })
       }
-      yield* Cached.apply(Cached.patterns([settings, orders], { userId: 5 }))
+      yield* Cached.apply(Cached.pattern([settings, orders], { userId: 5 }))
       const left = yield* Effect.forEach([5, 6, 55], (userId) =>
         Effect.all([
           isThere(settings, { userId }),
@@ -66,17 +66,17 @@ describe("patterns", () => {
 
   test("are one invalidation of the patterns of each", () => {
     assert.strictEqual(
-      Cached.patterns([settings, orders, friends], { userId: 5 }).toString(),
+      Cached.pattern([settings, orders, friends], { userId: 5 }).toString(),
       "keys friends:5:*:*, keys orders:*:5, keys settings:5"
     )
-    assert.strictEqual(Cached.patterns([settings, orders], {}).toString(), "keys orders:*:*, keys settings:*")
-    assert.strictEqual(Cached.patterns([friends], { of: [1, 2] }).toString(), "keys friends:*:1:2")
-    assert.strictEqual(Cached.patterns([], {}).toString(), "nothing")
+    assert.strictEqual(Cached.pattern([settings, orders], {}).toString(), "keys orders:*:*, keys settings:*")
+    assert.strictEqual(Cached.pattern([friends], { of: [1, 2] }).toString(), "keys friends:*:1:2")
+    assert.strictEqual(Cached.pattern([], {}).toString(), "nothing")
   })
 
   test("refuse what would leave a pattern wider than it says", () => {
     // What the compiler refuses may still come from an untyped caller.
-    const untyped = Cached.patterns as unknown as (all: ReadonlyArray<unknown>, fixed: object) => unknown
+    const untyped = Cached.pattern as unknown as (all: ReadonlyArray<unknown>, fixed: object) => unknown
     const error = refusal(() => untyped([settings, orders], { userId: 5, page: 1 }))
     assert.strictEqual(error.reason, "UnknownField")
     assert.include(error.message, "the key of \"settings\" has no field \"page\"")

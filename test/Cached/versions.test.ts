@@ -89,7 +89,7 @@ describe("versions", () => {
       const origin = new Origin(0)
       const cached = numbers(origin, Policy.versioned((_: string) => Number.NaN))
       const defect = yield* defectOf(Cached.get(cached, "a"))
-      assert.isTrue(InvalidInput.isInvalidInput(defect) && defect.reason === "InvalidVersion")
+      assert.isTrue(defect instanceof InvalidInput.InvalidInput && defect.reason === "InvalidVersion")
       yield* assertQuiet
     })
   )

@@ -13,6 +13,7 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Contract from "../../src/Contract.ts"
 import type * as Dependency from "../../src/Dependency.ts"
+import { instrument } from "../../src/internal/instruments.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -57,7 +58,7 @@ const inFrontOf = <R>(
 
 const memory = Effect.map(MemoryCache.makeStore({ capacity: 10_000 }), (store) => {
   const lose: Lose = (what, key) => what === "markers" ? undefined : store.evict(what, key)
-  return [slowly(TestCache.instrument(store).store), lose] as const
+  return [slowly(instrument(store).store), lose] as const
 })
 
 const markers = (options: Parameters<typeof makeMarkerStore>[0]) =>
@@ -218,7 +219,7 @@ const mistakes: Record<string, readonly [Make, string]> = {
   ],
   "a copy depends on nothing": [
     keeping((draft) => ({ ...draft, found: [], stamp: { ...draft.stamp, dependencies: [] } })),
-    "an entry is dead when a dependency that its value tells was invalidated, and stays so"
+    "an entry is dead when a dependency of its value was invalidated, and stays so"
   ]
 }
 

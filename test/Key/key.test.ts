@@ -120,8 +120,6 @@ describe("A key of each kind", () => {
       ["at.x", "at.y", "id"]
     )
     assert.strictEqual(String(page), "Key(genre, page, adult)")
-    assert.isTrue(Key.isKey(page))
-    assert.isFalse(Key.isKey({ fields: [], parts: () => [] }))
   })
 
   test("can be made to take other inputs", () => {
@@ -353,7 +351,7 @@ describe("A bucket of time", () => {
 })
 
 describe("What has no encoding is refused", () => {
-  const inputs: ReadonlyArray<readonly [string, InvalidInput.Reason, () => unknown]> = [
+  const inputs: ReadonlyArray<readonly [string, InvalidInput.InvalidInput["reason"], () => unknown]> = [
     ["an empty string", "EmptyKeyPart", () => Key.encode(Key.string("id"), "")],
     ["an empty part of a struct", "EmptyKeyPart", () => Key.encode(page, { genre: "", page: 1, adult: false })],
     ["an empty part of a tuple", "EmptyKeyPart", () => Key.encode(Key.tuple(Key.string("a")), [""])],

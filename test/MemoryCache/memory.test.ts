@@ -7,13 +7,20 @@ import * as CacheService from "../../src/CacheService.ts"
 import * as Dependency from "../../src/Dependency.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
-import { isInvalidInput } from "../../src/InvalidInput.ts"
+import { InvalidInput } from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
 import { asks, at, begin, draft, load } from "../support/port.ts"
 
-const empty: MemoryCache.Sizes = { entries: 0, bytes: 0, dependencies: 0, leases: 0, journal: 0, fences: 0 }
+const empty: ReturnType<MemoryCache.MemoryStore["sizes"]> = {
+  entries: 0,
+  bytes: 0,
+  dependencies: 0,
+  leases: 0,
+  journal: 0,
+  fences: 0
+}
 
 const tags = (...names: ReadonlyArray<string>) => Invalidation.tags(names)
 
@@ -289,7 +296,7 @@ describe("options", () => {
       make()
       return undefined
     } catch (error) {
-      return isInvalidInput(error) ? error.reason : error
+      return error instanceof InvalidInput ? error.reason : error
     }
   }
 
@@ -325,7 +332,10 @@ describe("options", () => {
         return String(error)
       }
     }
-    assert.include(message(() => MemoryCache.layer({ capacity: -3 })), "capacity must be a positive integer, and is -3")
+    assert.include(
+      message(() => MemoryCache.layer({ capacity: -3 })),
+      "capacity must be an integer from 1 to 16777216, and is -3"
+    )
     assert.include(message(() => MemoryCache.layer({ capacity: 1, maxBytes: 0.5 })), "maxBytes")
   })
 })
@@ -457,7 +467,7 @@ describe("scans", () => {
     Effect.gen(function*() {
       const store = yield* MemoryCache.makeStore({ capacity: 2 })
       for (const limit of [0, -1, 1.5, Number.NaN, Infinity]) {
-        assert.throws(() => store.scan({ limit }), /limit of a scan must be a positive integer/)
+        assert.throws(() => store.scan({ limit }), /limit of a scan must be an integer of at least 1/)
       }
     }))
 })

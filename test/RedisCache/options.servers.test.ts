@@ -139,7 +139,7 @@ describe("options that cannot be are refused where the layer is made", () => {
       } catch (error) {
         thrown = error
       }
-      assert.isTrue(InvalidInput.isInvalidInput(thrown), `${thrown}`)
+      assert.isTrue(thrown instanceof InvalidInput.InvalidInput, `${thrown}`)
       thrown = undefined
       try {
         RedisCache.makeStore(options())
@@ -147,7 +147,7 @@ describe("options that cannot be are refused where the layer is made", () => {
         thrown = error
       }
       // The limits are those of the guard, which the bare store does not have.
-      if (thrown !== undefined) assert.isTrue(InvalidInput.isInvalidInput(thrown))
+      if (thrown !== undefined) assert.isTrue(thrown instanceof InvalidInput.InvalidInput)
     })
   }
 
@@ -156,7 +156,7 @@ describe("options that cannot be are refused where the layer is made", () => {
       RedisCache.layer({ url: Redacted.make("rediss//:s3cret@host") })
       assert.fail("it was taken")
     } catch (error) {
-      assert.isTrue(InvalidInput.isInvalidInput(error))
+      assert.isTrue(error instanceof InvalidInput.InvalidInput)
       assert.isFalse(`${error}${JSON.stringify(error)}`.includes("s3cret"))
     }
   })

@@ -76,7 +76,7 @@ describe("a repository", () => {
       const make = Effect.sync(() =>
         Repository.make(Films, { create: () => Effect.succeed(alien), archive: () => Effect.succeed(alien) })
       )
-      assert.isTrue(InvalidInput.isInvalidInput(yield* defectOf(make)))
+      assert.isTrue((yield* defectOf(make)) instanceof InvalidInput.InvalidInput)
     })
   )
 

@@ -20,7 +20,7 @@ const refusal = (attempt: () => unknown): InvalidInput.InvalidInput => {
   try {
     attempt()
   } catch (error) {
-    if (InvalidInput.isInvalidInput(error)) return error
+    if (error instanceof InvalidInput.InvalidInput) return error
     throw error
   }
   throw new Error("it was not refused")

@@ -386,7 +386,7 @@ describe("what makes no outbox", () => {
     try {
       make()
     } catch (error) {
-      return assert.isTrue(InvalidInput.isInvalidInput(error))
+      return assert.isTrue(error instanceof InvalidInput.InvalidInput)
     }
     assert.fail("it was taken")
   }

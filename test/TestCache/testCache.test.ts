@@ -136,7 +136,7 @@ describe("operations", () => {
       const port = yield* store
       const fence = { id: "fence", over: Invalidation.tags("x"), length: 1000 }
       // An operation that is added to the port has to be added here.
-      const asked: Record<TestCache.OperationName, Effect.Effect<unknown, CacheStore.StoreError>> = {
+      const asked: Record<TestCache.Operation["name"], Effect.Effect<unknown, CacheStore.StoreError>> = {
         read: Effect.suspend(() => port.read(at("a"))),
         begin: port.begin(at("a"), asks({ token: "lease" })),
         commit: port.commit(at("a"), { token: "lease" }, draft(at("a"))),
@@ -153,7 +153,7 @@ describe("operations", () => {
         yield* TestCache.forget
         yield* ask
         assert.deepStrictEqual(yield* names, [name])
-        yield* TestCache.fail(name as TestCache.OperationName, 1)
+        yield* TestCache.fail(name as TestCache.Operation["name"], 1)
         const { operation } = yield* Effect.flip(ask)
         assert.strictEqual(operation, name)
       }
@@ -269,7 +269,7 @@ describe("disturbances", () => {
     Effect.gen(function*() {
       const { read } = yield* store
       const seen: Array<string> = []
-      const tell = (text: string): TestCache.Around => (operation, perform) =>
+      const tell = (text: string): Parameters<typeof TestCache.disturb>[1] => (operation, perform) =>
         Effect.suspend(() => {
           seen.push(`${text} ${operation.name} ${operation.key}`)
           return perform

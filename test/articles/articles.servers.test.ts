@@ -24,7 +24,7 @@ const databases = {
 }
 
 const loads = Effect.map(
-  Cached.allStats,
+  Cached.stats(),
   (all) => new Map([...all].map(([name, { loads }]) => [name, loads] as const))
 )
 

@@ -351,7 +351,7 @@ export const atOnce = (processes: Processes, options: AtOnce) =>
     const left: Array<string> = []
     const stats = { hits: 0, reads: 0 }
     for (const process of processes) {
-      for (const { hits, reads, staleServed } of (yield* on(process)(Cached.allStats)).values()) {
+      for (const { hits, reads, staleServed } of (yield* on(process)(Cached.stats())).values()) {
         stats.hits += hits + staleServed
         stats.reads += reads
       }

@@ -25,13 +25,14 @@ describe("the check of links", () => {
       "[no](no.md)",
       "```",
       "<img src=\"g.svg\" alt=\"\"> <source media=\"(x)\" srcset=\"h.svg\">",
-      "[site](https://example.org/no.md) [mail](mailto:no@example.org) [i]",
+      "[site](https://example.org/no.md) [mail](mailto:no@example.org) [i][^no]",
       "",
-      "[i]: i.md"
+      "[i]: i.md",
+      "[^no]: No link, but one to [j](j.md)."
     ].join("\n")
     assert.sameMembers(
       [...linksIn(page)],
-      ["a.md", "b.svg", "c.svg", "d.md#e", "f.md", "g.svg", "h.svg", "i.md"]
+      ["a.md", "b.svg", "c.svg", "d.md#e", "f.md", "g.svg", "h.svg", "i.md", "j.md"]
     )
   })
 

@@ -24,8 +24,8 @@ const withoutCode = (text: string): string => text.replaceAll(/(`+)(?!`)[^]*?[^`
 const forms = [
   // [text](target "title"), also of pictures
   /\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g,
-  // [name]: target
-  /^ {0,3}\[[^\]]+\]:\s+<?([^\s>]+)/gm,
+  // [name]: target, but no footnote, which is [^name]: text
+  /^ {0,3}\[(?!\^)[^\]]+\]:\s+<?([^\s>]+)/gm,
   // <a href="target">, <img src="target">, <source srcset="target">
   /<\w[^>]*\s(?:href|src|srcset)="([^"\s]+)"/g
 ]

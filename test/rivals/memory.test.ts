@@ -8,7 +8,7 @@ import { versionOf } from "../../bench/measure/report.ts"
 import { libraries, packages } from "../../bench/rivals/caches.ts"
 import { memoryClaims } from "../../bench/rivals/memory.ts"
 import { redisClaims } from "../../bench/rivals/redis.ts"
-import { columnOf, columns, compare, titles } from "./table.ts"
+import { columnOf, columns, compare, excerpt, titles } from "./table.ts"
 
 describe("docs/comparison.md", () => {
   it("has a row for each program, and no other", () => {
@@ -20,6 +20,12 @@ describe("docs/comparison.md", () => {
   it.each(libraries.filter((library) => library !== "ours"))("names the version of %s that is run", (library) => {
     assert.strictEqual(columns[columnOf(library) - 1], `${packages[library]} ${versionOf(packages[library])}`)
   })
+})
+
+it("the table in the README is a part of it", () => {
+  const { actual, expected } = excerpt()
+  assert.isNotEmpty(actual)
+  assert.deepStrictEqual(actual, expected)
 })
 
 compare(memoryClaims)

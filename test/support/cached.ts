@@ -17,6 +17,7 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Entity from "../../src/Entity.ts"
+import { instrument } from "../../src/internal/instruments.ts"
 import { inside } from "../../src/internal/service/model.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -30,7 +31,7 @@ export const memory: Layer.Layer<Provided> = Layer.effect(
   TestCache.TestCache,
   Effect.map(
     CacheService.CacheService,
-    ({ store }) => TestCache.instrument(store as MemoryCache.MemoryStore).instruments
+    ({ store }) => instrument(store as MemoryCache.MemoryStore).instruments
   )
 ).pipe(Layer.provideMerge(MemoryCache.layer({ capacity: 1000 })), Layer.fresh)
 

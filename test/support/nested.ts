@@ -3,9 +3,12 @@ import { it } from "@effect/vitest"
 import { Effect, Layer, Random, Schema } from "effect"
 import type { Scope } from "effect"
 import * as Cached from "../../src/Cached.ts"
-import type * as CacheService from "../../src/CacheService.ts"
+import * as CacheService from "../../src/CacheService.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Key from "../../src/Key.ts"
+import * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
+import * as TestCache from "../../src/TestCache.ts"
 import { type Down, memory, Origin, text } from "./cached.ts"
 import { makeMarkerStore } from "./markerStore.ts"
 import { serviceOn } from "./port.ts"
@@ -15,12 +18,24 @@ export const settle = Effect.asVoid(Effect.repeat(Effect.yieldNow, { times: 200 
 
 export const inSteps = Layer.fresh(serviceOn(makeMarkerStore({ split: true })))
 
-/** One test on each store; the last one invalidates in several steps. */
+/** Cards in one store, whose steps come apart, and what shows them in two others. */
+const inSeveral = Layer.fresh(Layer.provide(
+  CacheService.layer(),
+  CacheStore.route({
+    default: MemoryCache.layerStore({ capacity: 1000 }),
+    routes: {
+      card: Layer.effect(CacheStore.CacheStore, makeMarkerStore({ split: true })),
+      site: TestCache.layerStore()
+    }
+  })
+))
+
+/** One test on each store; the last two invalidate in several steps. */
 export const onEvery = (
   name: string,
   test: () => Effect.Effect<unknown, unknown, CacheService.CacheService | Scope.Scope>
 ): void => {
-  for (const [store, layer] of Object.entries({ memory, text, steps: inSteps })) {
+  for (const [store, layer] of Object.entries({ memory, text, steps: inSteps, routed: inSeveral })) {
     it.effect(`${name} [${store}]`, () => Effect.provide(Random.withSeed(test(), "seed"), layer))
   }
 }

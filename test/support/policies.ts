@@ -48,7 +48,7 @@ export const refusal = (attempt: () => unknown): InvalidInput.InvalidInput => {
   try {
     result = attempt()
   } catch (error) {
-    if (InvalidInput.isInvalidInput(error)) return error
+    if (error instanceof InvalidInput.InvalidInput) return error
     throw error
   }
   throw new Error(`not refused: ${String(result)}`)
@@ -292,7 +292,7 @@ export const attempt = <A>(compose: () => A): A | undefined => {
   try {
     return compose()
   } catch (error) {
-    if (InvalidInput.isInvalidInput(error) && error.reason === "TooManyAlternatives") return undefined
+    if (error instanceof InvalidInput.InvalidInput && error.reason === "TooManyAlternatives") return undefined
     throw error
   }
 }

@@ -61,8 +61,9 @@ const lookAtCluster = Effect.tap(
 export const patient = { timeLimit: "20 seconds" } as const
 
 /** A layer with a client that is made for it, and lent. */
-export const lent = <C extends RedisCache.Client & { disconnect(): void }>(make: () => C): Way["layer"] => (more) =>
-  Layer.unwrap(Effect.map(released(make), (client) => RedisCache.layer({ client, ...patient, ...more })))
+export const lent =
+  <C extends NonNullable<RedisCache.Options["client"]> & { disconnect(): void }>(make: () => C): Way["layer"] =>
+  (more) => Layer.unwrap(Effect.map(released(make), (client) => RedisCache.layer({ client, ...patient, ...more })))
 
 /** The port of a client on the shared node. */
 export const nodeClient: Effect.Effect<RedisClient.Client, never, Scope.Scope> = Effect.suspend(() =>

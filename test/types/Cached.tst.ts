@@ -4,6 +4,7 @@ import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
 import type * as CacheStore from "../../src/CacheStore.ts"
 import * as Entity from "../../src/Entity.ts"
+import type { FixedInAll } from "../../src/internal/interpreter/patterns.ts"
 import type * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -400,28 +401,28 @@ describe("Patterns over several definitions", () => {
   const point = Cached.make("point", { key: Key.tuple(user, language), ...texts }, Policy.forever)
 
   test("fix the fields that all keys have, with values that all of them take", () => {
-    expect<Cached.FixedInAll<[typeof settings, typeof orders]>>().type.toBe<
+    expect<FixedInAll<Key.Input<typeof settings.key> | Key.Input<typeof orders.key>>>().type.toBe<
       { readonly userId?: number; readonly language?: "it" }
     >()
-    expect(Cached.patterns([settings, orders], { userId: 5 })).type.toBe<Invalidation.Invalidation>()
-    expect(Cached.patterns([point], { 1: "en" })).type.toBe<Invalidation.Invalidation>()
-    expect(Cached.patterns([settings, orders], { language: "it" })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.pattern([settings, orders], { userId: 5 })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.pattern([point], { 1: "en" })).type.toBe<Invalidation.Invalidation>()
+    expect(Cached.pattern([settings, orders], { language: "it" })).type.toBe<Invalidation.Invalidation>()
   })
 
   test("and no others", () => {
     // @ts-expect-error Type '"en"' is not assignable to type '"it"'
-    Cached.patterns([settings, orders], { language: "en" })
+    Cached.pattern([settings, orders], { language: "en" })
     // @ts-expect-error 'userid' does not exist in type
-    Cached.patterns([settings, orders], { userid: 5 })
+    Cached.pattern([settings, orders], { userid: 5 })
     // @ts-expect-error 'page' does not exist in type
-    Cached.patterns([settings, orders], { page: 1 })
+    Cached.pattern([settings, orders], { page: 1 })
     // @ts-expect-error Type 'string' is not assignable to type 'number'
-    Cached.patterns([settings, orders], { userId: "5" })
-    // @ts-expect-error Type 'number' is not assignable to type 'never'
-    Cached.patterns([settings, byName], { userId: 5 })
-    // @ts-expect-error Type 'number' is not assignable to type 'never'
-    Cached.patterns([settings, byId], { userId: 5 })
+    Cached.pattern([settings, orders], { userId: "5" })
+    // @ts-expect-error Type 'number' is not assignable to type 'undefined'
+    Cached.pattern([settings, byName], { userId: 5 })
+    // @ts-expect-error Type 'number' is not assignable to type 'undefined'
+    Cached.pattern([settings, byId], { userId: 5 })
     // @ts-expect-error Type '5' has no properties in common
-    Cached.patterns([settings, orders], 5)
+    Cached.pattern([settings, orders], 5)
   })
 })

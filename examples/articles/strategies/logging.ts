@@ -16,10 +16,10 @@ export const editTitle = (editor: string, id: number, title: string) =>
 /** What an exporter finds, beside the hits and misses of each read. */
 export const metrics = {
   /** `effect_cache_invalidations` */
-  acknowledged: CacheService.invalidations,
+  acknowledged: CacheService.metrics.invalidations,
   /** `effect_cache_invalidations_failed`: each time that one was tried in vain */
-  failed: CacheService.failedInvalidations,
+  failed: CacheService.metrics.failedInvalidations,
   /** `effect_cache_invalidated_entries`: if the store knows the number */
-  entries: CacheService.invalidatedEntries
+  entries: CacheService.metrics.invalidatedEntries
 }
 // #endregion

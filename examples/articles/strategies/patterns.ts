@@ -9,7 +9,7 @@ import * as Site from "../Site.ts"
 /** `Site.userProfile`, `userOrders` and `userSettings` have a `userId` in their keys, wherever it stands. */
 const ofUser = [Site.userProfile, Site.userOrders, Site.userSettings] as const
 
-export const invalidateUserCaches = (userId: number) => Cached.apply(Cached.patterns(ofUser, { userId }))
+export const invalidateUserCaches = (userId: number) => Cached.apply(Cached.pattern(ofUser, { userId }))
 // #endregion
 
 // #region category

@@ -6,10 +6,10 @@ import * as Exit from "effect/Exit"
 import * as CacheService from "../../CacheService.ts"
 import type * as CacheStore from "../../CacheStore.ts"
 import type * as Change from "../../Change.ts"
-import type { Collected } from "../../Changes.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Inside from "../service/insideTransaction.ts"
 import { inside as insideService } from "../service/model.ts"
+import type { Collected } from "./model.ts"
 
 /** For whom is collected: what makes the transaction, and whether what is collected is saved before the commit. */
 export interface Owner {

@@ -6,10 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheService from "../../CacheService.ts"
 import type * as Change from "../../Change.ts"
-import type { Collected, Subscriber } from "../../Changes.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { invalidate } from "../service/invalidating.ts"
 import { collectorOf } from "./collector.ts"
+import type { Collected, Subscriber } from "./model.ts"
 
 export const Subscribers = Context.Reference<ReadonlyArray<Subscriber>>("effect-cache-algebra/Changes/Subscribers", {
   defaultValue: () => []

@@ -4,9 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheService from "../../CacheService.ts"
-import type { Collected, Transaction, WithTransaction } from "../../Changes.ts"
 import { Collector, collectorOf, inside, lift, noTransaction, type Owner } from "./collector.ts"
 import { deliver } from "./delivery.ts"
+import type { Collected, Transaction, WithTransaction } from "./model.ts"
 
 /**
  * Saves what a transaction collected, inside of it and just before its commit. What that gives is run once all is
@@ -24,7 +24,7 @@ export const withTransaction = <E2, R2, E3 = never, R3 = never>(
       const service = yield* CacheService.CacheService
       const outer = collectorOf(service)
       const outside = outer?.outside ?? service
-      // A savepoint is delivered with its transaction. Whoever collects without a transaction delivers nothing.
+      // A savepoint is delivered with its transaction. Collecting without a transaction delivers nothing.
       const isPart = outer !== undefined &&
         (outer.owner === noTransaction || outer.owner.transaction === transaction)
       const isSaved = isPart && outer.owner.saves

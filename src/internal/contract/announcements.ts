@@ -1,4 +1,4 @@
-/** Laws of announcements: whoever listens hears what was invalidated. */
+/** Laws of announcements: each listener is given what was invalidated. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +10,7 @@ import { law, type Rule } from "./rule.ts"
 import type { Scene } from "./scene.ts"
 import { pause, soon, type Waiting } from "./waiting.ts"
 
-/** A way to invalidate something, and how its announcement is told from others. */
+/** A way to invalidate something, and how its announcement is recognized. */
 interface Invalidating {
   readonly what: string
   readonly way: Step<unknown>
@@ -18,7 +18,7 @@ interface Invalidating {
 }
 
 /** Listens, invalidates, and gives the position that is announced with it. */
-const hear = <R>(
+const announced = <R>(
   s: Scene,
   { isIt, way, what }: Invalidating,
   waiting: Waiting<R>
@@ -30,7 +30,7 @@ const hear = <R>(
         ? Deferred.succeed(heard, announcement.position)
         : Effect.void)
     const listener = yield* Effect.forkChild(listen, { startImmediately: true })
-    // A store may need a while until it listens, so the invalidation is repeated until it is heard of.
+    // A store may need a while until it listens, so the invalidation is repeated until it is announced.
     const repeat = Effect.forever(Effect.andThen(way, pause(20)))
     const position = yield* soon(
       `the invalidation of ${what}`,
@@ -69,8 +69,8 @@ const invalidatings = (s: Scene): ReadonlyArray<Invalidating> => {
 }
 
 export const announcementLaws = <R>(waiting: Waiting<R>): ReadonlyArray<Rule<R>> => [
-  law("port", "what is invalidated is announced to whoever listens", function*(s) {
-    for (const invalidating of invalidatings(s)) yield* hear(s, invalidating, waiting)
+  law("port", "what is invalidated is announced to each listener", function*(s) {
+    for (const invalidating of invalidatings(s)) yield* announced(s, invalidating, waiting)
   }),
 
   law(
@@ -81,7 +81,7 @@ export const announcementLaws = <R>(waiting: Waiting<R>): ReadonlyArray<Rule<R>>
       for (const invalidating of invalidatings(s).filter(({ what }) => what.startsWith("a dependency"))) {
         const { address, lease } = yield* s.load(s.at("a"))
         yield* s.store.abandon(address, lease.token)
-        const position = yield* hear(s, invalidating, waiting)
+        const position = yield* announced(s, invalidating, waiting)
         yield* expect(
           position === "" || (position !== last && position !== lease.position),
           () => `after the invalidation of ${invalidating.what} the position is still ${position}`

@@ -142,7 +142,7 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
     yield* s.isMissing(address)
   }),
 
-  law("port", "inspecting tells what is there, and changes nothing", function*(s) {
+  law("port", "inspecting says what is there, and changes nothing", function*(s) {
     const address = s.at("a", s.tag("known"))
     const inspect = Effect.suspend(() => s.store.inspect(address.key, address.known))
     const before = yield* inspect

@@ -4,7 +4,7 @@ import { expect } from "./law.ts"
 import { law, type Rule } from "./rule.ts"
 
 export const fenceLaws: ReadonlyArray<Rule<never>> = [
-  law("G7", "lifting a fence tells whether it stood", function*(s) {
+  law("G7", "lifting a fence says whether it stood", function*(s) {
     const fence = yield* s.fence(Invalidation.dependencies(s.tag("x")))
     yield* expect(yield* s.lift(fence), () => "the fence stood, and lifting it said no")
     yield* expect(!(yield* s.lift(fence)), () => "the fence was lifted before, and lifting it again said that it stood")

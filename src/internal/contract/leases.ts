@@ -276,7 +276,7 @@ export const leaseLaws: ReadonlyArray<Rule<never>> = [
     }
   }),
 
-  law("G3", "a load from before an invalidation of what its key tells is not waited for", function*(s) {
+  law("G3", "a load from before an invalidation of a dependency of its key is not waited for", function*(s) {
     const address = s.at("a", s.tag("known"))
     const ways = [
       s.invalidate(Invalidation.dependencies(s.tag("known"))),

@@ -22,7 +22,7 @@ export const lossLaws = <R>(lose: Lose<R>): ReadonlyArray<Rule<R>> =>
           yield* invalidate(s, "hard")
           yield* lost(s, address)
           yield* s.isDead(address)
-          // What was lost is made anew by whoever needs it next.
+          // What was lost is made again when it is needed next.
           yield* s.put(s.at("next", s.tag("known")), finding(s))
           yield* s.isDead(address)
         }, alone || everything)

@@ -128,9 +128,9 @@ const outerFirst = [2, 1, 0]
 
 export const coverings: Record<string, (nest: Nest) => Invalidation.Invalidation> = {
   "their keys": ({ addresses }) => Invalidation.keys(outerFirst.map((i) => addresses[i]!.key)),
-  "dependencies that their keys tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.known(i))),
-  "dependencies that their values tell": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.found(i))),
-  "one dependency that all their values tell": ({ scene }) => Invalidation.dependencies(scene.tag("found in all")),
+  "dependencies of their keys": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.known(i))),
+  "dependencies of their values": (nest) => Invalidation.dependencies(outerFirst.map((i) => nest.found(i))),
+  "one dependency of all their values": ({ scene }) => Invalidation.dependencies(scene.tag("found in all")),
   "a pattern": ({ scene }) => Invalidation.pattern(scene.pattern("nest", undefined)),
   "everything": () => Invalidation.everything,
   "a long list": (nest) =>

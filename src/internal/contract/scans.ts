@@ -46,7 +46,7 @@ const givesOnly = (scanned: ReadonlyArray<string>, allowed: ReadonlySet<string>)
 
 const limits = [2, 7, 1000]
 
-/** Stores entries, and what is no entry: a key that is only leased, and one that was removed. Gives the stored keys. */
+/** Stores entries, and what is not an entry: a key that is only leased, and one that was removed. Gives the stored keys. */
 const fill = (s: Scene): Step<ReadonlySet<string>> =>
   Effect.gen(function*() {
     const addresses = [...awkward.map((parts) => s.at(parts)), { key: s.key(["a"], "s"), known: [] }]

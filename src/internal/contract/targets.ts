@@ -26,8 +26,8 @@ const batchTarget = (name: string, over: Target["over"]): Target => ({
 })
 
 export const targets: ReadonlyArray<Target> = [
-  batchTarget("a dependency that its key tells", (s) => Invalidation.dependencies(s.tag("known"))),
-  batchTarget("a dependency that its value tells", (s) => Invalidation.dependencies(s.tag("found"))),
+  batchTarget("a dependency of its key", (s) => Invalidation.dependencies(s.tag("known"))),
+  batchTarget("a dependency of its value", (s) => Invalidation.dependencies(s.tag("found"))),
   batchTarget("its key", (s) => Invalidation.keys(s.key(["a", "b"]))),
   {
     name: "a pattern",

@@ -9,7 +9,7 @@ const realClock = Clock.Clock.defaultValue()
 export const pause = (millis: number): Effect.Effect<void> =>
   Effect.provideService(Effect.sleep(millis), Clock.Clock, realClock)
 
-/** Waits for what a store is to tell. A store that polls by the provided clock needs it to move meanwhile. */
+/** Waits for what a store is to announce. A store that polls by the provided clock needs it to move meanwhile. */
 export interface Waiting<R> {
   readonly advance: Instruments<R>["advance"] | undefined
   readonly patience: number

@@ -24,7 +24,7 @@ export interface Attempt {
   readonly seenToken: Token | undefined
   readonly drop: boolean
   readonly force: boolean
-  /** Waits for a load of this process that is in flight. */
+  /** Waits for an in-flight load of this process. */
   readonly join: boolean
   /** Goes on without a waiter. */
   readonly held: boolean
@@ -112,7 +112,7 @@ export const begin = (
   token: Token = service.token()
 ): AnyEffect<BegunOrFailed> => {
   try {
-    // Runs the user's function, if there is one: what it throws is no failure of the store.
+    // Runs the user's function, if there is one: what it throws is not a failure of the store.
     void address.known
   } catch (thrown) {
     return Effect.die(thrown)
@@ -129,7 +129,7 @@ export const begin = (
   })
 }
 
-/** Asks for the lease of a load. Those of this process who are told that it is taken can wait for the load to start. */
+/** Asks for the lease of a load. Callers of this process who find it taken can wait for the load to start. */
 const beginLoad = (
   { attempt: { drop, force, seenToken }, read }: Want,
   restore: Restore
@@ -187,7 +187,7 @@ const awaitFilling = (want: Want, filling: Loads.Filling, joined: Joined, restor
     const { shared, stored } = ended
     // One's own load began after the read did, and one that another has begun since is as good. A load that is older than
     // the read counts only if the store let it stand. And what is joined must have begun under the versions that this read
-    // saw: no invalidation tells of a version that changed meanwhile.
+    // saw: no invalidation is made for a version that changed meanwhile.
     const given = shared === "all" || (shared === "early" && joined === "early") ||
       (shared !== "none" && filling.began > read.began)
     const mayBeGiven = joined === "own" || (given && sameVersions(attempt.versions, filling.versions))
@@ -240,7 +240,7 @@ const joinStarted = (
 // filling
 // -----------------------------------------------------------------------------
 
-/** Takes the lease of one key and loads, or joins whoever has it. */
+/** Takes the lease of one key and loads, or joins the load that has it. */
 export const fillOne = (want: Want, lookup: Loads.Lookup): AnyEffect<Filled> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(beginLoad(want, restore), (begun): AnyEffect<Filled> => {
@@ -296,14 +296,14 @@ export const fillTogether = <A>(
 
 /** Refreshes keys in the background, by one load. */
 export const refreshInBackground = (wants: ReadonlyArray<Want>, lookup: Loads.Lookup): AnyEffect<void> =>
-  // Not to be interrupted in between: a key that is said to be refreshed, and is not, would be so for ever.
+  // Not to be interrupted in between: a key that is marked as being refreshed, and is not, would stay so for ever.
   Effect.uninterruptible(Effect.suspend(() => {
     const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
     const [first] = mine
     if (first === undefined) return Effect.void
     const { service } = first.read
     for (const { read } of mine) service.refreshing.add(read.address.key)
-    // There is no waiter, so no other caller would hear that the store failed.
+    // There is no waiter, so no caller would learn that the store failed.
     const report = ({ read }: Want, filled: Filled) =>
       Effect.sync(() => {
         if (filled._tag === "StoreFailed") read.storeFailed(filled.error)

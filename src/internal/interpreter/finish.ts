@@ -23,12 +23,12 @@ import type * as Loading from "./loading.ts"
 import { reportLoad, reportStoreFailure, resultOf, warnUnwritable } from "./report.ts"
 
 /**
- * Who may be given the result of a load besides who started it. The others look again.
+ * Who may be given the result of a load besides its starter. The others look again.
  *
  * - `all`: the store says that nothing has voided it.
  * - `early`: those who joined before anything could have, and those whose read began before its load did.
  * - `older`: only the latter. To them it is as good as a load of their own.
- * - `none`: it was interrupted, which is no answer to those who were not.
+ * - `none`: it was interrupted, which is not an answer for those who were not.
  */
 export type Sharing = "all" | "early" | "older" | "none"
 
@@ -134,7 +134,7 @@ export const prepare = (
 export const mayBeShared = (outcome: Outcome): boolean =>
   outcome === "stored" || outcome === "fenced" || outcome === "unstored"
 
-/** All that a load of which nothing is stored depends on; `undefined` where only a value could tell. */
+/** All that a load of which nothing is stored depends on; `undefined` if only a value could name it. */
 const dependenciesOf = ({ definition, known }: KeyAddress): ReadonlyArray<Dependency> | undefined =>
   definition.value.plan.fromValue.length === 0 ? known : undefined
 
@@ -157,13 +157,13 @@ export const finish = (
     reportLoad(service, counters, address, result, facts.millis, outcome)
     Deferred.doneUnsafe(filling.ended, Exit.succeed({ exit: result, shared, partsUntil, stored }))
   }
-  /** The store did not answer how the load ended. Who joined knows that nothing the key tells was invalidated. */
+  /** The store did not answer how the load ended. Those who joined know that no dependency of the key was invalidated. */
   const unanswered = (result: Exit.Exit<unknown, unknown>, error: StoreError, nothingFound: boolean) =>
-    // The lease may still stand, and whoever comes next would wait for it in vain. It is given up beside this: a store
+    // The lease may still stand, and the next caller would wait for it in vain. It is given up beside this: a store
     // that does not answer must not be waited for again.
     Effect.map(Effect.forkIn(Effect.ignore(store.abandon(address, lease.token)), service.scope), () => {
       reportStoreFailure(service, counters, error)
-      // What was loaded under a fence must not be given away after its end, and only the store tells whether it has ended.
+      // What was loaded under a fence must not be given away after its end, and only the store knows whether it has ended.
       settle(result, nothingFound && lease.fenced === false ? "all" : "early", "unsaved")
     })
   /** Ends a load of which nothing is stored. It is shared as one that is stored would be. */
@@ -175,7 +175,7 @@ export const finish = (
       onSuccess: (outcome) => Effect.sync(() => settle(result, mayBeShared(outcome) ? "all" : "early", "unsaved")),
       onFailure: (error) => unanswered(result, error, dependencies?.length === address.known.length)
     })
-  // A lookup that was interrupted from within its own caller's world is no answer for the others, who were not.
+  // A lookup that was interrupted from within its own caller's world is not an answer for the others, who were not.
   if (resultOf(exit) === "interrupted") {
     return Effect.map(
       Effect.ignore(store.abandon(address, lease.token)),

@@ -5,7 +5,7 @@
  * inside of a load does not serve what is stale and refresh it behind the load's
  * back: it waits for the refresh, as a caller with `refresh: "everyone"` does.
  * Where it is given something stale all the same, since the refresh failed or
- * took too long, the load is told, and what it made is stale from the start.
+ * took too long, the load is marked, and what it made is stale from the start.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -40,7 +40,7 @@ export class Loading {
    * process's monotonic clock: each service may have a clock of its own.
    */
   partsUntil: number | undefined = undefined
-  /** Fibers that a lookup leaves behind are no part of it any more. */
+  /** Fibers that a lookup leaves behind are not part of it any more. */
   ended = false
 
   constructor(waiting: Waiting | undefined, fills: Place | undefined, alone = nowhere) {

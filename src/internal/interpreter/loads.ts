@@ -1,5 +1,5 @@
 /**
- * Loads that are in flight in this process.
+ * In-flight loads of this process.
  *
  * A load is one call of the user's lookup. It may fill several keys (a batch),
  * each under a lease of its own: a `Filling`. A load runs in a fiber of its own,
@@ -26,7 +26,7 @@ export const placeOf = (service: Service, { key }: Pick<KeyAddress, "key">): Loa
   key
 })
 
-// Tells what began earlier in this process.
+// Orders what begins in this process.
 let moments = 0
 
 /** A moment of this process: greater than all before it. */
@@ -98,7 +98,7 @@ export class Load implements Loading.Waiting {
 
 /**
  * A lease that this process has asked for, until its load has started. A store
- * may say that the lease is taken before its answer to who asked is here.
+ * may say that the lease is taken before its answer to the first caller is here.
  */
 class Asked {
   readonly settled: Deferred.Deferred<void> = Deferred.makeUnsafe()
@@ -115,7 +115,7 @@ export const settle = (service: Service, token: Token, filling?: Filling): void 
   if (filling !== undefined) service.loads.set(token, filling)
   if (!(asked instanceof Asked)) return
   if (filling === undefined) service.loads.delete(token)
-  // Last: whoever waits goes on at once.
+  // Last: waiters go on at once.
   Deferred.doneUnsafe(asked.settled, Effect.void)
 }
 
@@ -223,8 +223,8 @@ export const start = (
 
 /**
  * Waits for a filling; with a limit in milliseconds, `undefined` when it has passed, and the load
- * goes on by itself. `by` waits with it, as soon as this is called: whoever looks
- * for circles next must know of it. To be run at once, where nothing interrupts;
+ * goes on by itself. `by` waits with it, as soon as this is called: the next search
+ * for circles must know of it. To be run at once, where nothing interrupts;
  * `restore` lets the waiting be interrupted, and leaving is certain.
  */
 export const awaitFilling = (

@@ -12,7 +12,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { Entry, Reason, Stamp, StoreError, Token } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import type * as Verdict from "../../Verdict.ts"
+import type { Verdict } from "../../Verdict.ts"
 import { KeyAddress, type Versions, View } from "../definition.ts"
 import * as Explain from "../explain.ts"
 import * as Plan from "../plan.ts"
@@ -215,7 +215,7 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
 /** What `getEntry` and `peekEntry` give, without its documentation. */
 export interface CachedEntry {
   readonly value: unknown
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
   readonly storedAt: number
   readonly age: number
   readonly freshUntil: number
@@ -231,7 +231,7 @@ interface Facts {
   readonly token: Token
   readonly changed: Entry["changed"]
   readonly versions: Versions["value"]
-  readonly verdict: Verdict.Verdict
+  readonly verdict: Verdict
 }
 
 const factsOf = (from: Judged | Stored, now: number): Facts => {
@@ -324,10 +324,10 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
           return yield* failed(false, error?.reason ?? { _tag: "Malformed" }, error)
         }
         const { exit, stored } = yield* written(read, begun.lease, versions, restore(write))
-        // Whoever took the lease meanwhile may have read before this write.
+        // A load that took the lease meanwhile may have read before this write.
         if (!stored) {
           const removed = invalidate(removal)
-          // Whatever the store did: the write has happened, and who hears of this must know.
+          // Whatever the store did, the write has happened, and the caller must know.
           yield* Exit.isSuccess(exit)
             ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
             : Effect.ignore(removed)

@@ -119,7 +119,7 @@ export class Read {
     return { name: this.definition.name, key: this.address.key }
   }
 
-  /** Judges an entry; undefined if it cannot be made sense of. */
+  /** Judges an entry; undefined if it cannot be read. */
   private judge(entry: Entry, versions: Internal.Versions): Judged | undefined {
     const view = Internal.open(this.address, entry, this.store, this.counters)
     if (view === undefined) {
@@ -191,7 +191,7 @@ export class Read {
     return this.serve({ ...old, verdict: old.again(this.now()) })
   }
 
-  /** The result of a load: itself, or the old value where it is no answer. */
+  /** The result of a load: itself, or the old value where it is not an answer. */
   conclude({ exit, partsUntil }: Loading.Made<unknown, unknown>, old: Judged | undefined, stored?: Stored): Answer {
     if (partsUntil !== undefined) this.loading?.given(partsUntil)
     const isAnswer = Exit.isSuccess(exit) || Internal.isCachedFailure(this.definition, exit.cause)

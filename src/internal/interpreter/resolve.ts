@@ -196,8 +196,8 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
 const pollEvery = 1000
 
 /**
- * Waits until another process is done with the key, or for a while: also when the store cannot tell, since asking again
- * at once would not end. A store may tell in the middle of storing, so what it is at is let end first.
+ * Waits until another process is done with the key, or for a while: also when the store cannot announce it, since asking again
+ * at once would not end. A store may announce it in the middle of storing, so what it is at is let end first.
  */
 const awaitOther = (read: Read, token: Token, atMost: number): AnyEffect<void> => {
   const released = Effect.catch(read.store.released(read.address, token), () => Effect.never)
@@ -211,13 +211,13 @@ const awaitOther = (read: Read, token: Token, atMost: number): AnyEffect<void> =
 // without the store
 // -----------------------------------------------------------------------------
 
-/** A read of which the store said nothing, and for which there is no old value. */
+/** A read that the store did not answer, and for which there is no old value. */
 interface Unanswered {
   readonly read: Read
   readonly error: StoreError
 }
 
-/** Loads what the store said nothing of, and stores none of it. */
+/** Loads what the store did not answer, and stores none of it. */
 const loadUnanswered = (
   all: ReadonlyArray<Unanswered>,
   loader: Loader,

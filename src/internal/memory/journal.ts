@@ -1,11 +1,11 @@
-/** What the store in memory remembers for loads in flight: what was invalidated, which fences stand, who has a lease. */
+/** What the store in memory remembers for in-flight loads: what was invalidated, which fences stand, who has a lease. */
 import type * as CacheStore from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 
 /**
- * What was invalidated, as far back as the oldest load in flight needs it: the
+ * What was invalidated, as far back as the oldest in-flight load needs it: the
  * last position at which each dependency was named. Bounded; what is forgotten
- * raises the floor, below which the journal cannot tell and loads are refused.
+ * raises the floor, below which the journal does not know, and loads are refused.
  */
 export class Journal {
   readonly limit: number
@@ -17,7 +17,7 @@ export class Journal {
     this.limit = limit
   }
 
-  /** The position is another after each invalidation; what was named is `kept` only for loads in flight. */
+  /** The position is another after each invalidation; what was named is `kept` only for in-flight loads. */
   note(dependency: Dependency, kept: boolean): void {
     this.position++
     if (!kept) return

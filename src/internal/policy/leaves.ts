@@ -5,13 +5,13 @@ import type * as Cron from "effect/Cron"
 import type * as Duration from "effect/Duration"
 import type * as Schema from "effect/Schema"
 import * as Dependency from "../../Dependency.ts"
-import * as InvalidInput from "../../InvalidInput.ts"
 import type { Severity } from "../../Verdict.ts"
 import * as Crons from "../cron.ts"
 import * as Dependencies from "../dependencies.ts"
 import * as Durations from "../duration.ts"
 import { fingerprint } from "../fingerprint.ts"
 import * as Plan from "../plan.ts"
+import { refused } from "../refused.ts"
 import { toVersion, type Version } from "../stamp.ts"
 import type { Scope, Tree } from "./node.ts"
 import * as Selector from "./selector.ts"
@@ -39,7 +39,7 @@ export const ttl = (lifetime: Duration.Input, options: TtlOptions = {}): Tree =>
     name: string
   ): number => {
     if (age !== undefined && grace !== undefined) {
-      throw InvalidInput.make(where, "UnorderedDurations", `give ${name} or ${name}For, not both`)
+      throw refused(where, "UnorderedDurations", `give ${name} or ${name}For, not both`)
     }
     if (age !== undefined) return Durations.millis(where, name, age)
     return grace === undefined ? start : start + Durations.millis(where, `${name}For`, grace)
@@ -48,7 +48,7 @@ export const ttl = (lifetime: Duration.Input, options: TtlOptions = {}): Tree =>
   const onError = after(stale, options.onError, options.onErrorFor, "onError")
   if (!(fresh <= stale && stale <= onError)) {
     const [first, second, third] = [fresh, stale, onError].map(Durations.format)
-    throw InvalidInput.make(
+    throw refused(
       where,
       "UnorderedDurations",
       `the ages must be in order: fresh ${first}, stale ${second}, onError ${third}`
@@ -56,7 +56,7 @@ export const ttl = (lifetime: Duration.Input, options: TtlOptions = {}): Tree =>
   }
   const jitter = options.jitter ?? 0
   if (!(jitter >= 0 && jitter < 1)) {
-    throw InvalidInput.make(where, "InvalidNumber", `jitter must be from 0 up to but not including 1, and is ${jitter}`)
+    throw refused(where, "InvalidNumber", `jitter must be from 0 up to but not including 1, and is ${jitter}`)
   }
   const bound = (base: number) => base === Infinity ? [] : [{ base, jitter }]
   return make(
@@ -75,7 +75,7 @@ export const until = (cron: string | Cron.Cron, options: UntilOptions = {}): Tre
   const where = "Policy.until"
   const parsed = Crons.parse(where, cron, options.timeZone)
   const spread = Durations.millis(where, "the spread", options.spread ?? 0)
-  if (spread === Infinity) throw InvalidInput.make(where, "InvalidNumber", "the spread must be finite")
+  if (spread === Infinity) throw refused(where, "InvalidNumber", "the spread must be finite")
   const tick = { cron: parsed, spread, severity: options.severity ?? "Dead" }
   return make({ _tag: "Until", ...tick }, Plan.of({ ticks: [tick] }))
 }
@@ -89,7 +89,7 @@ export const versioned = (current: Version | Date | Plan.Current, options: Versi
   const where = "Policy.versioned"
   const name = options.name ?? "version"
   if (!/^[\w.-]+$/.test(name)) {
-    throw InvalidInput.make(where, "EmptyName", `a version's name is made of letters, digits, "_", "." and "-"`)
+    throw refused(where, "EmptyName", `a version's name is made of letters, digits, "_", "." and "-"`)
   }
   const version = {
     name,
@@ -105,14 +105,14 @@ export const versionOf = (schema: Schema.Top, constant?: Version): string => {
   try {
     shape = fingerprint(schema)
   } catch (cause) {
-    throw InvalidInput.make(where, "NotEncodable", `the schema has no JSON: ${String(cause)}`)
+    throw refused(where, "NotEncodable", `the schema has no JSON: ${String(cause)}`)
   }
   return constant === undefined ? shape : `${toVersion(where, "constant", constant)}:${shape}`
 }
 
 export const xfetch = (beta = 1): Tree => {
   if (!(beta > 0 && beta < Infinity)) {
-    throw InvalidInput.make("Policy.xfetch", "InvalidNumber", `beta must be a positive number, and is ${beta}`)
+    throw refused("Policy.xfetch", "InvalidNumber", `beta must be a positive number, and is ${beta}`)
   }
   return make({ _tag: "XFetch", beta }, Plan.of({ beta }))
 }
@@ -214,6 +214,6 @@ export const mustHave = (
 ): void => {
   const unknown = named.find((name) => !has.includes(name))
   if (unknown !== undefined) {
-    throw InvalidInput.make(where, "UnknownField", `"${entity.name}" has no ${what} "${unknown}"`)
+    throw refused(where, "UnknownField", `"${entity.name}" has no ${what} "${unknown}"`)
   }
 }

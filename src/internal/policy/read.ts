@@ -2,8 +2,9 @@
  * Policies from their text.
  */
 import * as Result from "effect/Result"
-import * as InvalidInput from "../../InvalidInput.ts"
+import { InvalidInput } from "../../InvalidInput.ts"
 import * as Crons from "../cron.ts"
+import { refused } from "../refused.ts"
 import { and, or } from "./compose.ts"
 import { conditional, forever, never, tagged, ttl, until, versioned, xfetch } from "./leaves.ts"
 import type { Scope, Tree } from "./node.ts"
@@ -55,13 +56,13 @@ const fromSyntax = (syntax: Text.Syntax): Tree => {
 }
 
 /** Reads back what a policy without functions prints as; refuses anything else. */
-export const parse = (text: string): Result.Result<Tree, InvalidInput.InvalidInput> => {
+export const parse = (text: string): Result.Result<Tree, InvalidInput> => {
   try {
     return Result.succeed(fromSyntax(Text.parse(text)))
   } catch (error) {
-    if (InvalidInput.isInvalidInput(error)) return Result.fail(error)
+    if (error instanceof InvalidInput) return Result.fail(error)
     if (error instanceof RangeError) { // the call stack has an end
-      return Result.fail(InvalidInput.make("Policy.FromString", "Unparsable", "the policy is nested too deeply"))
+      return Result.fail(refused("Policy.FromString", "Unparsable", "the policy is nested too deeply"))
     }
     throw error
   }

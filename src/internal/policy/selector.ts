@@ -19,7 +19,7 @@ export const isGiven = <K, V, A>(u: Given<K, V, A> | string | ReadonlyArray<stri
 /** The key is the id, or the partition's value. */
 export const byKey: Selector<never> = { from: "key", select: (key: never) => key }
 
-/** What a selector names, as a list. A selector of the key never sees the value, whoever calls it. */
+/** What a selector names, as a list. A selector of the key never sees the value, whichever caller has one. */
 export const ask = <A>(self: Selector<A>, key: never, value: never): ReadonlyArray<A> => {
   const named = self.from === "key" ? self.select(key) : self.select(value, key)
   return Array.isArray(named) ? named as ReadonlyArray<A> : [named as A]

@@ -10,10 +10,10 @@
  * back: a policy with functions has no text that could stand for it.
  */
 import type * as Cron from "effect/Cron"
-import * as InvalidInput from "../../InvalidInput.ts"
 import type { Severity } from "../../Verdict.ts"
 import * as Crons from "../cron.ts"
 import * as Durations from "../duration.ts"
+import { refused } from "../refused.ts"
 import type { Case, Node } from "./node.ts"
 
 // -----------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Reader {
   }
 
   fail(wanted: string): never {
-    throw InvalidInput.make(
+    throw refused(
       "Policy.FromString",
       "Unparsable",
       `expected ${wanted} at ${this.at} of ${JSON.stringify(this.text)}`

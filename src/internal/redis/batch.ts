@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { StoreError } from "../../CacheStore.ts"
 import type { Value } from "./client.ts"
-import type { Transport } from "./transport.ts"
 
 /** One read of a batch: where its keys stand among those of all. */
 interface Reader {
@@ -39,8 +38,14 @@ class Batch {
 // The server does nothing else while it answers one command.
 const mostKeys = 256
 
+/** Reads keys, for an operation. */
+export type Get = (
+  operation: string,
+  keys: ReadonlyArray<string>
+) => Effect.Effect<ReadonlyArray<Value>, StoreError>
+
 /** `send` is run once for each batch, with what the first reader has around it. */
-export const together = (send: Transport["get"]): Transport["get"] => {
+export const together = (send: Get): Get => {
   let open: Batch | undefined
   return (operation, keys) =>
     Effect.withFiber((fiber) =>

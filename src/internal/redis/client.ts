@@ -39,10 +39,10 @@ export interface Node {
   readonly wait: (operation: string, wait: Wait) => Effect.Effect<unknown, StoreError>
 }
 
-/** What is heard on the channels that were subscribed to. */
+/** What comes in on the channels that were subscribed to. */
 export interface Listener {
   readonly hear: (channel: string, message: string) => void
-  /** Called each time that a connection listens, before anything is heard on it. */
+  /** Called each time that a connection listens, before any message of it. */
   readonly subscribed: () => void
   /** The server does not let this user subscribe. */
   readonly refused: (why: string) => void
@@ -79,11 +79,11 @@ export interface Client {
   readonly listen: (channels: ReadonlyArray<string>, listener: Listener) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** The server could not be reached, or said no. */
+/** The server could not be reached, or refused. */
 export const unavailable = (operation: string, cause: Error, mayHaveHappened = true): StoreError =>
   new StoreError({ operation, reason: { _tag: "Unavailable" }, mayHaveHappened, cause })
 
-/** The server answered something that is no answer. */
+/** The server answered something that is not an answer. */
 export const malformed = (operation: string, answer: unknown): StoreError =>
   new StoreError({
     operation,

@@ -34,7 +34,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
   // announcing
   // ---------------------------------------------------------------------------
 
-  /** What the others hear from the server, or have heard, this process hears from itself. */
+  /** Announces in this process what the others get from the server. */
   const announceHere = (batch: Invalidation.Invalidation, position: string): void =>
     notices.announcements.publish({
       _tag: "Invalidated",

@@ -124,7 +124,7 @@ const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
     })
   })
 
-// As `MGET` has it: what is no string is not there.
+// As `MGET` has it: a key that does not hold a string is missing.
 const getString = (raw: Raw, key: string): Promise<Value> =>
   raw.get(key).catch((error) => {
     if (beginsWith(error, "WRONGTYPE")) return null
@@ -346,7 +346,7 @@ const once = {
   retryStrategy: null
 }
 
-/** In a cluster each node hears what is published at any other; by chance, so that not all listen at the same one. */
+/** In a cluster each node gets what is published at any other. Drawn at random, so that not all listen at the same one. */
 const nodeToListenAt = (raw: Raw): Effect.Effect<Raw | undefined> =>
   raw.isCluster
     ? Effect.suspend(() => {
@@ -372,7 +372,7 @@ const listenOnce = (
     const node = yield* nodeToListenAt(raw)
     if (node === undefined) return false
     const own = yield* owned(() => node.duplicate(once) as Raw)
-    // A node that leaves the cluster hears nothing of it any more, though its connection may stand.
+    // A node that leaves the cluster gets nothing of it any more, though its connection may stand.
     const leave = (gone: Raw): void => {
       if (isSameNode(gone, node)) own.disconnect()
     }

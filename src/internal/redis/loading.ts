@@ -83,7 +83,7 @@ const mostCaptures = 3
 
 /**
  * What a load has to know of all that it depended on, in that order, when it ends; where that is not known, of what its
- * key tells. The token of what was found in the value is empty.
+ * dependencies known from the key. The token of what was found in the value is empty.
  */
 const vectorOf = ({ vector }: Captured, dependencies: ReadonlyArray<Dependency> = [...vector.keys()]) => ({
   dependencies,
@@ -252,7 +252,7 @@ export const make = (
       ([, mine]) => mine === 1
     )
 
-  /** Whether none of these was invalidated since, as far as the journal can tell. */
+  /** Whether none of these was invalidated since, as far as the journal knows. */
   const isQuiet = (
     operation: string,
     { epoch, sequence }: Captured,
@@ -339,7 +339,7 @@ export const make = (
       return !quiet || !holds ? "invalidated" : over.length > 0 ? "fenced" : "unstored"
     })
 
-  /** A last look, for those who joined the load; whoever reads the entry looks again. */
+  /** A last look, for those who joined the load; a read of the entry looks again. */
   const stillTrue = (
     operation: string,
     dependencies: ReadonlyArray<Dependency>,

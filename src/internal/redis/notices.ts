@@ -2,7 +2,7 @@
  * What is published under a prefix: leases that are over, and what others
  * invalidated.
  *
- * While there is no connection nothing is heard, and what was published
+ * While there is no connection no message comes in, and what was published
  * meanwhile is not published again. So whenever one listens, also for the first
  * time, every waiter looks again, and a gap is announced.
  */

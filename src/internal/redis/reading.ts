@@ -64,7 +64,7 @@ const bytesOfNames = 8_388_608
 
 const noNames: ReadonlyArray<Dependency> = []
 
-/** What the key tells, where the user's function does not throw; `begin` lets it throw. */
+/** The dependencies known from the key, if the user's function does not throw; `begin` lets it throw. */
 const knownOf = (address: Address): ReadonlyArray<Dependency> => {
   try {
     return address.known

@@ -12,7 +12,7 @@
  * | key | what |
  * |---|---|
  * | entry | `B` (`b` once softened), token, vector, facts, payload; a line each |
- * | lease | `0` (`1` once somebody waits for it), token; then the vector it was taken under, a name and a token a line |
+ * | lease | `0` (`1` once a caller waits for it), token; then the vector it was taken under, a name and a token a line |
  * | marker | the token, and after a `/` the one of the last soft invalidation since |
  * | journal | a sorted set: the epoch (score -1), `!` (up to where it has forgotten), and `=` names by when they were last invalidated |
  * | fences | a hash: id to until when it stands, and over what |
@@ -82,7 +82,7 @@ local function held(lease)
   return string.match(value, '^[01]([^\\n]*)\\n'), value
 end
 
--- It is published only if somebody waits for it.
+-- It is published only if a caller waits for it.
 local function release(lease, channel)
   local token, value = held(lease)
   redis.call('DEL', lease)
@@ -100,9 +100,9 @@ local function differs(value, vector)
   return false
 end
 
--- A lease that was taken under older tokens than the caller's is doomed, since something it depends on was invalidated, and
--- is stolen. Which are older no clock can tell. The caller's are not, if they were captured when that lease was there:
--- 'before' names the one that it had seen. Else it hears so, and captures them again.
+-- A lease that was taken under older tokens than the caller's cannot be stored under, since something that it depends on
+-- was invalidated. So it is stolen. No clock says which tokens are older. The caller's are not, if they were captured when that lease was there:
+-- 'before' names the one that it had seen. Otherwise the caller is asked to capture them again.
 local function take(entry, lease, channel, token, seen, drop, force, length, names, tokens, before)
   local stored = tokenOf(entry)
   if stored and not force and stored ~= seen then return 'found', '' end
@@ -256,7 +256,7 @@ end
 `
 
 const removing = `
--- Entry and lease go together, so that a load in flight is void.
+-- Entry and lease go together, so that an in-flight load is void.
 local function remove(entry, lease, channel, mode)
   release(lease, channel)
   if mode == 'hard' then return redis.call('DEL', entry) end
@@ -449,7 +449,7 @@ return { now, epoch, sequence, standing(KEYS[2]) }
 `
 )
 
-/** KEYS: journal. Whether none of these was invalidated since, as far as the journal can tell. */
+/** KEYS: journal. Whether none of these was invalidated since, as far as the journal knows. */
 export const quietSince = script(
   "quiet",
   `
@@ -576,7 +576,7 @@ return { now, 1 }
 `
 )
 
-/** KEYS: lease. Takes it from whoever has it. */
+/** KEYS: lease. Takes it, whichever load has it. */
 export const releaseLease = script("release", `\nrelease(KEYS[1], arg())\nreturn { now }\n`)
 
 /** KEYS: lease. Whether it is still that one; if so, its end will be published. */

@@ -13,7 +13,7 @@ import * as Wire from "./wire.ts"
 /** What a store is given besides its transport. */
 export interface Settings {
   readonly prefix: string
-  /** So many invalidated dependencies are remembered for loads in flight. */
+  /** So many invalidated dependencies are remembered for in-flight loads. */
   readonly journal: number
   /** Milliseconds that nothing outlives. */
   readonly longest: number
@@ -23,21 +23,21 @@ export interface Settings {
   readonly split?: boolean
 }
 
-/** How a store hears of what others did. */
+/** How a store learns of what others did. */
 export interface Notices {
   /** Calls when a lease that was waited for is over; gives the end of listening. */
   readonly onReleased: (token: Token, wake: () => void) => () => void
   readonly announcements: Broadcast<Announcement>
-  /** Why it cannot be heard, where the server said so. */
+  /** Why it cannot listen, where the server said so. */
   readonly refused?: string | undefined
-  /** What this process publishes begins with it, so that it does not hear itself. */
+  /** What this process publishes begins with it, so that it ignores its own messages. */
   readonly origin: string
 }
 
 /** A marker that nothing relies on yet outlives the load that captured it, whatever it takes. */
 export const markerLife = 3_600_000
 
-/** Only loads in flight rely on the journal. */
+/** Only in-flight loads rely on the journal. */
 export const journalLife = 7 * 24 * 3_600_000
 
 /** A list among the arguments of a script. */

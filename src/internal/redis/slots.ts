@@ -26,7 +26,7 @@ export interface Claim {
   readonly moving: boolean
 }
 
-/** What a server has that is no cluster. */
+/** What a server has that is not a cluster. */
 export const everySlot: Claim = { id: "all", ranges: [[0, slotCount - 1]], moving: false }
 
 /** Reads one node's answer to `CLUSTER NODES`; undefined if it is none. */

@@ -8,8 +8,8 @@
  * | operation | steps |
  * |---|---|
  * | read | entry and markers, in any order, after the read began |
- * | begin | capture what the key tells; take the lease; the journal's position and the fences last |
- * | commit | capture what the value tells; ask the journal; store; a last look at the markers and fences |
+ * | begin | capture the dependencies known from the key; take the lease; the journal's position and the fences last |
+ * | commit | capture those found in the value; ask the journal; store; a last look at the markers and fences |
  * | discard | give up the lease; then look at the journal, the markers and the fences |
  * | fence | open it and note; replace the markers and remove keys; announce |
  * | invalidate | a single key only; all else is a fence |

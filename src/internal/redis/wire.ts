@@ -183,7 +183,7 @@ export const writeFacts = (stamp: Stamp, expiresAt: number): string =>
     stamp.failure ? 1 : 0,
     stamp.dependencies,
     stamp.versions,
-    // JSON has no infinity.
+    // JSON cannot write infinity.
     Number.isFinite(expiresAt) ? expiresAt : null,
     ...(stamp.partsUntil === undefined ? [] : [stamp.partsUntil])
   ])

@@ -15,7 +15,7 @@ import { StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { elapsed } from "../deadline.ts"
 import type { ClockedStore, Service } from "./model.ts"
-import { failedInvalidations, report } from "./report.ts"
+import { metrics, report } from "./report.ts"
 import type { Kept, Undelivered } from "./undelivered.ts"
 
 // A store that does not answer makes a line in the log this often, in milliseconds.
@@ -24,7 +24,7 @@ const warnEvery = 60_000
 // How long the layer's release waits for what is left.
 const lastAttempt = "1 second"
 
-// Who releases a layer under a clock of its own may not move it any more.
+// A program that releases a layer under a clock of its own may not move it any more.
 const realClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 // In halves: one batch is copied with each that is added to it.
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function*(
   const reportFailure = ({ attempts, invalidation, who }: Kept, error: StoreError): Effect.Effect<void> => {
     publish({ _tag: "Undelivered", invalidation, attempts, error })
     return Effect.andThen(
-      Metric.update(failedInvalidations, 1),
+      Metric.update(metrics.failedInvalidations, 1),
       Effect.annotateLogs(warn(invalidation, error), who)
     )
   }
@@ -110,7 +110,7 @@ export const make = Effect.fnUntraced(function*(
   const start = Effect.suspend(() => {
     if (delivering) return Effect.void
     delivering = true
-    // Not in the context of whoever was the first to fail.
+    // Not in the context of the caller that was the first to fail.
     return Effect.asVoid(Effect.forkIn(Effect.updateContext(rounds, (_: Context.Context<never>) => context), scope))
   })
 

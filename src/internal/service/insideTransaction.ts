@@ -17,11 +17,11 @@ export interface Ending extends Collecting {
 const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 const lifted: Exit.Exit<boolean> = Exit.succeed(true)
 
-// All operations are named, as in a wrapping: the compiler stops whoever adds one.
+// All operations are named, as in `CacheStore.wrap`: the compiler asks about one that is added.
 const emptyStore = (store: ClockedStore, deliver: Service["deliver"], ending: Ending): ClockedStore => {
   // Refreshes and writes: what others have of their keys is old afterwards.
   const forced = new Set<Token>()
-  // Those that fall with the transaction. Others are taken away by who opened them.
+  // Those that end with the transaction. Others are taken away by their owners.
   const standing = new Set<Token>()
   return {
     name: store.name,
@@ -65,7 +65,7 @@ const emptyStore = (store: ClockedStore, deliver: Service["deliver"], ending: En
 
 /** The service that is provided inside of a transaction. */
 export const within = (service: Service, ending: Ending): Service => {
-  // What is still at work when it has ended is applied at once.
+  // What still runs when it has ended is applied at once.
   const deliver: Service["deliver"] = (batch) =>
     Effect.suspend(() => ending.open ? (ending.add(batch), Effect.undefined) : service.deliver(batch))
   return {

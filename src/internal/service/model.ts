@@ -1,6 +1,6 @@
 /**
- * The words of the service: its errors and events, what users see of it, and
- * what the rest of the library does.
+ * The types of the service: its errors and events, what users see of it, and
+ * what the rest of the library sees.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -102,7 +102,7 @@ export interface Undelivered {
  * What became of an invalidation.
  *
  * - `entries`: how many entries were removed or softened at once, where the store
- *   can tell.
+ *   can count them.
  * - `deferred`: whether it was collected by a transaction, which applies it after
  *   its commit.
  *
@@ -170,7 +170,7 @@ export interface Collecting {
  * - `loads`: loads of this process, by the token of their lease.
  * - `refreshing`: keys that this process refreshes in the background.
  * - `counters`: by name of definition.
- * - `publish`: gives an event to those who listen, if anybody does.
+ * - `publish`: gives an event to the listeners, if there are any.
  * - `scope`: what loads run in: released with the layer, which interrupts them.
  * - `deliver`: applies an invalidation. What the store does not acknowledge is
  *   kept, whether that fails or is interrupted.

@@ -1,5 +1,5 @@
 /**
- * What is said of an invalidation that was acknowledged: an event, counts, and a
+ * What is reported of an invalidation that was acknowledged: an event, counts, and a
  * line in the log.
  */
 import * as Context from "effect/Context"
@@ -22,30 +22,22 @@ export const InvalidationLogLevel = Context.Reference<LogLevel.Severity | undefi
 )
 
 /**
- * How many invalidations were acknowledged: `effect_cache_invalidations`.
+ * What is counted of invalidations, beside the counts of each definition.
+ *
+ * - `invalidations`: how many were acknowledged: `effect_cache_invalidations`.
+ * - `invalidatedEntries`: how many entries were removed or softened at once, where
+ *   the store can count them: `effect_cache_invalidated_entries`.
+ * - `failedInvalidations`: how often one was not acknowledged, each time that it
+ *   was tried: `effect_cache_invalidations_failed`.
  *
  * @category observing
  * @since 0.1.0
  */
-export const invalidations = Metric.counter("effect_cache_invalidations", { incremental: true })
-
-/**
- * How many entries were removed or softened at once, where the store can tell:
- * `effect_cache_invalidated_entries`.
- *
- * @category observing
- * @since 0.1.0
- */
-export const invalidatedEntries = Metric.counter("effect_cache_invalidated_entries", { incremental: true })
-
-/**
- * How often an invalidation was not acknowledged, each time that it was tried:
- * `effect_cache_invalidations_failed`.
- *
- * @category observing
- * @since 0.1.0
- */
-export const failedInvalidations = Metric.counter("effect_cache_invalidations_failed", { incremental: true })
+export const metrics = {
+  invalidations: Metric.counter("effect_cache_invalidations", { incremental: true }),
+  invalidatedEntries: Metric.counter("effect_cache_invalidated_entries", { incremental: true }),
+  failedInvalidations: Metric.counter("effect_cache_invalidations_failed", { incremental: true })
+}
 
 export const report = Effect.fnUntraced(function*(
   publish: Service["publish"],
@@ -53,8 +45,8 @@ export const report = Effect.fnUntraced(function*(
   entries: number | undefined
 ): Effect.fn.Return<void> {
   publish({ _tag: "Invalidated", invalidation: batch, entries })
-  yield* Metric.update(invalidations, 1)
-  if (entries !== undefined) yield* Metric.update(invalidatedEntries, entries)
+  yield* Metric.update(metrics.invalidations, 1)
+  if (entries !== undefined) yield* Metric.update(metrics.invalidatedEntries, entries)
   const level = yield* InvalidationLogLevel
   if (level === undefined) return
   yield* Effect.logWithLevel(level)("cache invalidated").pipe(

@@ -10,13 +10,13 @@ import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import { targetsIn } from "../targets.ts"
 
-/** One that is kept. When it is called for again it is replaced: it is to happen after that. */
+/** One that is kept. When it is asked for again it is replaced, since it has to happen after that. */
 export interface Kept {
   readonly id: string
   readonly invalidation: Invalidation.Invalidation
   /** Milliseconds of the store's clock, when it failed first. */
   readonly since: number
-  /** The log annotations of who called for it first. */
+  /** The log annotations of the first caller. */
   readonly who: Readonly<Record<string, unknown>>
   /** Greater than that of all that were kept before it. */
   readonly position: number
@@ -166,10 +166,10 @@ export class Undelivered {
 
 /**
  * The store as this process may see it: what an undelivered invalidation covers
- * is not there. Whoever asks while one is kept is answered by it, also when it was
- * delivered before the answer came.
+ * is not there. A call that was made while one was kept is answered by it, also
+ * when it was delivered before the answer came.
  *
- * `isLoading` tells whether a lease is that of a load of this process.
+ * `isLoading` says whether a lease is that of a load of this process.
  */
 export const withoutUndelivered = (
   store: CacheStore.CacheStore,
@@ -244,7 +244,7 @@ export const withoutUndelivered = (
             ? found
             : { ...found, removed: { because: "invalidated, not acknowledged by the store", at: covering.since } }
         }),
-      // Keys only. What an entry is worth is said by `read` and `inspect`.
+      // Keys only: `read` and `inspect` say what an entry is worth.
       scan: store.scan,
       invalidate: store.invalidate,
       fence: store.fence,

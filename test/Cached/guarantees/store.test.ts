@@ -61,12 +61,13 @@ describe("G9. Eviction is harmless: the store may drop any of its keys at any ti
 
 describe("G10. Reads fail open, in bounded time: a store that is down, frozen, full or holds garbage makes a get load from the origin", () => {
   const operations = ["read", "begin", "commit", "abandon", "released"] as const
-  const faults: Record<string, (name: TestCache.OperationName) => Effect.Effect<void, never, TestCache.TestCache>> = {
-    "failing": (name) => TestCache.fail(name),
-    "frozen": (name) => TestCache.delay(name, Infinity),
-    "losing its answers": (name) => TestCache.lose(name, "answer"),
-    "slow": (name) => TestCache.delay(name, 900)
-  }
+  const faults: Record<string, (name: TestCache.Operation["name"]) => Effect.Effect<void, never, TestCache.TestCache>> =
+    {
+      "failing": (name) => TestCache.fail(name),
+      "frozen": (name) => TestCache.delay(name, Infinity),
+      "losing its answers": (name) => TestCache.lose(name, "answer"),
+      "slow": (name) => TestCache.delay(name, 900)
+    }
   for (const [how, fault] of Object.entries(faults)) {
     onText(
       `with any set of operations ${how}, every read gives the value within the time limits, and nothing is left`,

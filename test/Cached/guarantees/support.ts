@@ -11,6 +11,7 @@ import { TestClock } from "effect/testing"
 import * as Cached from "../../../src/Cached.ts"
 import * as CacheService from "../../../src/CacheService.ts"
 import * as CacheStore from "../../../src/CacheStore.ts"
+import { instrument } from "../../../src/internal/instruments.ts"
 import * as Invalidation from "../../../src/Invalidation.ts"
 import * as Key from "../../../src/Key.ts"
 import * as MemoryCache from "../../../src/MemoryCache.ts"
@@ -189,7 +190,7 @@ export const noHistoryBreaksIt = (plan: Plan) => {
 /** Two services on one store, as two processes have them: flights and refreshes are each one's own. */
 export const twoProcesses = Effect.gen(function*() {
   const memory = yield* MemoryCache.makeStore({ capacity: 100 })
-  const { instruments, store } = TestCache.instrument(memory)
+  const { instruments, store } = instrument(memory)
   const process = Effect.map(
     CacheService.make(CacheStore.guard(store)),
     (service) =>

@@ -6,7 +6,7 @@ import type { Loading } from "../scene.ts"
 import type { Mode } from "./operation.ts"
 
 /** A load of the model. */
-export interface Flight {
+export interface InFlightLoad {
   readonly id: number
   readonly key: number
   readonly loading: Loading
@@ -27,9 +27,9 @@ export interface OpenFence {
 
 /** What happened. All that the model knows follows from the list of these. */
 export type Fact =
-  | { readonly _tag: "began"; readonly flight: Flight }
-  | { readonly _tag: "ended"; readonly flight: Flight }
-  | { readonly _tag: "stored"; readonly flight: Flight; readonly draft: CacheStore.Draft }
+  | { readonly _tag: "began"; readonly inFlight: InFlightLoad }
+  | { readonly _tag: "ended"; readonly inFlight: InFlightLoad }
+  | { readonly _tag: "stored"; readonly inFlight: InFlightLoad; readonly draft: CacheStore.Draft }
   | { readonly _tag: "voided"; readonly key: number }
   | { readonly _tag: "gone"; readonly key: number }
   | { readonly _tag: "softened"; readonly key: number }
@@ -42,7 +42,7 @@ export type Fact =
 
 /** What the model knows of a stored entry. */
 export interface Known {
-  readonly flight: Flight
+  readonly inFlight: InFlightLoad
   readonly draft: CacheStore.Draft
   readonly marks: ReadonlyMap<Dependency.Dependency, Mode>
   readonly softened: boolean
@@ -62,18 +62,18 @@ export class Model {
   }
 
   /** The load whose lease is the key's, though its time may be over. */
-  holder(key: number): Flight | undefined {
-    let holder: Flight | undefined
+  holder(key: number): InFlightLoad | undefined {
+    let holder: InFlightLoad | undefined
     for (const fact of this.facts) {
-      if (fact._tag === "began" && fact.flight.key === key) holder = fact.flight
-      if (fact._tag === "ended" && fact.flight === holder) holder = undefined
+      if (fact._tag === "began" && fact.inFlight.key === key) holder = fact.inFlight
+      if (fact._tag === "ended" && fact.inFlight === holder) holder = undefined
       if (fact._tag === "voided" && fact.key === key) holder = undefined
     }
     return holder
   }
 
   entry(key: number): Known | undefined {
-    let stored: { readonly flight: Flight; readonly draft: CacheStore.Draft } | undefined
+    let stored: { readonly inFlight: InFlightLoad; readonly draft: CacheStore.Draft } | undefined
     let marks = new Map<Dependency.Dependency, Mode>()
     let [softened, mayBeGone] = [false, false]
     const mark = (dependency: Dependency.Dependency, mode: Mode) => {
@@ -81,7 +81,7 @@ export class Model {
       if (mode === "hard" && stored?.draft.fatal.has(dependency)) mayBeGone = true
     }
     for (const fact of this.facts) {
-      if (fact._tag === "stored" && fact.flight.key === key) {
+      if (fact._tag === "stored" && fact.inFlight.key === key) {
         stored = fact
         marks = new Map()
         softened = mayBeGone = false
@@ -94,7 +94,7 @@ export class Model {
         mark(fact.dependency, fact.mode)
       }
     }
-    return stored && { flight: stored.flight, draft: stored.draft, marks, softened, mayBeGone }
+    return stored && { inFlight: stored.inFlight, draft: stored.draft, marks, softened, mayBeGone }
   }
 
   /** Whether one of these was invalidated since, or any if they are not known. */
@@ -105,7 +105,7 @@ export class Model {
   }
 
   /** Whether surely nothing happened since then that may void a load. */
-  unmovedSince({ fences, since }: Flight, now: number): boolean {
+  unmovedSince({ fences, since }: InFlightLoad, now: number): boolean {
     const standing = this.standing(now)
     return !this.touchedSince(since, undefined) && standing.every((open) => fences.includes(open)) &&
       // One that the store had lost before the load began is not missed.

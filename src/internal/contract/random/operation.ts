@@ -53,7 +53,7 @@ export type Operation =
 export const keyParts: ReadonlyArray<ReadonlyArray<string>> = [["a", "1"], ["a", "2"], ["b", "1"]]
 export const patternParts: ReadonlyArray<ReadonlyArray<string | undefined>> = [["a", undefined], [undefined, "1"]]
 export const tagNames: ReadonlyArray<string> = ["w", "x", "y", "z"]
-/** The dependencies that each key tells. */
+/** The dependencies known from each key. */
 export const knownOf: ReadonlyArray<ReadonlyArray<number>> = [[], [0], [0, 1]]
 
 /** Draws operations. Times are such that nothing ends at the very moment of an operation. */

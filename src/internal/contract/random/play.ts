@@ -6,7 +6,7 @@ import * as Invalidation from "../../../Invalidation.ts"
 import * as Key from "../../../Key.ts"
 import { broken, expect, type Instruments, type Step } from "../law.ts"
 import { isMarked, same, type Scene, show, showEntry } from "../scene.ts"
-import { type Fact, type Flight, type Known, Model, type OpenFence, sameMarks } from "./model.ts"
+import { type Fact, type InFlightLoad, type Known, Model, type OpenFence, sameMarks } from "./model.ts"
 import {
   describe,
   keyParts,
@@ -26,9 +26,9 @@ export class Play {
   readonly lenient: boolean
   readonly model = new Model()
   readonly log: Array<string> = []
-  private readonly flights = new Map<number, Flight>()
+  private readonly loads = new Map<number, InFlightLoad>()
   /** What each process saw last of each key. */
-  private readonly seen = new Map<string, { readonly flight: Flight; readonly token: CacheStore.Token }>()
+  private readonly seen = new Map<string, { readonly inFlight: InFlightLoad; readonly token: CacheStore.Token }>()
   /** Under which something was stored, so that they must own up to having been lost. */
   private readonly pierced = new Set<OpenFence>()
 
@@ -125,7 +125,7 @@ export class Play {
       }
       known = refused
     }
-    const { draft, flight, marks, softened } = known
+    const { draft, inFlight, marks, softened } = known
     const actualMarks = actual.changed ?? new Map()
     const weaker = [...marks].filter(([name, mode]) =>
       mode === "hard" ? actualMarks.get(name) !== "hard" : !actualMarks.has(name)
@@ -142,7 +142,7 @@ export class Play {
       ? "it is marked without a reason"
       : undefined
     if (wrong !== undefined) return broken(`${wrong}: ${showEntry(actual)}`)
-    this.seen.set(`${by} ${key}`, { flight, token: actual.token })
+    this.seen.set(`${by} ${key}`, { inFlight, token: actual.token })
     // What is found dead must stay so.
     for (const [dependency, mode] of actualMarks) this.model.note({ _tag: "marked", key, dependency, mode })
     if (actual.softened && !softened) this.model.note({ _tag: "softened", key })
@@ -151,20 +151,20 @@ export class Play {
 
   /** Where steps come apart, a load that is refused may have stored an entry that is dead from the start. */
   private leftover(key: number, actual: CacheStore.Entry): Known | undefined {
-    const flight = [...this.flights.values()].find((one) =>
+    const inFlight = [...this.loads.values()].find((one) =>
       one.key === key && one.draft !== undefined && same(one.draft.payload, actual.payload)
     )
-    if (flight?.draft === undefined || !isMarked(actual)) return undefined
-    const { draft } = flight
-    const since = this.model.facts.slice(flight.since)
-    if (since.some((fact) => fact._tag === "stored" && fact.flight === flight)) return undefined
+    if (inFlight?.draft === undefined || !isMarked(actual)) return undefined
+    const { draft } = inFlight
+    const since = this.model.facts.slice(inFlight.since)
+    if (since.some((fact) => fact._tag === "stored" && fact.inFlight === inFlight)) return undefined
     const marks = since.flatMap((fact): ReadonlyArray<Fact> => {
       if (fact._tag === "softened" && fact.key === key) return [fact]
       const touched = fact._tag === "touched" && draft.stamp.dependencies.includes(fact.dependency)
       return touched ? [{ ...fact, _tag: "marked", key }] : []
     })
     if (marks.length === 0 && !this.lenient) return undefined
-    this.model.note({ _tag: "stored", flight, draft: { ...draft, fatal: new Set() } }, ...marks)
+    this.model.note({ _tag: "stored", inFlight, draft: { ...draft, fatal: new Set() } }, ...marks)
     return this.model.entry(key)
   }
 
@@ -194,7 +194,7 @@ export class Play {
     return Effect.flatMap(this.scene.begin(address, { seen: seen?.token, drop, force, leaseFor }), (begun) => {
       note(begun._tag === "Found" ? `Found ${showEntry(begun.entry)}` : begun._tag)
       const known = this.model.entry(key)
-      const unseen = known !== undefined && !force && known.flight !== seen?.flight
+      const unseen = known !== undefined && !force && known.inFlight !== seen?.inFlight
       if (begun._tag === "Found") {
         if (force || begun.entry.token === seen?.token) return broken("begin should not have looked at the entry")
         return this.compare(key, by, begun.entry, known)
@@ -224,11 +224,11 @@ export class Play {
         () => "something happened since the load began, and the position is the same"
       )
     }
-    // A load that is doomed need not be waited for.
-    const doomed = holder !== undefined && this.model.touchedSince(holder.since, address.known)
-    if (held && !doomed && !this.lenient) return broken(`begin should have said that load ${holder.id} has the lease`)
-    if (holder !== undefined) this.model.note({ _tag: "ended", flight: holder })
-    const flight: Flight = {
+    // A load that is void need not be waited for.
+    const voided = holder !== undefined && this.model.touchedSince(holder.since, address.known)
+    if (held && !voided && !this.lenient) return broken(`begin should have said that load ${holder.id} has the lease`)
+    if (holder !== undefined) this.model.note({ _tag: "ended", inFlight: holder })
+    const inFlight: InFlightLoad = {
       id,
       key,
       loading: { address, lease: begun.lease },
@@ -237,8 +237,8 @@ export class Play {
       fences: this.model.standing(now),
       draft: undefined
     }
-    this.flights.set(id, flight)
-    this.model.note({ _tag: "began", flight })
+    this.loads.set(id, inFlight)
+    this.model.note({ _tag: "began", inFlight })
     return Effect.void
   }
 
@@ -248,16 +248,21 @@ export class Play {
     now: number,
     note: (answer: string) => void
   ): Step<void> {
-    const flight = this.flights.get(load)
-    if (flight === undefined || this.model.holder(flight.key) !== flight || now >= flight.until) return Effect.void
-    const { address, lease: { token } } = flight.loading
-    return Effect.flatMap(this.scene.begin(address, { token, force: true, leaseFor: flight.until - now }), (begun) => {
-      note(begun._tag)
-      return expect(
-        begun._tag === "Leased" && begun.lease.token === token,
-        () => "begin should have given the lease again"
-      )
-    })
+    const inFlight = this.loads.get(load)
+    if (inFlight === undefined || this.model.holder(inFlight.key) !== inFlight || now >= inFlight.until) {
+      return Effect.void
+    }
+    const { address, lease: { token } } = inFlight.loading
+    return Effect.flatMap(
+      this.scene.begin(address, { token, force: true, leaseFor: inFlight.until - now }),
+      (begun) => {
+        note(begun._tag)
+        return expect(
+          begun._tag === "Leased" && begun.lease.token === token,
+          () => "begin should have given the lease again"
+        )
+      }
+    )
   }
 
   private commit(
@@ -265,33 +270,33 @@ export class Play {
     now: number,
     note: (answer: string) => void
   ): Step<void> {
-    const flight = this.flights.get(operation.load)
-    if (flight === undefined) return Effect.void
-    const draft = this.scene.draft(flight.loading, now, {
+    const inFlight = this.loads.get(operation.load)
+    if (inFlight === undefined) return Effect.void
+    const draft = this.scene.draft(inFlight.loading, now, {
       found: operation.found.map((i) => this.tag(i)),
       fatal: operation.fatal.map((i) => this.tag(i)),
       ...(operation.late ? { expiresAt: now - 1000 } : {}),
       ...(operation.renamed ? { token: this.scene.service.token() } : {})
     })
     // A second commit of a load must be refused, so what it would have stored does not matter.
-    flight.draft ??= draft
-    return Effect.flatMap(this.scene.commitDraft(flight.loading, draft), (outcome) => {
+    inFlight.draft ??= draft
+    return Effect.flatMap(this.scene.commitDraft(inFlight.loading, draft), (outcome) => {
       note(`${outcome} (${show(draft.payload)})`)
-      const allowed = this.outcomes(flight, draft.stamp.dependencies, draft.expiresAt, now)
+      const allowed = this.outcomes(inFlight, draft.stamp.dependencies, draft.expiresAt, now)
       if (!allowed.includes(outcome)) return broken(`commit should have answered ${allowed.join(" or ")}`)
-      const over = this.fencesOver(flight, draft.stamp.dependencies)
-      this.model.note({ _tag: "ended", flight })
+      const over = this.fencesOver(inFlight, draft.stamp.dependencies)
+      this.model.note({ _tag: "ended", inFlight })
       if (outcome === "stored") {
         for (const open of over) this.pierced.add(open)
-        this.model.note({ _tag: "stored", flight, draft })
+        this.model.note({ _tag: "stored", inFlight, draft })
       }
-      if (outcome === "unstored") this.model.note({ _tag: "gone", key: flight.key })
+      if (outcome === "unstored") this.model.note({ _tag: "gone", key: inFlight.key })
       return Effect.void
     })
   }
 
   private fencesOver(
-    { fences, loading }: Flight,
+    { fences, loading }: InFlightLoad,
     dependencies: ReadonlyArray<Dependency.Dependency> | undefined
   ): ReadonlyArray<OpenFence> {
     return dependencies === undefined
@@ -301,21 +306,21 @@ export class Play {
 
   /** What a store may answer to a commit; or, of what never expires, to one of which nothing is stored. */
   private outcomes(
-    flight: Flight,
+    inFlight: InFlightLoad,
     dependencies: ReadonlyArray<Dependency.Dependency> | undefined,
     expiresAt: number,
     now: number
   ): ReadonlyArray<CacheStore.Outcome> {
     const { model } = this
-    const touched = model.touchedSince(flight.since, dependencies)
-    const over = this.fencesOver(flight, dependencies)
-    const seen = over.filter((open) => !model.mayBeUnseen(open, flight.since))
+    const touched = model.touchedSince(inFlight.since, dependencies)
+    const over = this.fencesOver(inFlight, dependencies)
+    const seen = over.filter((open) => !model.mayBeUnseen(open, inFlight.since))
     const stand = (fences: ReadonlyArray<OpenFence>) => fences.every((open) => model.stands(open, now))
-    if (model.holder(flight.key) !== flight) return touched || !stand(over) ? ["lost", "invalidated"] : ["lost"]
+    if (model.holder(inFlight.key) !== inFlight) return touched || !stand(over) ? ["lost", "invalidated"] : ["lost"]
     const more: Array<CacheStore.Outcome> = this.lenient
       ? ["lost", "invalidated"]
-      // Nobody has taken the lease, and the store may have let it go.
-      : now >= flight.until
+      // The lease was not taken again, and the store may have dropped it.
+      : now >= inFlight.until
       ? ["lost"]
       : []
     if (touched) return ["invalidated", ...more]
@@ -334,18 +339,18 @@ export class Play {
     now: number,
     note: (answer: string) => void
   ): Step<void> {
-    const flight = this.flights.get(load)
-    if (flight === undefined) return Effect.void
-    const { address, lease } = flight.loading
+    const inFlight = this.loads.get(load)
+    if (inFlight === undefined) return Effect.void
+    const { address, lease } = inFlight.loading
     const dependencies = found && [...new Set([...address.known, ...found.map((i) => this.tag(i))])]
     return Effect.flatMap(this.scene.store.discard(address, lease, dependencies), (outcome) => {
       note(outcome)
       // What others invalidate counts as well where the dependencies are not known.
       const allowed = [
-        ...this.outcomes(flight, dependencies, -Infinity, now),
+        ...this.outcomes(inFlight, dependencies, -Infinity, now),
         ...(dependencies === undefined ? ["invalidated" as const] : [])
       ]
-      this.model.note({ _tag: "ended", flight })
+      this.model.note({ _tag: "ended", inFlight })
       return expect(
         outcome !== "stored" && allowed.includes(outcome),
         () => `discard should have answered ${allowed.join(" or ")}`
@@ -354,12 +359,12 @@ export class Play {
   }
 
   private abandon({ load, stranger }: Extract<Operation, { _tag: "Abandon" }>): Step<void> {
-    const flight = this.flights.get(load)
-    if (flight === undefined) return Effect.void
-    const { address, lease } = flight.loading
+    const inFlight = this.loads.get(load)
+    if (inFlight === undefined) return Effect.void
+    const { address, lease } = inFlight.loading
     const token = stranger ? this.scene.service.token() : lease.token
     return Effect.map(this.scene.store.abandon(address, token), () => {
-      if (!stranger) this.model.note({ _tag: "ended", flight })
+      if (!stranger) this.model.note({ _tag: "ended", inFlight })
     })
   }
 
