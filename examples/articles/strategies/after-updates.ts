@@ -1,4 +1,4 @@
-/** Invalidation after updates: a write tells what it changed, and what shows that is loaded again. */
+/** Invalidation after updates: a write publishes what it changed, and the values that show it are loaded again. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Cached, Changes } from "../../../src/index.ts"
@@ -9,7 +9,7 @@ import * as Site from "../Site.ts"
 import type { ArticlePatch } from "../Writes.ts"
 
 // #region update
-/** Updates an article, and tells after the commit what differs. */
+/** Updates an article, and publishes what differs, which is delivered after the commit. */
 export const updateArticle = (id: number, patch: ArticlePatch) =>
   Effect.gen(function*() {
     const [before] = yield* rows(Article, (sql) => sql`select * from articles where id = ${id} for update`)

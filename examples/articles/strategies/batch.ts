@@ -5,7 +5,7 @@ import * as Site from "../Site.ts"
 import * as Writes from "../Writes.ts"
 
 // #region update
-/** All or none. What each of them publishes is told as one batch, after the commit. */
+/** All or none. What each of them publishes is delivered as one batch, after the commit. */
 export const updateArticles = (ids: ReadonlyArray<number>, patch: Writes.ArticlePatch) =>
   Effect.forEach(ids, (id) => Writes.updateArticle(id, patch)).pipe(Writes.transaction)
 // #endregion

@@ -1,4 +1,4 @@
-/** Writes that somebody is not told of: an import that does at its end, at once, what subscribers would do each time. */
+/** Writes without some subscribers: an import does once, at its end, what they would do for each write. */
 import { Effect } from "effect"
 import { Cached, Changes, Invalidation } from "../../../src/index.ts"
 import * as Writes from "../Writes.ts"

@@ -28,7 +28,7 @@ export const getProduct = (id: number) => Cached.get(product, id)
 // #endregion
 
 // #region write
-/** The product is saved in both cases. Whether everybody sees it already is something to say, and not to hide. */
+/** The product is saved in both cases. The result says whether all processes see it already. */
 export const updateProduct = (id: number, patch: Partial<Writes.NewProduct>) =>
   Writes.updateProduct(id, patch).pipe(
     Effect.as("saved" as const),

@@ -7,7 +7,7 @@ import * as Queries from "../Queries.ts"
 const html = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
 // #region fragments
-/** The same for everybody. */
+/** The same for all users. */
 export const sidebar = Cached.make(
   "sidebar",
   { key: Key.fragment("sidebar"), value: Schema.String, lookup: () => Queries.sidebar },
@@ -30,7 +30,7 @@ export const postDetail = Cached.make(
   Policy.conditional(Articles, { fields: ["title", "content"] })
 )
 
-/** One for each words and tag that somebody has looked for. */
+/** One for each pair of words and tag that was searched for. */
 export const results = Cached.make(
   "results",
   {

@@ -1,4 +1,4 @@
-/** What belongs together says so itself: a tag, which nobody has to keep a list for. */
+/** Values that belong together share a tag, which needs no list of keys. */
 import { Schema } from "effect"
 import { Cached, Invalidation, Key, Policy } from "../../../src/index.ts"
 import { NotFound, Ordered, Profile } from "../Model.ts"
@@ -7,7 +7,7 @@ import * as Queries from "../Queries.ts"
 // #region reads
 const userTag = (userId: number): string => `user:${userId}`
 
-/** For an hour, and no longer than nobody invalidates what there is of the user. */
+/** For an hour, or until the values of the user are invalidated. */
 const ofUser = <V>() =>
   Policy.all(Policy.ttl<number, V>("1 hour"), Policy.tagged((userId: number) => [userTag(userId)]))
 

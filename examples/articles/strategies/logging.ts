@@ -19,7 +19,7 @@ export const metrics = {
   acknowledged: CacheService.metrics.invalidations,
   /** `effect_cache_invalidations_failed`: each time that one was tried in vain */
   failed: CacheService.metrics.failedInvalidations,
-  /** `effect_cache_invalidated_entries`: where the store can tell */
+  /** `effect_cache_invalidated_entries`: if the store knows the number */
   entries: CacheService.metrics.invalidatedEntries
 }
 // #endregion

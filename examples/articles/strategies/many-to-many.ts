@@ -1,4 +1,4 @@
-/** Tags of articles: what is added, removed or cleared is told of both sides. */
+/** Tags of articles: adding, removing and clearing are published for both sides. */
 import { Effect, Schema } from "effect"
 import { Change, Changes } from "../../../src/index.ts"
 import * as SqlOutbox from "../../../src/SqlOutbox.ts"
@@ -36,7 +36,7 @@ const related = (kind: "added" | "removed", pairs: ReadonlyArray<typeof Pair.Typ
 // #endregion
 
 // #region tag
-/** From the other side: gives a tag to articles. What is told is the same. */
+/** From the other side: gives a tag to articles. The published changes are the same. */
 export const addArticles = (tagId: number, articleIds: ReadonlyArray<number>) =>
   Effect.gen(function*() {
     const added = yield* rows(Pair, (sql) =>

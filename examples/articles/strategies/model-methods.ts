@@ -1,4 +1,4 @@
-/** Writes of articles that nobody can use without telling. */
+/** Writes of articles that always publish. */
 import { Effect } from "effect"
 import { Repository } from "../../../src/index.ts"
 import * as SqlOutbox from "../../../src/SqlOutbox.ts"
@@ -34,7 +34,7 @@ export const articles = Repository.make(Articles, {
 // #endregion
 
 // #region many
-/** One statement that changes many rows tells of each. */
+/** One statement that changes many rows publishes a change for each. */
 export const { updateMany: unpublishAuthor } = Repository.make(Articles, {
   updateMany: (authorId: number) =>
     Effect.gen(function*() {

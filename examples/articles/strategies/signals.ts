@@ -1,4 +1,4 @@
-/** Who else wants to know that an article was written: told after the commit, or never. */
+/** Subscribers of the writes of articles: notified after the commit, or not at all. */
 import { Context, Effect, Layer } from "effect"
 import { Change, Changes } from "../../../src/index.ts"
 import { Articles } from "../Model.ts"

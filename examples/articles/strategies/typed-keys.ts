@@ -5,7 +5,7 @@ import { ArticlePage, Articles, Listed, NotFound, Profile, Users } from "../Mode
 import * as Queries from "../Queries.ts"
 
 // #region ids
-/** An id of a category is no id of an article, though both are numbers. */
+/** An id of a category is not an id of an article, although both are numbers. */
 export const ArticleId = Schema.Int.pipe(Schema.brand("ArticleId"))
 export const CategoryId = Schema.Int.pipe(Schema.brand("CategoryId"))
 

@@ -12,12 +12,12 @@ type Patch = Partial<Writes.NewProduct>
 const update = (id: number, patch: Patch) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`update products set ${sql.update(patch)} where id = ${id}`)
 
-/** The one who writes names what becomes untrue: here one key. While it is written, nobody's load of it is stored. */
+/** The writer names what it invalidates: here one key. No load of that key is stored during the write. */
 export const updateProduct = (id: number, patch: Patch) =>
   update(id, patch).pipe(Cached.mutate(Cached.invalidation(Site.product, [id])))
 // #endregion
 
 // #region publish
-/** The one who writes tells what has changed, and the policies say whom that concerns. */
+/** The writer publishes what has changed, and the policies say which values that affects. */
 export const updateAndTell = (id: number, patch: Patch) => Writes.updateProduct(id, patch)
 // #endregion

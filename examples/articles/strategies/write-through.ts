@@ -1,4 +1,4 @@
-/** A page that is filled by those who write, so that nobody waits for it after an edit. */
+/** A page that writers fill, so that no reader waits for it after an edit. */
 import { Effect } from "effect"
 import { Cached, Key, Policy } from "../../../src/index.ts"
 import { NotFound, Product } from "../Model.ts"
@@ -18,7 +18,7 @@ export const offer = Cached.make(
   Policy.ttl("1 hour")
 )
 
-/** Writes the product, tells the other caches that show it, and stores what is there now. */
+/** Writes the product, publishes the change for other values that show it, and stores the new row. */
 export const updateProduct = (id: number, patch: Partial<Writes.NewProduct>) =>
   offer.pipe(Cached.set(id, Effect.map(Writes.updateProduct(id, patch), ({ after }) => after)))
 // #endregion
