@@ -54,12 +54,3 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
   reason: Reasons,
   message: Schema.String
 }) {}
-
-/**
- * Makes an `InvalidInput`, for `throw make(...)`.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (where: string, reason: InvalidInput["reason"], message: string): InvalidInput =>
-  new InvalidInput({ where, reason, message: `${where}: ${message}` })

@@ -74,6 +74,7 @@ const backRooms: Readonly<Record<string, readonly [room: string, ...keys: Readon
   "internal/contract/": ["Contract"],
   "internal/interpreter/": ["Cached"],
   "internal/redis/": ["RedisCache"],
+  "internal/testing/": ["TestCache"],
   "internal/service/": ["CacheService", "Cached", "Changes", "Contract", "Schedules"]
 }
 
@@ -102,7 +103,7 @@ const directionComplaint = (from: string, to: string, typeOnly: boolean): string
   if (low > high) return `${from} is on floor ${high} and may not look up to ${to} on floor ${low}`
   if (high === 5 && low === 4) return `${from} may not know a store, and ${to} is one`
   if (high === 4 && to === "Policy") return `${from} is a store, and a store never sees a policy`
-  if (high === 4 && low === 4 && !neighboursOnFour.has(`${from} -> ${to}`)) {
+  if (high === 4 && low === 4 && !neighboursOnFour.has(`${roomOf(from)} -> ${to}`)) {
     return `${from} and ${to} are stores, and stores do not know each other`
   }
 }
