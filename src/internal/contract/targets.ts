@@ -43,6 +43,10 @@ export const targets: ReadonlyArray<Target> = [
   }
 ]
 
+// What walks the keyspace takes a remote store long, and races no other step of a read than a key does.
+const raceRoundsOf = (name: string): number =>
+  name === "a pattern" || name === "everything" ? raceRounds / 3 : raceRounds
+
 export const covered = (s: Scene): CacheStore.Address => s.at(["a", "b"], s.tag("known"))
 
 export const finding = (s: Scene): Loaded => ({ found: [s.tag("found")] })
@@ -117,7 +121,7 @@ export const targetLaws: ReadonlyArray<Rule<never>> = targets.flatMap(({ alone, 
   }, alone),
 
   law("G1", `a read that races an invalidation of ${name} keeps nothing old`, function*(s) {
-    for (let round = 0; round < raceRounds; round++) {
+    for (let round = 0; round < raceRoundsOf(name); round++) {
       const mode = round % 4 < 2 ? "hard" : "soft"
       yield* s.fill(covered(s), finding(s))
       yield* whileRead(s, covered(s), round, Effect.asVoid(invalidate(s, mode)))
@@ -127,7 +131,7 @@ export const targetLaws: ReadonlyArray<Rule<never>> = targets.flatMap(({ alone, 
   }, alone),
 
   law("G7", `a read that races a fence over ${name} keeps nothing old`, function*(s) {
-    for (let round = 0; round < raceRounds; round++) {
+    for (let round = 0; round < raceRoundsOf(name); round++) {
       yield* s.fill(covered(s), finding(s))
       const fence = yield* whileRead(s, covered(s), round, s.fence(over(s)))
       yield* s.isDead(covered(s))
