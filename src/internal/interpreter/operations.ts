@@ -25,7 +25,7 @@ import { mayBeShared, prepare, type Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { type Answer, type AnyFiber, type Judged, Read } from "./read.ts"
 import { warnUnwritable } from "./report.ts"
-import { inBatches, oneByOne, resolve, type StoreAnswer } from "./resolve.ts"
+import { inBatches, oneByOne, resolve, resolveOne, type StoreAnswer } from "./resolve.ts"
 import { currentVersions } from "./versions.ts"
 
 const serviceOf = (fiber: AnyFiber): Service => inside(Context.getUnsafe(fiber.context, CacheService))
@@ -65,16 +65,16 @@ const freshUnsafe = (
   }
 }
 
-const resolveOne = (
+/** Off the hot path. The fiber is asked for again: what reads may run in another than the one that began. */
+const resolved = (
   definition: Definition,
   service: Service,
   address: KeyAddress,
-  fiber: AnyFiber,
   first?: StoreAnswer
-): AnyEffect<Answer> => {
-  const read = new Read(definition, service, address, fiber)
-  return Effect.map(resolve([read], oneByOne(definition), first), (answers) => answers.get(read)!)
-}
+): AnyEffect =>
+  Effect.withFiber((fiber) =>
+    exitOf(resolveOne(new Read(definition, service, address, fiber), oneByOne(definition), first))
+  )
 
 const exitOf = (answer: AnyEffect<Answer>): AnyEffect => Effect.flatMap(answer, ({ exit }) => exit as AnyEffect)
 
@@ -87,22 +87,21 @@ export const get = (definition: Definition, input: unknown, fiber: AnyFiber): An
   } catch (error) {
     return Effect.die(error)
   }
-  const again = (first?: StoreAnswer) =>
-    // The fiber is asked for again: what reads may run in another than the one that began.
-    Effect.withFiber((self) => exitOf(resolveOne(definition, service, address, self, first)))
-  if (definition.hasVersions) return again()
+  if (definition.hasVersions) return resolved(definition, service, address)
   const store = storeOf(service, definition.name)
   const answer = store.read(address)
   if (!Exit.isExit(answer)) {
     return Effect.matchEffect(answer, {
       onSuccess: (entry) =>
-        freshUnsafe(definition, service, store.now, address, entry, fiber) ?? again(Result.succeed(entry)),
-      onFailure: (error) => again(Result.fail(error))
+        freshUnsafe(definition, service, store.now, address, entry, fiber) ??
+          resolved(definition, service, address, Result.succeed(entry)),
+      onFailure: (error) => resolved(definition, service, address, Result.fail(error))
     })
   }
-  if (Exit.isFailure(answer)) return again()
+  if (Exit.isFailure(answer)) return resolved(definition, service, address)
   const entry = answer.value as Entry | undefined
-  return freshUnsafe(definition, service, store.now, address, entry, fiber) ?? again(Result.succeed(entry))
+  return freshUnsafe(definition, service, store.now, address, entry, fiber) ??
+    resolved(definition, service, address, Result.succeed(entry))
 }
 
 /** The answers to several keys, in their order; a key that is given twice is asked for once. */
@@ -290,11 +289,15 @@ const entryOf = (read: Read, value: unknown, from: Answer["from"]): CachedEntry 
 }
 
 export const getEntry = (definition: Definition, key: unknown): AnyEffect =>
-  withRead(definition, key, (read) =>
-    Effect.flatMap(resolve([read], oneByOne(definition)), (answers) => {
-      const { exit, from } = answers.get(read)!
-      return Effect.map(exit as AnyEffect, (value) => entryOf(read, value, from))
-    }))
+  withRead(
+    definition,
+    key,
+    (read) =>
+      Effect.flatMap(
+        resolveOne(read, oneByOne(definition)),
+        ({ exit, from }) => Effect.map(exit as AnyEffect, (value) => entryOf(read, value, from))
+      )
+  )
 
 export const peekEntry = (definition: Definition, key: unknown): AnyEffect =>
   withRead(definition, key, (read) =>

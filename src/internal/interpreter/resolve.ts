@@ -90,10 +90,21 @@ const forAll = <A, B>(all: ReadonlyArray<A>, f: (a: A) => AnyEffect<B>): AnyEffe
 /** Answers reads, each by its own answer. They are of one definition. */
 export const resolve = (
   reads: ReadonlyArray<Read>,
-  loader: Loader,
-  first?: StoreAnswer
+  loader: Loader
 ): AnyEffect<ReadonlyMap<Read, Answer>> =>
-  Effect.flatMap(forAll(reads, (read) => lookAt(read, first)), (looked) => act(looked, loader))
+  Effect.flatMap(forAll(reads, (read) => lookAt(read)), (looked) => act(looked, loader))
+
+/** Answers one read. Most are served as soon as they are looked at, without what a batch needs. */
+export const resolveOne = (read: Read, loader: Loader, first?: StoreAnswer): AnyEffect<Answer> =>
+  Effect.flatMap(lookAt(read, first), (looked): AnyEffect<Answer> => {
+    if (looked._tag === "Seen") {
+      const { found, judged } = looked.seen
+      if (Decide.atFirst(found, read.definition.rules, read.insideLoad) === "serve") {
+        return Effect.succeed(read.serve(judged!))
+      }
+    }
+    return alone(read, act([looked], loader))
+  })
 
 const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyMap<Read, Answer>> =>
   Effect.suspend(() => {
@@ -159,7 +170,7 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
     refused: read.refused,
     waited: read.elapsed() - read.started
   }, definition.rules)
-  const lookAgain = () => alone(read, resolve([read], oneByOne(definition)))
+  const lookAgain = () => resolveOne(read, oneByOne(definition))
   switch (next._tag) {
     case "Conclude": {
       const { made, stored } = filled as Extract<Filled, { readonly _tag: "Loaded" | "Refused" }>
