@@ -28,6 +28,7 @@
  * | the store failed | | load alone, or fail (`storeFailure`) |
  */
 import type * as Verdict from "../../Verdict.ts"
+import * as Verdicts from "../verdicts.ts"
 
 /** Which callers wait while an entry that may still be served is refreshed. */
 export type Refresh = "background" | "caller" | "everyone"
@@ -40,11 +41,11 @@ export interface Rules {
   readonly failsWithStore: boolean
 }
 
-// What may be served at once, and be refreshed meanwhile.
-const isServable = (found: Found): boolean => found === "Fresh" || found === "Refresh" || found === "Stale"
-
 /** The verdict on what was found: `Nothing`, if there was no entry or none that can be read. */
 export type Found = Verdict.Verdict | "Nothing"
+
+/** Whether it may be served at once, and be refreshed meanwhile. */
+export const isServable = (found: Found): boolean => found !== "Nothing" && Verdicts.isServable(found)
 
 /**
  * Which callers wait for a refresh of what was found. Inside of a load all do, since what is made must not be older than

@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { Begin, Begun, Entry, Lease, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
-import { refreshOf } from "./decide.ts"
+import { isServable, refreshOf } from "./decide.ts"
 import type { AnyEffect } from "./definitions.ts"
 import type { Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
@@ -37,14 +37,13 @@ export interface Attempt {
 export const forCaller = (read: Read, { entry, found, judged, versions }: Seen): Attempt => {
   const old = judged?.verdict === "Dead" ? undefined : judged
   const { rules } = read.definition
-  const isServable = found === "Refresh" || found === "Stale"
   return {
     seen: judged,
     old,
     seenToken: entry?.token,
     drop: entry !== undefined && old === undefined,
     force: false,
-    join: !(isServable && refreshOf(found, rules, read.insideLoad) === "caller"),
+    join: !(isServable(found) && refreshOf(found, rules, read.insideLoad) === "caller"),
     held: false,
     limit: old && rules.softTimeout,
     versions
@@ -196,7 +195,7 @@ const awaitFilling = (want: Want, filling: Loads.Filling, joined: Joined, restor
 }
 
 const fillingFor = ({ attempt: { held, seen, versions }, read }: Want, lease: Lease): Loads.Filling => {
-  if (seen !== undefined && (seen.verdict === "Refresh" || seen.verdict === "Stale")) {
+  if (seen !== undefined && isServable(seen.verdict)) {
     if (!held) read.miss(seen.verdict)
     read.refreshing()
   }

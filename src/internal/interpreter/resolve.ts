@@ -123,7 +123,7 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
         const { found, judged } = one.seen
         const first = Decide.atFirst(found, read.definition.rules, read.insideLoad)
         if (first === "load") {
-          if (found !== "Refresh" && found !== "Stale") read.miss(found)
+          if (!Decide.isServable(found)) read.miss(found)
           missing.push({ read, attempt: forCaller(read, one.seen) })
           continue
         }
