@@ -1,9 +1,10 @@
-/** The port of a client of Redis: which file knows the package behind it, and what a cluster's nodes say of themselves. */
+/** The port of a client of Redis: which file knows the package behind it, what error replies say, and what a cluster's nodes say of themselves. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
 import { complaintAbout } from "../../src/internal/redis/ioredis.ts"
 import { claimOf, coverAll, everySlot, tagIn } from "../../src/internal/redis/slots.ts"
+import { isReadOnly, isRefusal, wordsOf } from "../../src/internal/redis/words.ts"
 import { packageOf, readModules, root, target } from "../support/modules.ts"
 
 const adapter = "internal/redis/ioredis"
@@ -35,6 +36,52 @@ describe("the package", () => {
     assert.match(complaintAbout({ redisOptions: { keyPrefix: "x" } })!, /keyPrefix/)
     for (const options of [{ scaleReads: "all" }, { role: "slave" }, { readOnly: true }]) {
       assert.match(complaintAbout(options)!, /primaries only/)
+    }
+  })
+})
+
+describe("an error reply", () => {
+  const sha = "0123456789abcdef0123456789abcdef01234567"
+  const by6 = (words: string) =>
+    `ERR Error running script (call to f_${sha}): @user_script:12: @user_script: 12: -${words} `
+  const by7 = (words: string) => `${words} script: ${sha}, on @user_script:12.`
+  const plain = (words: string) => words
+  const back = (words: string) => `@user_script: 40: -${words}  `
+
+  it("says the same in each version", () => {
+    const readOnly = "READONLY You can't write against a read only replica."
+    for (const by of [plain, by6, by7, back]) {
+      assert.strictEqual(wordsOf(by(readOnly)).slice(0, readOnly.length), readOnly)
+      assert.isTrue(isReadOnly(by(readOnly)), by(readOnly))
+      assert.isFalse(isReadOnly(by(`ERR ${readOnly}`)))
+      for (
+        const words of [
+          readOnly,
+          "OOM command not allowed when used memory > 'maxmemory'.",
+          "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+          "NOREPLICAS Not enough good replicas to write."
+        ]
+      ) assert.isTrue(isRefusal(by(words)), by(words))
+    }
+  })
+
+  it("is a refusal if nothing was done: a script may have done something before it was not permitted more", () => {
+    for (
+      const words of [
+        "NOAUTH Authentication required.",
+        "NOPERM this user has no permissions to run the 'evalsha' command",
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+      ]
+    ) {
+      assert.isTrue(isRefusal(words), words)
+      for (const by of [by6, by7]) assert.isFalse(isRefusal(by(words)), by(words))
+    }
+    for (const by of [plain, by6, by7]) {
+      assert.isFalse(isRefusal(by("ERR The user executing the script can't run this command or subcommand")))
+      assert.isFalse(isRefusal(by("ERR user_script:1: attempt to perform arithmetic on a nil value")))
+      assert.isFalse(isRefusal(by("a text with OOM in it")))
     }
   })
 })

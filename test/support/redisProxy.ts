@@ -1,6 +1,7 @@
 /**
- * A TCP proxy before a Redis that cuts connections at a chosen request, or
- * stands still. Requests pass through it whole: one of which only a part has
+ * A TCP proxy before a Redis that cuts connections at a chosen request, stands
+ * still, swallows what comes, leads to another server, or words errors as another
+ * version does. Requests pass through it whole: one of which only a part has
  * come is not forwarded yet.
  */
 import { once } from "node:events"
@@ -38,6 +39,10 @@ export interface Proxy extends Target {
   readonly drop: () => void
   /** Cuts all connections and refuses new ones, until `resume`. */
   readonly refuse: () => Promise<void>
+  /** Connections that are there now stay open, and nothing passes through them any more; new ones work. */
+  readonly swallow: (which?: (connection: { readonly subscribed: boolean }) => boolean) => void
+  /** Where new connections lead to; those that are there stay. */
+  readonly lead: (target: Target) => void
   /** Forwards nothing in either direction, and lets connections in all the same, until `resume`. */
   readonly stall: () => void
   readonly resume: () => Promise<void>
@@ -110,6 +115,8 @@ interface Connection {
   answered: number
   /** A subscriber is sent more than it asked for, so its answers are not counted. */
   subscribed: boolean
+  /** Nothing passes any more. */
+  dead: boolean
   /** The request whose answer is not to reach the client. */
   cutAt: number | undefined
   cut: () => void
@@ -128,8 +135,15 @@ type Armed =
 const subscribes = /^[ps]?subscribe$/i
 const nothing = Buffer.alloc(0)
 
-/** Starts a proxy before `target`, on a free port of 127.0.0.1. */
-export const startProxy = async (target: Target): Promise<Proxy> => {
+/**
+ * Starts a proxy before `target`, on a free port of 127.0.0.1. `reword` changes what an error reply says, given without
+ * its `-`.
+ */
+export const startProxy = async (
+  target: Target,
+  reword?: (error: string) => string
+): Promise<Proxy> => {
+  let leadsTo = target
   const connections = new Set<Connection>()
   const requests: Array<Request> = []
   let armed: Armed | undefined
@@ -141,7 +155,7 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
     connection.server.destroy()
   }
 
-  const mayForward = (connection: Connection): boolean => !stalled && connections.has(connection)
+  const mayForward = (connection: Connection): boolean => !stalled && !connection.dead && connections.has(connection)
 
   /** Forwards what may go to the server, request by request; nothing follows the one that is cut. */
   const forwardRequests = (connection: Connection): void => {
@@ -181,9 +195,15 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
     }
   }
 
+  const worded = (reply: Buffer): Buffer =>
+    reword === undefined || reply[0] !== 0x2d
+      ? reply
+      : Buffer.from(`-${reword(reply.toString("utf8", 1, reply.length - 2))}\r\n`)
+
   /** Forwards answers up to the one that is not to be seen. */
   const forwardReplies = (connection: Connection): void => {
     const buffer = connection.fromServer
+    const replies: Array<Buffer> = []
     let end = 0
     let isCut = false
     while (end < buffer.length) {
@@ -196,9 +216,10 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
       const next = replyEnd(buffer, end)
       if (next === undefined) break
       if (!isPush) connection.answered++
+      replies.push(worded(buffer.subarray(end, next)))
       end = next
     }
-    if (end > 0) connection.client.write(buffer.subarray(0, end))
+    if (end > 0) connection.client.write(Buffer.concat(replies))
     connection.fromServer = buffer.subarray(end)
     if (isCut) connection.cut()
   }
@@ -209,7 +230,7 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
   }
 
   const listener = net.createServer((client) => {
-    const server = net.connect(target)
+    const server = net.connect(leadsTo)
     const connection: Connection = {
       client,
       server,
@@ -218,6 +239,7 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
       asked: 0,
       answered: 0,
       subscribed: false,
+      dead: false,
       cutAt: undefined,
       cut: () => undefined
     }
@@ -283,6 +305,12 @@ export const startProxy = async (target: Target): Promise<Proxy> => {
     },
     drop,
     refuse,
+    swallow: (which = () => true) => {
+      for (const connection of connections) if (which(connection)) connection.dead = true
+    },
+    lead: (to) => {
+      leadsTo = to
+    },
     stall: () => {
       stalled = true
     },
@@ -301,7 +329,7 @@ export const startProxies = async (targets: ReadonlyArray<Target>): Promise<{
   readonly natMap: Record<string, { host: string; port: number }>
   readonly stop: () => Promise<void>
 }> => {
-  const proxies = await Promise.all(targets.map(startProxy))
+  const proxies = await Promise.all(targets.map((target) => startProxy(target)))
   const natMap = Object.fromEntries(
     proxies.map(({ host, port }, i) => [`${targets[i]!.host}:${targets[i]!.port}`, { host, port }])
   )
@@ -309,4 +337,17 @@ export const startProxies = async (targets: ReadonlyArray<Target>): Promise<{
     await Promise.all(proxies.map((proxy) => proxy.stop()))
   }
   return { proxies, natMap, stop }
+}
+
+/** The errors of scripts as Redis 6.2 words them. */
+export const as6 = (error: string): string => {
+  const [, words, sha, line] = /^(.*) script: ([0-9a-f]{40}), on @user_script:(\d+)\.$/.exec(error) ?? []
+  if (words !== undefined) {
+    // What Lua itself says has no place of a command.
+    const [, code, rest] = /^([A-Z]+) (.*)$/.exec(words)!
+    const said = code === "ERR" ? rest : `@user_script: ${line}: -${words}`
+    return `ERR Error running script (call to f_${sha}): @user_script:${line}: ${said} `
+  }
+  // A script gives back what a command said to it.
+  return error.startsWith("OOM") ? `@user_script: 40: -${error}  ` : error
 }

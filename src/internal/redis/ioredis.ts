@@ -13,6 +13,7 @@ import { type Argument, type Client, type Listener, type Node, unavailable, type
 import type { Script } from "./scripts.ts"
 import { realClock } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
+import { isReadOnly, isRefusal } from "./words.ts"
 
 /**
  * What is used of a `Redis` or a `Cluster`.
@@ -64,10 +65,6 @@ const refresh = (raw: Raw): void => {
 // errors
 // -----------------------------------------------------------------------------
 
-// The server said so before it did anything.
-const refusals =
-  /^(?:OOM|READONLY|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|MISCONF|BUSY|TRYAGAIN|CROSSSLOT|NOSCRIPT|DENIED|MOVED|ASK)\b/
-
 // The command never left this process.
 const unsent = /enableOfflineQueue|Cluster isn't ready|None of startup nodes|ECONNREFUSED|ENOTFOUND/
 
@@ -82,7 +79,7 @@ const bare = (error: unknown): Error => {
 /** A script may have done a part of its work before it failed; what the server refused as a whole did not happen. */
 export const toStoreError = (operation: string, error: unknown): StoreError => {
   const cause = bare(error)
-  return unavailable(operation, cause, !refusals.test(cause.message) && !unsent.test(cause.message))
+  return unavailable(operation, cause, !isRefusal(cause.message) && !unsent.test(cause.message))
 }
 
 const beginsWith = (error: unknown, word: string): boolean => error instanceof Error && error.message.startsWith(word)
@@ -258,7 +255,7 @@ const nodeDefaults = (patience: number) => ({
   connectTimeout: patience,
   retryStrategy: reconnectAfter,
   // A replica that was the primary: the connection leads to the wrong node, and a new one finds the right one.
-  reconnectOnError: (error: Error): boolean => error.message.startsWith("READONLY")
+  reconnectOnError: (error: Error): boolean => isReadOnly(error.message)
 })
 
 const clusterDefaults = (patience: number) => ({
@@ -395,7 +392,7 @@ const listenOnce = (
       own.on("end", end)
       own.connect().then(() => own.subscribe(...channels)).then(begin, (error: unknown) => {
         const { message } = bare(error)
-        if (refusals.test(message)) listener.refused(message)
+        if (isRefusal(message)) listener.refused(message)
         end()
       })
     })
