@@ -47,6 +47,7 @@ import {
 } from "./internal/service/model.ts"
 import { inOneStep } from "./internal/service/steps.ts"
 import { Undelivered as Queue, withoutUndelivered } from "./internal/service/undelivered.ts"
+import { Unwritten } from "./internal/service/unwritten.ts"
 
 export { CacheService, InvalidationError } from "./internal/service/model.ts"
 export type { CacheEvent, Invalidated, Undelivered } from "./internal/service/model.ts"
@@ -170,6 +171,7 @@ export const make = Effect.fnUntraced(function*(
     token,
     loads,
     refreshing: new Set(),
+    unwritten: new Unwritten(),
     counters: (name, fiber) => {
       let mine = counters.get(name)
       if (mine === undefined) {

@@ -369,6 +369,9 @@ export interface Page {
  *   keeps what the codec wrote.
  * - `trusted`: whether what it gives was surely written by this program, so that
  *   the checks of a schema may be left out when text is decoded.
+ * - `compares`: whether each value is compared with what its text reads as, as in
+ *   a test; unless given, only the first ones of a definition are, and all of one
+ *   whose schema may change a value.
  * - `readsInTime`: whether a read ends within a limit of the store's own, so that
  *   `guard` need not watch each.
  * - `now`: milliseconds of the store's clock as this process knows it, where it
@@ -406,6 +409,7 @@ export interface CacheStore {
   readonly name: string
   readonly payload: "value" | "text"
   readonly trusted?: boolean
+  readonly compares?: boolean
   readonly readsInTime?: boolean
   readonly now?: (clock: Clock.Clock) => number
   readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
@@ -453,7 +457,7 @@ export const CacheStore: Context.Service<CacheStore, CacheStore> = Context.Servi
  */
 export type Operations = Omit<
   CacheStore,
-  "name" | "payload" | "trusted" | "readsInTime" | "now" | "atomic" | "announcements" | "routes"
+  "name" | "payload" | "trusted" | "compares" | "readsInTime" | "now" | "atomic" | "announcements" | "routes"
 >
 
 /**

@@ -1,8 +1,9 @@
 /**
  * A cache for tests: the store in memory with instruments.
  *
- * It keeps values as text, as a remote store would, so a schema that does not
- * survive its own encoding shows in a unit test. It records every operation,
+ * It keeps values as text, as a remote store would, and compares each with what
+ * that reads as: one that would come back as another is not stored, with a
+ * warning. So a schema that does not survive its own encoding shows in a unit test. It records every operation,
  * can fail, delay or lose one, shows and loses what it holds, and
  * obeys `TestClock`. Randomness is seeded.
  *

@@ -15,6 +15,7 @@ export interface Counters {
   coalesced: number
   refused: number
   unreadable: number
+  unwritable: number
   storeFailures: number
 }
 
@@ -28,6 +29,7 @@ const zero: Counters = {
   coalesced: 0,
   refused: 0,
   unreadable: 0,
+  unwritable: 0,
   storeFailures: 0
 }
 

@@ -4,27 +4,16 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
-import * as Schema from "effect/Schema"
-import * as SchemaAST from "effect/SchemaAST"
+import type * as Schema from "effect/Schema"
 import type { Address, CacheStore, Entry, Version } from "../CacheStore.ts"
 import type { Dependency } from "../Dependency.ts"
 import type * as Key from "../Key.ts"
+import { type Codec, makeCodec } from "./codec.ts"
 import type { Counters } from "./counters.ts"
-import { fingerprint } from "./fingerprint.ts"
 import { encodeName } from "./keys.ts"
 import * as Plan from "./plan.ts"
 import type * as Node from "./policy/node.ts"
 import * as Tree from "./policy/tree.ts"
-
-/** A value's or error's way to text and back, with a fingerprint of its schema. */
-export interface Codec {
-  readonly is: (value: unknown) => boolean
-  readonly encode: (value: unknown) => Exit.Exit<string, unknown>
-  readonly decode: (text: unknown) => Exit.Exit<unknown, unknown>
-  /** Decodes what this program wrote itself: transforms, and checks nothing. */
-  readonly decodeTrusted: (text: unknown) => Exit.Exit<unknown, unknown>
-  readonly shape: () => string
-}
 
 /** One kind of result: the value, or a typed failure that is cached. */
 export interface Kind {
@@ -49,46 +38,6 @@ export interface Definition {
   readonly knownToAll: ReadonlyArray<Dependency> | undefined
   /** Whether any version must be read anew at each judgement. */
   readonly hasVersions: boolean
-}
-
-const lazily = <A>(make: () => A): () => A => {
-  let made: { readonly value: A } | undefined
-  return () => (made ??= { value: make() }).value
-}
-
-// A codec that throws has failed, like one that says so.
-const attempt =
-  <A>(run: () => (input: unknown) => Exit.Exit<A, unknown>) => (input: unknown): Exit.Exit<A, unknown> => {
-    try {
-      return run()(input)
-    } catch (defect) {
-      return Exit.die(defect)
-    }
-  }
-
-/** Compiled when it is first needed: a store that keeps values as they are never does. */
-const makeCodec = (schema: Schema.Top): Codec => {
-  const json = lazily(() =>
-    Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
-  )
-  const is = lazily(() => Schema.is(schema))
-  const isPlain = (): boolean => {
-    const { ast } = Schema.toCodecJson(schema)
-    return SchemaAST.toType(ast) === ast
-  }
-  return {
-    is: (value) => is()(value),
-    encode: attempt(lazily(() => Schema.encodeUnknownExit(json()))),
-    decode: attempt(lazily(() => Schema.decodeUnknownExit(json()))),
-    // Where JSON holds the value as it is, there is nothing to do but to parse it.
-    decodeTrusted: attempt(lazily(() =>
-      isPlain()
-        ? (text) => Exit.succeed(JSON.parse(text as string))
-        : Schema.decodeUnknownExit(json(), { disableChecks: true })
-    )),
-    // Entries written by another version of the schema are misses, not decode failures.
-    shape: lazily(() => fingerprint(schema))
-  }
 }
 
 export const makeKind = (policy: Tree.Opaque, schema: Schema.Top): Kind => {
@@ -210,7 +159,10 @@ export const open = (
   if (store.payload === "text") {
     if (entry.stamp.shape !== kind.codec.shape()) return undefined
     const decoded = store.trusted === true ? kind.codec.decodeTrusted(content) : kind.codec.decode(content)
-    if (Exit.isFailure(decoded)) return undefined
+    if (Exit.isFailure(decoded)) {
+      kind.codec.doubt()
+      return undefined
+    }
     content = decoded.value
   }
   try {

@@ -235,7 +235,8 @@ export const make = (
   versions: Versions,
   now: number,
   store: CacheStore,
-  counters: Counters
+  counters: Counters,
+  whyUnstored?: string
 ): Explanation => {
   const { definition, key } = address
   const { entry, removed } = inspection
@@ -247,7 +248,9 @@ export const make = (
       because: [because, ...beside(inspection)].join("; "),
       tree: undefined
     })
-  if (entry === undefined) return none("nothing is stored")
+  if (entry === undefined) {
+    return none(["nothing is stored", ...(whyUnstored === undefined ? [] : [whyUnstored])].join("; "))
+  }
   const kind = kindOf(definition, entry.stamp.failure)
   if (kind === undefined) return none("a stored failure that is not cached any more")
   let content: unknown
@@ -310,6 +313,8 @@ export interface Description {
   readonly policy: string
   readonly failures: string | undefined
   readonly invalidatedBy: ReadonlyArray<string>
+  /** What its schemas write as the same text: `undefined and null at ["a"]`. A store that keeps text may not keep such a value. */
+  readonly ambiguous: ReadonlyArray<string>
   toString(): string
 }
 
@@ -377,6 +382,10 @@ export const describe = (definition: Definition): Description => {
           ? []
           : causes(definition.failures.policy).map((cause) => `failures: ${cause}`))
       ])
+    ],
+    ambiguous: [
+      ...definition.value.codec.ambiguity().pairs,
+      ...(definition.failures?.codec.ambiguity().pairs ?? []).map((pair) => `failures: ${pair}`)
     ]
   }
   return {
@@ -387,7 +396,9 @@ export const describe = (definition: Definition): Description => {
         `  policy: ${description.policy}`,
         ...(description.failures === undefined ? [] : [`  failures: ${description.failures}`]),
         "  invalidated by:",
-        ...description.invalidatedBy.map((cause) => `    - ${cause}`)
+        ...description.invalidatedBy.map((cause) => `    - ${cause}`),
+        ...(description.ambiguous.length === 0 ? [] : ["  written as the same text:"]),
+        ...description.ambiguous.map((pair) => `    - ${pair}`)
       ].join("\n")
     }
   }

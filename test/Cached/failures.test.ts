@@ -392,7 +392,7 @@ describe("what goes wrong harms nobody else", () => {
       yield* TestClock.adjust("1 second")
       yield* ends(readers)
       assert.deepStrictEqual([origin.loads, yield* TestCache.entries], [1, []])
-      assert.deepStrictEqual(logged, [["Warn", ["a value of \"odd\" cannot be encoded and is not cached"]]])
+      assert.deepStrictEqual(logged, [["Warn", ["odd is served and not stored: Expected a finite number"]]])
       yield* assertQuiet
     })
   )

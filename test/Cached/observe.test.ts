@@ -64,6 +64,7 @@ const expected = {
   coalesced: 2,
   refused: 1,
   unreadable: 0,
+  unwritable: 0,
   storeFailures: 0,
   reads: 11,
   hitRate: 5 / 11,
@@ -71,6 +72,23 @@ const expected = {
 }
 
 describe("stats", () => {
+  onEach(
+    "do not count a cached failure as a load that failed: it is an answer",
+    Effect.gen(function*() {
+      const cached = Cached.make("maybe", {
+        key: Key.string("of"),
+        value: Schema.Finite,
+        lookup: (of) => of === "down" ? Effect.die("down") : Effect.fail(new Down()),
+        failures: { error: Down, policy: Policy.forever }
+      }, Policy.forever)
+      yield* Effect.exit(Cached.get(cached, "a"))
+      yield* Effect.exit(Cached.get(cached, "a"))
+      yield* Effect.exit(Cached.get(cached, "down"))
+      const { hits, loadFailures, loads } = yield* Cached.stats(cached)
+      assert.deepStrictEqual({ hits, loadFailures, loads }, { hits: 1, loadFailures: 1, loads: 2 })
+    })
+  )
+
   onEach(
     "count exactly what happened",
     Effect.gen(function*() {

@@ -129,6 +129,28 @@ for (const way of both) {
         })
     )
 
+    on(
+      way,
+      "that would come back as others are served and not stored",
+      ({ client, prefix, process }) =>
+        Effect.gen(function*() {
+          const odd = [
+            once("nickname", Schema.Struct({ a: Schema.NullishOr(Schema.String) }), { a: undefined }),
+            once("when", Schema.Union([Schema.String, Schema.Date]), new Date(0)),
+            once("zero", Schema.Finite, -0)
+          ]
+          for (const { cached, state } of odd) {
+            const values = []
+            for (const one of [yield* process(), yield* process()]) {
+              values.push(yield* one.run(Cached.get(cached as Cached.Cached<string, unknown>, "a")))
+            }
+            assert.isTrue(Object.is(values[0], values[1]))
+            assert.strictEqual(state.loads, 2)
+          }
+          assert.notInclude((yield* keysUnder(client, prefix)).join(" "), ":e:")
+        })
+    )
+
     on(way, "of five megabytes", ({ process }) =>
       Effect.gen(function*() {
         const text = "\u00e4{}\n0123456789".repeat(380_000)

@@ -58,7 +58,11 @@ describe("what is kept", () => {
         lookup: () => Effect.succeed(9.99)
       }, Policy.forever)
       const twice = Effect.all([Cached.get(price, undefined), Cached.get(price, undefined)])
-      assert.deepStrictEqual(yield* Effect.provide(twice, fresh()), [9.99, 9])
+      const counted = Effect.all([
+        twice,
+        Effect.map(Cached.stats(price), ({ loads, unwritable }) => [loads, unwritable])
+      ])
+      assert.deepStrictEqual(yield* Effect.provide(counted, fresh()), [[9.99, 9.99], [2, 2]])
       assert.deepStrictEqual(yield* Effect.provide(twice, fresh({ payload: "value" })), [9.99, 9.99])
     }))
 

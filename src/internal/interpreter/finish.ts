@@ -20,7 +20,7 @@ import {
 import * as Plan from "../plan.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
 import type * as Loading from "./loading.ts"
-import { reportLoad, reportStoreFailure, resultOf, warnUnwritable } from "./report.ts"
+import { reportAmbiguous, reportLoad, reportStoreFailure, reportUnwritable, resultOf } from "./report.ts"
 
 /**
  * Who may be given the result of a load besides its starter. The others look again.
@@ -75,12 +75,13 @@ export interface Facts {
   readonly jitter: number
 }
 
-/** What is to be stored; without a draft it cannot be written as text, and so not be stored. */
+/** What is to be stored; without a draft it cannot be stored as text, for this reason. */
 export interface Prepared {
   readonly stamp: Stamp
   readonly found: ReadonlyArray<Dependency>
   readonly armed: Plan.Armed
   readonly draft: Draft | undefined
+  readonly because: string
 }
 
 /** The facts of a result, ready to be stored. Throws what a user's tag function throws. */
@@ -94,7 +95,7 @@ export const prepare = (
   const { definition, input, known } = address
   const { codec, plan } = kindOf(definition, failure)!
   const content = contentOf(exit)
-  const text = store.payload === "text" ? codec.encode(content) : undefined
+  const text = store.payload === "text" ? codec.write(content, store.compares === true) : undefined
   const found = Plan.foundDependencies(plan, input, content, known)
   // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
   const beganAt = Math.min(facts.began, facts.now - facts.millis)
@@ -113,21 +114,22 @@ export const prepare = (
       : { partsUntil: Math.min(beganAt + facts.partsFor, Number.MAX_SAFE_INTEGER) })
   }
   const armed = Plan.arm(plan, input, content, stamp)
-  if (text !== undefined && Exit.isFailure(text)) return { stamp, found, armed, draft: undefined }
+  if (text?._tag === "Refused") return { stamp, found, armed, draft: undefined, because: text.because }
   const draft: Draft = {
     token: lease.token,
-    payload: text === undefined ? content : text.value,
+    payload: text === undefined ? content : text.text,
     stamp,
     found,
     fatal: fatalOf(armed, stamp.dependencies),
     expiresAt: Plan.lastUse(armed),
     size: () => {
-      const written = text ?? codec.encode(content)
+      if (text !== undefined) return text.text.length
+      const written = codec.encode(content)
       return Exit.isSuccess(written) ? written.value.length : 1
     },
     memo: store.payload === "value" ? new View(definition, exit, armed, counters) : undefined
   }
-  return { stamp, found, armed, draft }
+  return { stamp, found, armed, draft, because: "" }
 }
 
 /** Whether waiters may be given what was loaded. */
@@ -190,20 +192,26 @@ export const finish = (
   } catch (thrown) {
     return discard(Exit.die(thrown), undefined)
   }
-  const { armed, draft, found, stamp } = prepared
-  if (draft === undefined) return Effect.andThen(warnUnwritable(address.definition), discard(exit, stamp.dependencies))
+  const { armed, because, draft, found, stamp } = prepared
+  if (draft === undefined) {
+    return Effect.andThen(reportUnwritable(service, counters, address, because), discard(exit, stamp.dependencies))
+  }
   // An entry that was only refreshed early is fresh, and better than one that is stale from the start.
   if (partsUntil !== undefined && filling.refreshesEarly) return discard(exit, stamp.dependencies)
-  return Effect.matchEffect(store.commit(address, lease, draft), {
+  const committed = Effect.matchEffect(store.commit(address, lease, draft), {
     onSuccess: (outcome) =>
-      Effect.sync(() =>
+      Effect.sync(() => {
+        service.unwritten.forget(address.key)
         settle(
           exit,
           mayBeShared(outcome) ? "all" : "older",
           outcome,
           outcome === "stored" ? { token: draft.token, stamp, armed } : undefined
         )
-      ),
+      }),
     onFailure: (error) => unanswered(exit, error, found.length === 0)
   })
+  return store.payload === "text"
+    ? Effect.andThen(reportAmbiguous(service, address.definition), committed)
+    : committed
 }

@@ -24,7 +24,7 @@ import { begin, byForce, fillOne } from "./fill.ts"
 import { mayBeShared, prepare, type Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { type Answer, type AnyFiber, type Judged, Read } from "./read.ts"
-import { warnUnwritable } from "./report.ts"
+import { reportUnwritable } from "./report.ts"
 import { inBatches, oneByOne, resolve, resolveOne, type StoreAnswer } from "./resolve.ts"
 import { currentVersions } from "./versions.ts"
 
@@ -347,7 +347,7 @@ const written = (
   write: AnyEffect
 ): Effect.Effect<{ readonly exit: Exit.Exit<unknown, unknown>; readonly stored: boolean }> =>
   Effect.gen(function*() {
-    const { address, counters, definition, store } = read
+    const { address, counters, service, store } = read
     const started = read.elapsed()
     const began = read.now()
     const { exit, partsUntil } = yield* Loading.run(write, read.unjoined())
@@ -356,9 +356,9 @@ const written = (
     const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
     const facts = { began, now: read.now(), millis: read.elapsed() - started, jitter }
     const stored = yield* Effect.suspend(() => {
-      const { draft } = prepare({ address, store, lease, versions, usually: 0 }, exit, false, facts, counters)
+      const { because, draft } = prepare({ address, store, lease, versions, usually: 0 }, exit, false, facts, counters)
       return draft === undefined
-        ? Effect.as(warnUnwritable(definition), false)
+        ? Effect.as(reportUnwritable(service, counters, address, because), false)
         : Effect.map(store.commit(address, lease, draft), mayBeShared)
     }).pipe(Effect.catchCause((cause) => {
       const error: Option.Option<StoreError> = Cause.findErrorOption(cause)
@@ -372,12 +372,18 @@ const written = (
 // observing
 // -----------------------------------------------------------------------------
 
+const whyUnstored = ({ unwritten }: Service, read: Read): string | undefined => {
+  const last = unwritten.of(read.address.key)
+  return last && `what was loaded ${Explain.ago(read.elapsed() - last.at)} ago was not stored: ${last.because}`
+}
+
 export const explain = (definition: Definition, key: unknown): AnyEffect =>
   withRead(definition, key, (read) => {
-    const { address, counters, store } = read
+    const { address, counters, service, store } = read
     return Effect.flatMap(currentVersions(definition, key), (versions) =>
       Effect.map(
         store.inspect(address.key, address.known),
-        (inspection) => Explain.make(address, inspection, versions, read.now(), store, counters)
+        (inspection) =>
+          Explain.make(address, inspection, versions, read.now(), store, counters, whyUnstored(service, read))
       ))
   })

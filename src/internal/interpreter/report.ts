@@ -3,8 +3,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Outcome, StoreError } from "../../CacheStore.ts"
+import * as Key from "../../Key.ts"
 import type { Counters } from "../counters.ts"
-import type { Definition, KeyAddress } from "../definition.ts"
+import { elapsed } from "../deadline.ts"
+import { type Definition, isCachedFailure, type KeyAddress } from "../definition.ts"
 import type { Service } from "../service/model.ts"
 
 export const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failure" | "defect" | "interrupted" =>
@@ -16,9 +18,33 @@ export const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failur
     ? "interrupted"
     : "failure"
 
-/** Warns that something is served but not cached. */
-export const warnUnwritable = (definition: Definition): Effect.Effect<void> =>
-  Effect.logWarning(`a value of "${definition.name}" cannot be encoded and is not cached`)
+/** What was loaded is served and not stored: it cannot be written, or would be read as something else. */
+export const reportUnwritable = (
+  service: Service,
+  counters: Counters,
+  { definition: { name }, key }: KeyAddress,
+  because: string
+): Effect.Effect<void> =>
+  Effect.clockWith((clock) => {
+    counters.unwritable++
+    service.publish({ _tag: "Unwritable", name, key, because })
+    const untold = service.unwritten.add(name, key, { because, at: elapsed(clock) })
+    if (untold === undefined) return Effect.void
+    const more = untold === 0 ? "" : `; ${untold} more of "${name}" since the last warning`
+    return Effect.logWarning(`${Key.format(key)} is served and not stored: ${because}${more}`)
+  })
+
+/** Says of a definition, once, which values its schema cannot keep apart when it writes them as text. */
+export const reportAmbiguous = (service: Service, { failures, name, value }: Definition): Effect.Effect<void> => {
+  if (!service.unwritten.isFirst(name)) return Effect.void
+  const pairs = [value, ...failures === undefined ? [] : [failures]].flatMap(({ codec }) => codec.ambiguity().pairs)
+  return pairs.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+      `the schema of "${name}" writes as the same text: ${pairs.join("; ")}. ` +
+        "A value that would come back as another is served and not stored"
+    )
+}
 
 export const reportLoad = (
   service: Service,
@@ -30,8 +56,10 @@ export const reportLoad = (
 ): void => {
   counters.loads++
   const result = resultOf(exit)
-  if (result === "failure" || result === "defect") counters.loadFailures++
-  const { definition: { name }, key } = address
+  const { definition, definition: { name }, key } = address
+  // A failure that is cached is an answer: "there is no such film".
+  const isAnswer = Exit.isSuccess(exit) || isCachedFailure(definition, exit.cause)
+  if (!isAnswer && result !== "interrupted") counters.loadFailures++
   if (outcome === "invalidated" || outcome === "lost") {
     counters.refused++
     service.publish({ _tag: "Refused", name, key, outcome })

@@ -8,7 +8,7 @@ import * as Counters from "../counters.ts"
  *
  * `hits` were served fresh, `staleServed` not fresh but allowed, `misses` had to
  * wait for a load; `coalesced` of them shared another's. `loadsAvoided` is how
- * many reads did without a load of their own.
+ * many reads did without a load of their own. `loadFailures` does not count failures that are cached: those are answers.
  *
  * @category observing
  * @since 0.1.0

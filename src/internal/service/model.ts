@@ -13,6 +13,7 @@ import * as CacheStore from "../../CacheStore.ts"
 import type { Invalidation } from "../../Invalidation.ts"
 import type * as Verdict from "../../Verdict.ts"
 import type * as Counters from "../counters.ts"
+import type { Unwritten } from "./unwritten.ts"
 
 // -----------------------------------------------------------------------------
 // what users see
@@ -51,6 +52,7 @@ export class InvalidationError extends Schema.TaggedError<InvalidationError>()("
  * | `Coalesced` | a caller waited for another's load instead of loading |
  * | `Refused` | a load was not stored: invalidated or lost |
  * | `Unreadable` | the store gave something that does not decode |
+ * | `Unwritable` | a value was served and not stored, since its schema refuses it, or would give back another |
  * | `Invalidated` | an invalidation was acknowledged |
  * | `Undelivered` | an invalidation was not acknowledged, for the `attempts`th time; it is kept |
  * | `StoreFailed` | an operation of the store failed |
@@ -74,6 +76,7 @@ export type CacheEvent =
   | { readonly _tag: "Coalesced"; readonly name: string; readonly key: string }
   | { readonly _tag: "Refused"; readonly name: string; readonly key: string; readonly outcome: CacheStore.Outcome }
   | { readonly _tag: "Unreadable"; readonly name: string; readonly key: string }
+  | { readonly _tag: "Unwritable"; readonly name: string; readonly key: string; readonly because: string }
   | { readonly _tag: "Invalidated"; readonly invalidation: Invalidation; readonly entries: number | undefined }
   | {
     readonly _tag: "Undelivered"
@@ -169,6 +172,7 @@ export interface Collecting {
  * - `routed`: where several stores are one: that of the definitions of a name.
  * - `loads`: loads of this process, by the token of their lease.
  * - `refreshing`: keys that this process refreshes in the background.
+ * - `unwritten`: what could not be stored as text.
  * - `counters`: by name of definition.
  * - `publish`: gives an event to the listeners, if there are any.
  * - `scope`: what loads run in: released with the layer, which interrupts them.
@@ -185,6 +189,7 @@ export interface Service extends CacheService {
   readonly token: () => CacheStore.Token
   readonly loads: Map<CacheStore.Token, unknown>
   readonly refreshing: Set<string>
+  readonly unwritten: Unwritten
   readonly counters: (name: string, fiber: Fiber.Fiber<unknown, unknown>) => Counters.Counters
   readonly allCounters: () => ReadonlyMap<string, Counters.Counters>
   readonly watched: () => boolean

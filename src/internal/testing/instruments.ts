@@ -160,6 +160,6 @@ export const instrument = (
         disturbances = []
       }
     },
-    store: { ...CacheStore.wrap(store, recording), name: "test", payload }
+    store: { ...CacheStore.wrap(store, recording), name: "test", payload, compares: true }
   }
 }
