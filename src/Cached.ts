@@ -584,7 +584,8 @@ export const apply: (
  * what was loaded under it stays refused.
  *
  * A write is bounded by its fence: one that takes longer is interrupted and
- * fails with `InvalidationError`.
+ * fails with `InvalidationError`. Throws `InvalidInput` for a fence that is not
+ * positive, or longer than a day.
  *
  * **Example** (A write that leaves no gap)
  *

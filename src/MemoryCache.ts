@@ -306,7 +306,8 @@ const makeStoreWith = (
   ): ReadonlyArray<Stored> => {
     const affected: Array<Stored> = []
     for (const key of new Set([...entries.keys(), ...leases.keys()])) {
-      if (covered(key)) affected.push(...invalidateKey(key, mode, now))
+      if (!covered(key)) continue
+      for (const entry of invalidateKey(key, mode, now)) affected.push(entry)
     }
     return affected
   }

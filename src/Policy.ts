@@ -266,7 +266,8 @@ export const versionOf: (schema: Schema.Top, constant?: Version) => string = Lea
  * (`conditional(Films, { fields: [..., "genre"] })`), or it keeps the old tag.
  *
  * Throws `InvalidInput` for an empty tag: at once for constants, from the read
- * that met it for functions.
+ * that met it for functions. What depends on more than 2000 names in all is served
+ * and not stored, with a warning.
  *
  * **Example** (Constants, of the key, of the value)
  *

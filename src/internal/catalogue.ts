@@ -177,7 +177,7 @@ const causesOf = (
 }
 
 const longest = (plan: Plan.Plan, of: (alternative: Plan.Alternative) => ReadonlyArray<Plan.Bound>): number =>
-  greatest(plan.alternatives.map((alternative) => Math.min(Infinity, ...of(alternative).map(({ base }) => base))))
+  greatest(plan.alternatives.map((one) => of(one).reduce((least, { base }) => Math.min(least, base), Infinity)))
 
 const lifetimeOf = ({ plan }: Tree): Lifetime => ({
   fresh: longest(plan, (a) => a.fresh),
@@ -419,7 +419,7 @@ export const asMarkdown = ({ head, rows }: Table): string =>
 const numbered = (text: string): string =>
   wellFormed(oneLine(text)).replaceAll(/[^\w ,.()-]/gu, (char) => `#${char.codePointAt(0)};`)
 
-const label = (...lines: ReadonlyArray<string>): string => `"${lines.map(numbered).join("<br/>")}"`
+const label = (lines: ReadonlyArray<string>): string => `"${lines.map(numbered).join("<br/>")}"`
 
 const what = (cause: Cause): string => {
   if (cause._tag !== "Entity") return ""
@@ -462,18 +462,18 @@ export const asMermaid = (rows: ReadonlyArray<Row>, changes: ReadonlyArray<Chang
     return fields.length === 0 ? [] : [fields.join(", ")]
   }
   const node = (cause: Cause): string => {
-    const text = label(sourceOf(cause), ...fieldsOf(cause))
+    const text = label([sourceOf(cause), ...fieldsOf(cause)])
     return `  ${ids.get(nameOf(cause))}${cause._tag === "Entity" ? `[${text}]` : `(${text})`}`
   }
   return [
     "flowchart LR",
     ...sources.map(node),
-    ...rows.map((row, i) => `  v${i}([${label(titleOf(row))}])`),
+    ...rows.map((row, i) => `  v${i}([${label([titleOf(row)])}])`),
     ...unique(rows.flatMap(({ causes }, i) =>
       causes.map((cause) => {
         const arrow = cause.severity === "Dead" && cause.always ? "-->" : "-.->"
         const words = remarked(`${cause.failure ? "failures: " : ""}${what(cause)}`, briefly(cause)).trim()
-        return `  ${ids.get(nameOf(cause))} ${arrow}${words === "" ? "" : `|${label(words)}|`} v${i}`
+        return `  ${ids.get(nameOf(cause))} ${arrow}${words === "" ? "" : `|${label([words])}|`} v${i}`
       })
     ))
   ].join("\n")

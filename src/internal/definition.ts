@@ -11,6 +11,7 @@ import type * as Key from "../Key.ts"
 import { type Codec, makeCodec } from "./codec.ts"
 import type { Counters } from "./counters.ts"
 import { encodeName } from "./keys.ts"
+import { mostDependencies } from "./limits.ts"
 import * as Plan from "./plan.ts"
 import type * as Node from "./policy/node.ts"
 import * as Tree from "./policy/tree.ts"
@@ -81,12 +82,16 @@ export class WrittenKeys {
   }
 }
 
-/** Where one key's entry lives. The dependencies known from the key are computed once, when they are asked for. */
+/**
+ * Where one key's entry lives. The dependencies known from the key are computed once, when they are asked for. If they are
+ * more than an entry may have, no store is told of them: nothing is stored for the key, and of its loads nothing is known.
+ */
 export class KeyAddress implements Address {
   readonly definition: Definition
   readonly input: unknown
   readonly key: string
   private names: ReadonlyArray<Dependency> | undefined
+  private count = 0
 
   constructor(definition: Definition, input: unknown) {
     this.definition = definition
@@ -96,7 +101,18 @@ export class KeyAddress implements Address {
   }
 
   get known(): ReadonlyArray<Dependency> {
-    return this.names ??= knownOf(this.definition, this.input)
+    if (this.names === undefined) {
+      const names = knownOf(this.definition, this.input)
+      this.count = names.length
+      this.names = names.length > mostDependencies ? noNames : names
+    }
+    return this.names
+  }
+
+  /** How many dependencies the key tells, if those are more than an entry may have. */
+  get tooMany(): number | undefined {
+    void this.known
+    return this.count > mostDependencies ? this.count : undefined
   }
 }
 

@@ -62,6 +62,13 @@ export const positiveMillis = (where: string, name: string, input: Duration.Inpu
   return value
 }
 
+/** Milliseconds: more than 0, and no more than so many. */
+export const millisUpTo = (where: string, name: string, input: Duration.Input, most: number): number => {
+  const value = positiveMillis(where, name, input)
+  if (value <= most) return value
+  throw refused(where, "InvalidNumber", `${name} must be no longer than ${format(most)}, and is ${format(value)}`)
+}
+
 /** Milliseconds: more than 0, and finite. */
 export const finiteMillis = (where: string, name: string, input: Duration.Input): number => {
   const value = positiveMillis(where, name, input)

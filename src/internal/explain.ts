@@ -158,7 +158,7 @@ const versionReason = (policy: Tree, seen: Seen): string => {
 const xfetchReason = (beta: number, seen: Seen): string => {
   if (looksAtLostValue(seen, seen)) return ""
   const armed = Plan.arm(seen.plan, seen.address.input, seen.content, seen.stamp)
-  const end = Math.max(...armed.alternatives.map((a) => a.freshUntil))
+  const end = armed.alternatives.reduce((last, { freshUntil }) => Math.max(last, freshUntil), -Infinity)
   if (!Number.isFinite(end)) return "nothing ends freshness"
   if (seen.now >= end) return "freshness has ended"
   const spread = beta * seen.stamp.duration

@@ -1,10 +1,12 @@
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
+import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import {
@@ -20,6 +22,16 @@ import {
   Origin,
   writing
 } from "../support/cached.ts"
+
+it("a fence that could stand for ever is refused when it is made", () => {
+  const write = Effect.sync(() => assert.fail("it is written"))
+  const mutate = (fence: Duration.Input) => () => Cached.mutate(write, Invalidation.everything, { fence })
+  mutate("1 day")()
+  for (const fence of ["25 hours", Infinity, Duration.infinity, Number.MAX_SAFE_INTEGER, 0, -1, Number.NaN] as const) {
+    assert.throws(mutate(fence), InvalidInput.InvalidInput)
+  }
+  assert.throws(mutate(Infinity), "a fence must be no longer than 1d, and is inf")
+})
 
 describe("mutate", () => {
   const tagged = Effect.sync(() => {

@@ -179,6 +179,39 @@ const ambientUses = (module: Module): ReadonlyArray<{ readonly what: string; rea
   return found
 }
 
+/** Spreads into a call of lists that stand in the program, and are short; with the folder or file, and the reason beside. */
+const shortSpreads: ReadonlyArray<readonly [where: string, what?: string]> = [
+  // What the laws of stores are tried with.
+  ["internal/contract/"],
+  // One or two arguments, and the two channels.
+  ["internal/redis/ioredis", "args as Array<never>"],
+  ["internal/redis/ioredis", "channels"]
+]
+
+/** A list in place of the arguments of a call dies of its length at some 120 000, and earlier deep in a stack. */
+const spreadsIntoCalls = (
+  module: Module
+): ReadonlyArray<{ readonly what: string; readonly line: number }> => {
+  const found: Array<{ readonly what: string; readonly line: number }> = []
+  // What has come in as arguments can go on as arguments.
+  const isOwnRest = (node: ts.Node, name: string): boolean =>
+    node.parent !== undefined &&
+    (ts.isFunctionLike(node) &&
+        node.parameters.some(({ dotDotDotToken, name: own }) =>
+          dotDotDotToken !== undefined && own.getText(module.source) === name
+        ) || isOwnRest(node.parent, name))
+  const plain = (node: ts.Expression): ts.Expression =>
+    ts.isAsExpression(node) || ts.isParenthesizedExpression(node) ? plain(node.expression) : node
+  walk(module.source, (node) => {
+    if (!ts.isSpreadElement(node) || !(ts.isCallExpression(node.parent) || ts.isNewExpression(node.parent))) return
+    const list = plain(node.expression)
+    if (ts.isArrayLiteralExpression(list) && !list.elements.some(ts.isSpreadElement)) return
+    if (ts.isIdentifier(list) && isOwnRest(node, list.text)) return
+    found.push({ what: node.expression.getText(module.source), line: lineOf(module.source, node) })
+  })
+  return found
+}
+
 describe("the house", () => {
   it("the map in the README says of every public module, and of no other, where it is imported from", () => {
     const readme = fs.readFileSync(path.join(import.meta.dirname, "../../README.md"), "utf8")
@@ -242,6 +275,17 @@ describe("the house", () => {
 
   it("of Effect only what is stable is used", () => {
     assert.deepStrictEqual(modules.filter(({ name }) => !unstable.has(name)).flatMap(effectComplaints), [])
+  })
+
+  it("no list becomes the arguments of a call", () => {
+    const wrong = modules.flatMap((module) =>
+      spreadsIntoCalls(module)
+        .filter(({ what }) =>
+          !shortSpreads.some(([where, short = what]) => module.name.startsWith(where) && short === what)
+        )
+        .map((use) => `${at(module, use)} spreads ${use.what}`)
+    )
+    assert.deepStrictEqual(wrong, [])
   })
 
   it("time is read from Clock, and chance from Random", () => {
@@ -309,6 +353,28 @@ describe("the checks of the house", () => {
       ["Cached", false],
       ["Change", true],
       ["@scope/package", false]
+    ])
+  })
+
+  it("see lists that become arguments", () => {
+    const module = readModule(
+      "Example",
+      `
+      const list = [1, 2]
+      Math.max(...list)
+      new Set(...list.map(String))
+      list.push(...(list as Array<number>))
+      list.push(...[1, ...list])
+      const fine = (...rest: Array<number>) => () => [Math.max(...rest), ...list, Math.max(...[1, 2] as const)]
+      const wrong = (rest: Array<number>) => Math.max(...rest)
+    `
+    )
+    assert.deepStrictEqual(spreadsIntoCalls(module).map(({ line, what }) => `${line}: ${what}`), [
+      "3: list",
+      "4: list.map(String)",
+      "5: (list as Array<number>)",
+      "6: [1, ...list]",
+      "8: rest"
     ])
   })
 

@@ -72,15 +72,16 @@ export const nodeClient: Effect.Effect<RedisClient.Client, never, Scope.Scope> =
 
 /**
  * A store on the shared node from its parts. With `split` its steps come apart, as they do in a cluster; `between` stands
- * between it and its transport.
+ * between it and its transport, and `below` between that and its client.
  */
 export const storeOf = (
   prefix: string,
   split: boolean,
-  between: (transport: Transport.Transport) => Transport.Transport = (transport) => transport
+  between: (transport: Transport.Transport) => Transport.Transport = (transport) => transport,
+  below: (client: RedisClient.Client) => RedisClient.Client = (client) => client
 ): Effect.Effect<CacheStore.CacheStore, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const client = yield* nodeClient
+    const client = below(yield* nodeClient)
     const transport = Transport.make(client, { writer: client, acknowledgement: undefined })
     const notices = yield* Notices.listen(client, prefix, crypto.randomUUID(), 1000)
     const settings = { prefix, journal: 10_000, longest: 86_400_000, remember: 1_000_000, split }

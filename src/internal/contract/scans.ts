@@ -17,10 +17,10 @@ const scanAll = (
   between: Step<unknown> = Effect.void
 ): Step<ReadonlyArray<string>> =>
   Effect.gen(function*() {
-    const keys: Array<string> = []
+    const pages: Array<ReadonlyArray<string>> = []
     const cursors = new Set<string>()
     let page = yield* store.scan(scan)
-    keys.push(...page.keys)
+    pages.push(page.keys)
     while (page.cursor !== undefined) {
       const { cursor } = page
       yield* expect(!cursors.has(cursor), () => `the scan gave the cursor ${abbreviate(cursor)} twice`)
@@ -28,9 +28,9 @@ const scanAll = (
       cursors.add(cursor)
       yield* between
       page = yield* store.scan({ ...scan, cursor })
-      keys.push(...page.keys)
+      pages.push(page.keys)
     }
-    return keys
+    return pages.flat()
   })
 
 const missesNone = (scanned: ReadonlyArray<string>, expected: Iterable<string>): Step<void> => {

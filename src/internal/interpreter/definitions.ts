@@ -12,6 +12,8 @@ import * as Key from "../../Key.ts"
 import type * as Policy from "../../Policy.ts"
 import * as Internal from "../definition.ts"
 import { positiveMillis } from "../duration.ts"
+import { mostDependencies } from "../limits.ts"
+import { refused } from "../refused.ts"
 import type { Refresh, Rules } from "./decide.ts"
 
 export type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
@@ -77,6 +79,14 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
     this.value = Internal.makeKind(policy, options.value)
     this.failures = options.failures && Internal.makeKind(options.failures.policy, options.failures.error)
     this.knownToAll = Internal.knownToAll(this.value, this.failures)
+    const count = this.knownToAll?.length ?? 0
+    if (count > mostDependencies) {
+      throw refused(
+        where,
+        "TooManyDependencies",
+        `its policy names ${count} dependencies, and ${mostDependencies} is the most`
+      )
+    }
     this.hasVersions = this.value.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
     const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
     this.rules = {

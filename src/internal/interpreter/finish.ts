@@ -17,6 +17,7 @@ import {
   type Versions,
   View
 } from "../definition.ts"
+import { mostDependencies } from "../limits.ts"
 import * as Plan from "../plan.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
 import type * as Loading from "./loading.ts"
@@ -75,13 +76,18 @@ export interface Facts {
   readonly jitter: number
 }
 
-/** What is to be stored; without a draft it cannot be stored as text, for this reason. */
+/**
+ * What is to be stored; without a draft it cannot be, for this reason: not as text, or since it depends on too much.
+ *
+ * - `tooMany`: whether it is the latter.
+ */
 export interface Prepared {
   readonly stamp: Stamp
   readonly found: ReadonlyArray<Dependency>
   readonly armed: Plan.Armed
   readonly draft: Draft | undefined
   readonly because: string
+  readonly tooMany: boolean
 }
 
 /** The facts of a result, ready to be stored. Throws what a user's tag function throws. */
@@ -114,7 +120,12 @@ export const prepare = (
       : { partsUntil: Math.min(beganAt + facts.partsFor, Number.MAX_SAFE_INTEGER) })
   }
   const armed = Plan.arm(plan, input, content, stamp)
-  if (text?._tag === "Refused") return { stamp, found, armed, draft: undefined, because: text.because }
+  const count = (address.tooMany ?? known.length) + found.length
+  if (count > mostDependencies) {
+    const because = `it depends on ${count} names, and ${mostDependencies} is the most`
+    return { stamp, found, armed, draft: undefined, because, tooMany: true }
+  }
+  if (text?._tag === "Refused") return { stamp, found, armed, draft: undefined, because: text.because, tooMany: false }
   const draft: Draft = {
     token: lease.token,
     payload: text === undefined ? content : text.text,
@@ -129,16 +140,16 @@ export const prepare = (
     },
     memo: store.payload === "value" ? new View(definition, exit, armed, counters) : undefined
   }
-  return { stamp, found, armed, draft, because: "" }
+  return { stamp, found, armed, draft, because: "", tooMany: false }
 }
 
 /** Whether waiters may be given what was loaded. */
 export const mayBeShared = (outcome: Outcome): boolean =>
   outcome === "stored" || outcome === "fenced" || outcome === "unstored"
 
-/** All that a load of which nothing is stored depends on; `undefined` if only a value could name it. */
-const dependenciesOf = ({ definition, known }: KeyAddress): ReadonlyArray<Dependency> | undefined =>
-  definition.value.plan.fromValue.length === 0 ? known : undefined
+/** All that a load of which nothing is stored depends on; `undefined` if only a value could name it, or it is too much. */
+const dependenciesOf = ({ definition, known, tooMany }: KeyAddress): ReadonlyArray<Dependency> | undefined =>
+  definition.value.plan.fromValue.length === 0 && tooMany === undefined ? known : undefined
 
 /** Stores what was loaded for a key, if it may be stored, and wakes those who wait for it. */
 export const finish = (
@@ -192,9 +203,12 @@ export const finish = (
   } catch (thrown) {
     return discard(Exit.die(thrown), undefined)
   }
-  const { armed, because, draft, found, stamp } = prepared
+  const { armed, because, draft, found, stamp, tooMany } = prepared
   if (draft === undefined) {
-    return Effect.andThen(reportUnwritable(service, counters, address, because), discard(exit, stamp.dependencies))
+    return Effect.andThen(
+      reportUnwritable(service, counters, address, because),
+      discard(exit, tooMany ? undefined : stamp.dependencies)
+    )
   }
   // An entry that was only refreshed early is fresh, and better than one that is stale from the start.
   if (partsUntil !== undefined && filling.refreshesEarly) return discard(exit, stamp.dependencies)

@@ -18,7 +18,7 @@ export const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failur
     ? "interrupted"
     : "failure"
 
-/** What was loaded is served and not stored: it cannot be written, or would be read as something else. */
+/** What was loaded is served and not stored: it cannot be written, would be read as something else, or depends on too much. */
 export const reportUnwritable = (
   service: Service,
   counters: Counters,

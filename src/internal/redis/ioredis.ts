@@ -16,6 +16,18 @@ import { sha1 } from "./sha1.ts"
 import { isReadOnly, isRefusal } from "./words.ts"
 
 /**
+ * Runs a script, by its text or by its hash. The lists are given as such, and not as so many arguments: the package flattens
+ * them. A command that throws while it is queued, as one with too many arguments does, leaves a pipeline in which each answer
+ * goes to the command before.
+ */
+type Evaluate<A> = (
+  script: string,
+  numberOfKeys: number,
+  keys: ReadonlyArray<string>,
+  args: ReadonlyArray<Argument>
+) => A
+
+/**
  * What is used of a `Redis` or a `Cluster`.
  *
  * Written down here, so that programs without `ioredis` need not have its types.
@@ -26,8 +38,8 @@ export interface Raw {
   readonly options: object
   get(key: string): Promise<string | null>
   mget(keys: Array<string>): Promise<unknown>
-  eval(source: string, numberOfKeys: number, ...args: Array<Argument>): Promise<unknown>
-  evalsha(sha: string, numberOfKeys: number, ...args: Array<Argument>): Promise<unknown>
+  eval: Evaluate<Promise<unknown>>
+  evalsha: Evaluate<Promise<unknown>>
   publish(channel: string, message: string): Promise<unknown>
   subscribe(...channels: Array<string>): Promise<unknown>
   pipeline(): Pipeline
@@ -40,8 +52,8 @@ export interface Raw {
 }
 
 interface Pipeline {
-  evalsha(sha: string, numberOfKeys: number, ...args: Array<Argument>): Pipeline
-  eval(source: string, numberOfKeys: number, ...args: Array<Argument>): Pipeline
+  evalsha: Evaluate<Pipeline>
+  eval: Evaluate<Pipeline>
   call(command: string, ...args: Array<Argument>): Pipeline
   exec(): Promise<Array<[Error | null, unknown]> | null>
 }
@@ -168,18 +180,13 @@ export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
     script: (operation, script, keys, args) =>
       ask(
         operation,
-        () => orWhole((whole) => raw[whole ? "eval" : "evalsha"](named(script, whole), keys.length, ...keys, ...args))
+        () => orWhole((whole) => raw[whole ? "eval" : "evalsha"](named(script, whole), keys.length, keys, args))
       ),
     scriptAndWait: (operation, script, keys, args, wait) =>
       Effect.map(
         ask(operation, () =>
           orWhole((whole) => {
-            const sent = raw.pipeline()[whole ? "eval" : "evalsha"](
-              named(script, whole),
-              keys.length,
-              ...keys,
-              ...args
-            )
+            const sent = raw.pipeline()[whole ? "eval" : "evalsha"](named(script, whole), keys.length, keys, args)
             return answersOf(waiting(sent, wait))
           })),
         ([answer, , count]) => [answer, count]

@@ -145,7 +145,7 @@ export const look = Effect.fnUntraced(function*(
   const configs = yield* Effect.forEach(settings, (name) => factsBy(parsePairs, "CONFIG", "GET", name), {
     concurrency: "unbounded"
   })
-  return { info, cluster, config: Object.assign({}, ...configs), refused }
+  return { info, cluster, config: Object.fromEntries(configs.flatMap((one) => Object.entries(one))), refused }
 })
 
 const settings = ["maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync"]

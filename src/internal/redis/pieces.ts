@@ -2,6 +2,7 @@
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import type { Mode } from "../../Verdict.ts"
+import { slices } from "../slices.ts"
 
 export interface Piece {
   readonly keys: ReadonlyArray<readonly [string, Mode]>
@@ -18,13 +19,10 @@ export const piecesOf = (batch: Invalidation.Invalidation): ReadonlyArray<Piece>
     ...[...batch.keys].map(([key, mode]) => ({ key, mode })),
     ...[...batch.dependencies].map(([name, mode]) => ({ name, mode }))
   ]
-  return Array.from({ length: Math.ceil(targets.length / pieceSize) }, (_, i) => {
-    const some = targets.slice(i * pieceSize, (i + 1) * pieceSize)
-    return {
-      keys: some.flatMap((one) => "key" in one ? [[one.key, one.mode] as const] : []),
-      names: some.flatMap((one) => "name" in one ? [[one.name, one.mode] as const] : [])
-    }
-  })
+  return slices(targets, pieceSize).map((some) => ({
+    keys: some.flatMap((one) => "key" in one ? [[one.key, one.mode] as const] : []),
+    names: some.flatMap((one) => "name" in one ? [[one.name, one.mode] as const] : [])
+  }))
 }
 
 export const asInvalidation = ({ keys, names }: Piece): Invalidation.Invalidation => {

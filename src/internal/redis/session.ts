@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type { Announcement, StoreError, Token } from "../../CacheStore.ts"
 import type { Broadcast } from "../broadcast.ts"
 import { elapsed } from "../deadline.ts"
+import { atOnce } from "../limits.ts"
 import { malformed } from "./client.ts"
 import * as Scripts from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
@@ -43,11 +44,11 @@ export const journalLife = 7 * 24 * 3_600_000
 /** A list among the arguments of a script. */
 export const list = (all: ReadonlyArray<string | number>): ReadonlyArray<string | number> => [all.length, ...all]
 
-/** Does something with all of a list at once. */
+/** Does something with all of a list, with some of them at once. */
 export const together = <A, B>(
   all: ReadonlyArray<A>,
   each: (one: A, i: number) => Effect.Effect<B, StoreError>
-): Effect.Effect<Array<B>, StoreError> => Effect.forEach(all, each, { concurrency: "unbounded" })
+): Effect.Effect<Array<B>, StoreError> => Effect.forEach(all, each, { concurrency: atOnce })
 
 export interface Session {
   readonly transport: Transport

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { StoreError } from "../../CacheStore.ts"
 import { Deadline } from "../deadline.ts"
+import { slices } from "../slices.ts"
 import { together } from "./batch.ts"
 import { type Argument, type Client, malformed, type Node, unavailable, type Value, type Wait } from "./client.ts"
 import type { Script } from "./scripts.ts"
@@ -90,6 +91,17 @@ interface Primary {
 }
 
 const keysPerScan = 500
+
+// The server does nothing else while it answers one command. An entry with many dependencies has as many markers.
+const keysPerRead = 500
+const readsAtOnce = 4
+
+/** Sends as many commands as a long list needs. Nothing is asked of a read that several of them would not keep. */
+const inPieces = (send: Transport["get"]): Transport["get"] => (operation, keys) =>
+  keys.length <= keysPerRead ? send(operation, keys) : Effect.map(
+    Effect.forEach(slices(keys, keysPerRead), (piece) => send(operation, piece), { concurrency: readsAtOnce }),
+    (values) => values.flat()
+  )
 
 /** Bounds what is sent in time: once for all that wait for it. */
 const within = (send: Transport["get"], limit: number | undefined): Transport["get"] => {
@@ -287,7 +299,7 @@ export const make = (client: Client, options: TransportOptions): Transport => {
 
   return {
     cluster: client.isCluster,
-    get: client.isCluster ? get : together(within(get, limit)),
+    get: client.isCluster ? inPieces(get) : together(inPieces(within(get, limit))),
     run,
     runAcknowledged: acknowledgement === undefined ? run : runAndWait(acknowledgement),
     settle: (operation) => acknowledgement === undefined ? Effect.void : settle(operation, acknowledgement),

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { type Fence, StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import { positiveMillis } from "../duration.ts"
+import { millisUpTo } from "../duration.ts"
+import { longestFence } from "../limits.ts"
 import { CacheService, inside, type Invalidated, InvalidationError } from "./model.ts"
 import { report } from "./report.ts"
 
@@ -41,13 +42,13 @@ const outlasted = (over: Invalidation.Invalidation): InvalidationError =>
     cause: new Error("the write outlasted its fence")
   })
 
-/** Throws `InvalidInput` for a fence that is not positive. */
+/** Throws `InvalidInput` for a fence that is not positive, or longer than a day. */
 export const mutate = <A, E, R>(
   write: Effect.Effect<A, E, R>,
   over: Invalidation.Invalidation,
   options: { readonly fence?: Duration.Input } = {}
 ): Effect.Effect<A, E | InvalidationError, R | CacheService> => {
-  const length = positiveMillis("mutate", "a fence", options.fence ?? "30 seconds")
+  const length = millisUpTo("mutate", "a fence", options.fence ?? "30 seconds", longestFence)
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const service = inside(yield* CacheService)

@@ -52,7 +52,7 @@ export class InvalidationError extends Schema.TaggedError<InvalidationError>()("
  * | `Coalesced` | a caller waited for another's load instead of loading |
  * | `Refused` | a load was not stored: invalidated or lost |
  * | `Unreadable` | the store gave something that does not decode |
- * | `Unwritable` | a value was served and not stored, since its schema refuses it, or would give back another |
+ * | `Unwritable` | a value was served and not stored: its schema refuses it or would give back another, or it depends on too much |
  * | `Invalidated` | an invalidation was acknowledged |
  * | `Undelivered` | an invalidation was not acknowledged, for the `attempts`th time; it is kept |
  * | `StoreFailed` | an operation of the store failed |

@@ -1,0 +1,25 @@
+/** What is bounded, at which size, and why there. */
+
+/**
+ * The most dependencies of one entry; what has more is served and not stored.
+ *
+ * On Redis one script looks at all of them when a load ends, and the server does
+ * nothing else meanwhile: 2000 take it some 12 ms, and 20 000 would take 130. Every
+ * hit asks for as many markers. The limit is the same on every store, so that what
+ * is cached in a test is cached in production.
+ */
+export const mostDependencies = 2000
+
+/**
+ * Milliseconds of the longest fence. Of what it is over nothing is cached while it
+ * stands, and that of a process that has died stands to its end. Servers cannot
+ * count to the end of an infinite one.
+ */
+export const longestFence = 86_400_000
+
+/**
+ * So much of a list is asked of a store at once. The rest waits in this process,
+ * where no time limit runs: what stands in a queue of the client would look like
+ * a store that is slow.
+ */
+export const atOnce = 128
