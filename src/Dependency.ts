@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import { escapePart, type Scalar, unescapePart } from "./internal/escape.ts"
+import { escapePart, formatScalar, type Scalar, unescapePart } from "./internal/escape.ts"
 import { refused } from "./internal/refused.ts"
 
 /**
@@ -54,10 +54,15 @@ export const tag = (text: string): Dependency => {
 }
 
 /**
- * Writes a dependency for people: `tag genre:drama`, `film:42#title`.
+ * Writes a dependency for people: `tag genre:drama`, `film:42#title`. A text that
+ * looks like a number stands in quotes: `film:"42"` is another row.
  *
  * @category encoding
  * @since 0.1.0
  */
-export const format = (self: Dependency): string =>
-  self.startsWith("tag/") ? `tag ${unescapePart(self.slice(4))}` : unescapePart(self.slice(self.indexOf("/") + 1))
+export const format = (self: Dependency): string => {
+  if (self.startsWith("tag/")) return `tag ${unescapePart(self.slice(4))}`
+  const [, entity = "", of = "", id = "", rest = ""] =
+    /^([^:?#!]*)(?:(:|\?[^=]*=)([^#!]*))?(.*)$/.exec(self.slice(self.indexOf("/") + 1)) ?? []
+  return unescapePart(entity) + unescapePart(of) + formatScalar(id) + unescapePart(rest)
+}

@@ -19,12 +19,16 @@
  * @since 0.1.0
  */
 import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import type * as Change from "./Change.ts"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
+import { isScalar, showScalar } from "./internal/escape.ts"
+import { fieldOf } from "./internal/own.ts"
 import { refused } from "./internal/refused.ts"
 
 /**
@@ -32,7 +36,8 @@ import { refused } from "./internal/refused.ts"
  *
  * - `created`, `updated`, `deleted`: say what happened to a row. `updated`
  *   throws `InvalidInput` when the two rows have different ids: that is one row
- *   deleted and another created.
+ *   deleted and another created. All throw it when the id or a partition of a row is
+ *   neither of the type that the schema says nor decoded by it.
  * - `end`: one end of a relation, for `Change.related`. Throws `InvalidInput`
  *   for what is neither a relation nor a field of the entity: nothing could
  *   depend on it.
@@ -89,11 +94,33 @@ class Compared implements Equal.Equal {
   }
 
   [Equal.symbol](that: Equal.Equal): boolean {
-    return this.same(this.value as never, (that as Compared).value as never)
+    try {
+      return this.same(this.value as never, (that as Compared).value as never)
+    } catch {
+      return false // one of them is not what the schema says, and so may be another
+    }
   }
 
   [Hash.symbol](): number {
     return 0
+  }
+}
+
+/**
+ * What names a row is what its schema says, and nothing that only looks like it: a
+ * driver may give `"7"` where the schema says `7`, and no reader depends on that
+ * row. What the schema can decode is decoded, and all else is refused.
+ */
+const checked = (entity: string, field: string, schema: Schema.Top): (value: unknown) => unknown => {
+  const is = Schema.is(schema)
+  const decode = Schema.decodeUnknownExit(schema as Schema.Codec<unknown, unknown>)
+  const mayBeAbsent = SchemaAST.isOptional(schema.ast)
+  return (value) => {
+    if ((value === undefined && mayBeAbsent) || is(value)) return value
+    const decoded = decode(value)
+    if (Exit.isSuccess(decoded)) return decoded.value
+    const given = isScalar(value) ? `${typeof value} ${showScalar(value)}` : typeof value
+    throw refused(`Entity "${entity}"`, "InvalidRow", `"${field}" of a row is the ${given}, which its schema refuses`)
   }
 }
 
@@ -155,20 +182,22 @@ export const make = <
       throw refused("Entity.make", "UnknownField", `"${name}" has no field "${field}"`)
     }
   }
-  type Rows = Record<string, unknown>
+  const check = (field: string) => checked(name, field, fields[field] as Schema.Top)
+  const idOf = check(options.id)
+  const partitionsOf = partitions.map((partition) => [partition, check(partition)] as const)
   const equivalences = names.map((field) => [field, Schema.toEquivalence(fields[field] as Schema.Top)] as const)
   const asRow = (row: unknown): Change.Row => ({
     entity: name,
-    id: (row as Rows)[options.id] as Dependency.Id,
-    partitions: partitions.flatMap((partition) => {
-      const value = (row as Rows)[partition] as Dependency.Id | ReadonlyArray<Dependency.Id> | undefined
+    id: idOf(fieldOf(row, options.id)) as Dependency.Id,
+    partitions: partitionsOf.flatMap(([partition, valueOf]) => {
+      const value = valueOf(fieldOf(row, partition)) as Dependency.Id | ReadonlyArray<Dependency.Id> | undefined
       const values = Array.isArray(value) ? value as ReadonlyArray<Dependency.Id> : [value ?? null]
       return values.map((v) => [partition, v as Dependency.Id] as const)
     })
   })
   const differing = (before: unknown, after: unknown): ReadonlyArray<string> =>
     equivalences.flatMap(([field, same]) => {
-      const [a, b] = [(before as Rows)[field], (after as Rows)[field]]
+      const [a, b] = [fieldOf(before, field), fieldOf(after, field)]
       return a === b ||
           (a !== undefined && b !== undefined && Equal.equals(new Compared(a, same), new Compared(b, same)))
         ? []
@@ -188,7 +217,7 @@ export const make = <
         throw refused(
           `${name}.updated`,
           "DifferentRows",
-          `the rows have the ids ${String(from.id)} and ${String(to.id)}; publish one deleted and one created`
+          `the rows have the ids ${showScalar(from.id)} and ${showScalar(to.id)}; publish one deleted and one created`
         )
       }
       return { _tag: "Updated", before: from, after: to, fields: differing(before, after) }
@@ -200,7 +229,7 @@ export const make = <
       ) {
         throw refused(`${name}.end`, "UnknownField", `"${name}" has no relation "${relation}"`)
       }
-      return { entity: name, id, relation }
+      return { entity: name, id: idOf(id) as Dependency.Id, relation }
     }
   }
 }

@@ -36,6 +36,7 @@ const Reasons = Schema.Literals([
   "TooManyDependencies",
   "UnknownField",
   "DifferentRows",
+  "InvalidRow",
   "Unparsable",
   "NotEncodable",
   "InvalidOption"

@@ -31,6 +31,7 @@ import * as Pipeable from "effect/Pipeable"
 import * as Calendar from "./internal/calendar.ts"
 import * as Check from "./internal/check.ts"
 import { escapePart, unescapePart } from "./internal/escape.ts"
+import { fieldOf } from "./internal/own.ts"
 import { refused } from "./internal/refused.ts"
 import type { InvalidInput } from "./InvalidInput.ts"
 
@@ -338,7 +339,7 @@ export const struct = <const F extends Record<string, Key<never>>>(
     key.fields.length === 1 ? [name] : key.fields.map((field) => `${name}.${field}`)
   return makeKey(
     entries.flatMap(([name, key]) => nested(partName("Key.struct", name), key)),
-    (input) => entries.flatMap(([name, key]) => key.parts((input as Record<string, unknown>)[name])),
+    (input) => entries.flatMap(([name, key]) => key.parts(fieldOf(input, name))),
     (input) => entries.flatMap(([name, key]) => fixed(key, Object.hasOwn(input, name), input[name]))
   )
 }

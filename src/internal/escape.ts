@@ -1,3 +1,5 @@
+import { refused } from "./refused.ts"
+
 /**
  * Parts of keys and dependencies, made so that they cannot run into each other.
  *
@@ -33,10 +35,33 @@ export type Scalar = string | number | boolean | bigint | null
 // What a string must not look like, since the value of that other type is written so.
 const literal = /^(?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-?Infinity|NaN|true|false|null|-?\d+n)$/i
 
+const scalars: ReadonlySet<string> = new Set(["string", "number", "boolean", "bigint"])
+
+/** Whether a value can identify a row or a partition. */
+export const isScalar = (value: unknown): value is Scalar => value === null || scalars.has(typeof value)
+
+/** A scalar for people: a text that looks like another scalar stands in quotes. */
+export const showScalar = (value: Scalar): string =>
+  typeof value === "string" && literal.test(value) ? JSON.stringify(value) : String(value)
+
+/** The same of one that `escapeScalar` wrote. */
+export const formatScalar = (escaped: string): string => {
+  const text = unescapePart(escaped)
+  return text !== escaped && literal.test(text) ? JSON.stringify(text) : text
+}
+
 /**
- * Injective over all scalars: `42` and `"42"` differ (`42`, `%342`).
+ * Injective over all scalars: `42` and `"42"` differ (`42`, `%342`). Throws `InvalidInput` for anything else, which nothing
+ * could be found under again.
  */
 export const escapeScalar = (value: Scalar): string => {
+  if (!isScalar(value)) {
+    throw refused(
+      "Dependency",
+      "InvalidRow",
+      `a row or partition cannot be identified by a value of type ${typeof value}`
+    )
+  }
   if (typeof value === "string") {
     return literal.test(value) ? escapeChar(value[0]!) + escapePart(value.slice(1)) : escapePart(value)
   }

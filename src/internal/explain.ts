@@ -13,6 +13,7 @@ import { nextTick } from "./cron.ts"
 import { type Definition, type KeyAddress, kindOf, open, type Versions } from "./definition.ts"
 import * as Dependencies from "./dependencies.ts"
 import * as Durations from "./duration.ts"
+import { own } from "./own.ts"
 import * as Plan from "./plan.ts"
 import type { Case, Tree } from "./policy/node.ts"
 import * as Text from "./policy/text.ts"
@@ -151,8 +152,8 @@ const versionReason = (policy: Tree, seen: Seen): string => {
   const slot = typeof node.current === "function"
     ? seen.plan.computed.find((c) => c.current === node.current && c.name === node.name)?.slot ?? ""
     : node.name
-  const now = typeof node.current === "function" ? seen.versions[slot] : node.current
-  return `loaded under ${node.name} ${seen.stamp.versions[slot] ?? "none"}, now ${now ?? "none"}`
+  const now = typeof node.current === "function" ? own(seen.versions, slot) : node.current
+  return `loaded under ${node.name} ${own(seen.stamp.versions, slot) ?? "none"}, now ${now ?? "none"}`
 }
 
 const xfetchReason = (beta: number, seen: Seen): string => {

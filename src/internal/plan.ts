@@ -17,6 +17,7 @@ import type * as Effect from "effect/Effect"
 import type { Dependency } from "../Dependency.ts"
 import * as Verdict from "../Verdict.ts"
 import { nextTick } from "./cron.ts"
+import { own } from "./own.ts"
 import { refused } from "./refused.ts"
 import type { Stamp, Version } from "./stamp.ts"
 import { noWorse, ofChange } from "./verdicts.ts"
@@ -406,12 +407,12 @@ const armAlternative = (
   const computed: Array<{ slot: string; recorded: Version | undefined; atLeast: boolean }> = []
   for (const version of self.versions) {
     if (isConstant(version)) {
-      const have = stamp.versions[version.name]
+      const have = own(stamp.versions, version.name)
       const good = version.atLeast ? have !== undefined && atLeast(have, version.current) : have === version.current
       if (!good) cap = "Dead"
     } else {
       const { slot } = plan.computed.find((c) => c.name === version.name && c.current === version.current)!
-      computed.push({ slot, recorded: stamp.versions[slot], atLeast: version.atLeast })
+      computed.push({ slot, recorded: own(stamp.versions, slot), atLeast: version.atLeast })
     }
   }
   return {

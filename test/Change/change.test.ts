@@ -126,7 +126,12 @@ describe("What a change touches", () => {
 
   test("replaced: exactly what was related and is not, and what is related and was not, once each", () => {
     const ids = fc.array(fc.constantFrom<Dependency.Id>(1, 2, 3, "3", null), { maxLength: 6 })
-    const ends = (all: ReadonlyArray<Dependency.Id>) => all.map((id) => Tags.end(id, "articles"))
+    const ends = (all: ReadonlyArray<Dependency.Id>) => all.map((id) => Labels.end(id, "articles"))
+    const Labels = Entity.make("label", {
+      schema: Schema.Struct({ id: Schema.Union([Schema.Int, Schema.String, Schema.Null]) }),
+      id: "id",
+      relations: ["articles"]
+    })
     holds(
       1000,
       fc.property(ids, ids, (before, after) => {

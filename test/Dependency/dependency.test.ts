@@ -175,7 +175,7 @@ test("names are written as documented, and shown to people without escapes", () 
   const table: ReadonlyArray<readonly [Dependency.Dependency, string, string]> = [
     [Dependency.tag("genre:drama"), "tag/genre%3Adrama", "tag genre:drama"],
     [Dependencies.row("film", 42), "entity/film:42", "film:42"],
-    [Dependencies.row("film", "42"), "entity/film:%342", "film:42"],
+    [Dependencies.row("film", "42"), "entity/film:%342", "film:\"42\""],
     [Dependencies.rowField("film", 42, "title"), "entity/film:42#title", "film:42#title"],
     [Dependencies.exists("film", 42), "entity/film:42!exists", "film:42!exists"],
     [Dependencies.typeField("film", "title"), "entity/film#title", "film#title"],
