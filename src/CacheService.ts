@@ -26,7 +26,6 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -48,6 +47,7 @@ import {
 import { inOneStep } from "./internal/service/steps.ts"
 import { Undelivered as Queue, withoutUndelivered } from "./internal/service/undelivered.ts"
 import { Unwritten } from "./internal/service/unwritten.ts"
+import { makeNow } from "./internal/steady.ts"
 
 export { CacheService, InvalidationError } from "./internal/service/model.ts"
 export type { CacheEvent, Invalidated, Undelivered } from "./internal/service/model.ts"
@@ -60,29 +60,7 @@ const makeTokens = (): () => CacheStore.Token => {
   return () => `${process}-${++count}`
 }
 
-// A clock that is slewed runs slower than time by less than this between two looks at it.
-const slack = 1000
-
-// Time never goes back, and goes on by what the monotonic clock says has passed: a clock that is set back must make no
-// entry younger, also when it was not read for as long as it was set back.
-const clockOf = ({ now }: CacheStore.CacheStore): ClockedStore["now"] => {
-  if (now !== undefined) return now
-  let last = -Infinity
-  let lastTicks = 0n
-  let shift = 0
-  return (clock: Clock.Clock) => {
-    const time = clock.currentTimeMillisUnsafe() + shift
-    // Asking the monotonic clock takes a good part of a hit. Once a millisecond is enough: the next look at another
-    // time sees all that has passed.
-    if (time === last) return last
-    const ticks = clock.monotonicTimeNanosUnsafe()
-    const least = last + Math.max(0, Number(ticks - lastTicks) / 1e6 - slack)
-    lastTicks = ticks
-    if (time >= least) return last = time
-    shift += least - time
-    return last = least
-  }
-}
+const clockOf = ({ now }: CacheStore.CacheStore): ClockedStore["now"] => now ?? makeNow()
 
 /** The store of each definition: looked up once, when it is first used. */
 const routedBy = (store: ClockedStore): Service["routed"] => {

@@ -363,6 +363,20 @@ export interface Page {
 }
 
 /**
+ * The time of a store, in milliseconds. It should go on by the monotonic clock: a
+ * wall clock may be set at any time. It never goes back, since what is old would
+ * get younger; where the clock that it is read from was set back, `behind` says by
+ * how many milliseconds that clock is behind this time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Now {
+  (clock: Clock.Clock): number
+  readonly behind?: () => number
+}
+
+/**
  * What a store fulfils. `Contract.laws` says what must hold of each operation.
  *
  * - `payload`: `"value"` if the store keeps the value itself, `"text"` if it
@@ -375,8 +389,7 @@ export interface Page {
  * - `readsInTime`: whether a read ends within a limit of the store's own, so that
  *   `guard` need not watch each.
  * - `now`: milliseconds of the store's clock as this process knows it, where it
- *   is another than the process's own. It should go on by the monotonic clock: a
- *   wall clock may be set at any time.
+ *   is another than the process's own.
  * - `released`: completes when that lease is no longer the key's. It may
  *   complete too early, never much too late.
  * - `discard`: ends a load of which nothing is stored, and says whether its
@@ -411,7 +424,7 @@ export interface CacheStore {
   readonly trusted?: boolean
   readonly compares?: boolean
   readonly readsInTime?: boolean
-  readonly now?: (clock: Clock.Clock) => number
+  readonly now?: Now
   readonly read: (address: Address) => Effect.Effect<Entry | undefined, StoreError>
   readonly begin: (address: Address, request: Begin) => Effect.Effect<Begun, StoreError>
   readonly commit: (address: Address, lease: Lease, draft: Draft) => Effect.Effect<Outcome, StoreError>

@@ -33,7 +33,6 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -46,6 +45,7 @@ import * as Broadcast from "./internal/broadcast.ts"
 import * as Check from "./internal/check.ts"
 import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
 import { stronger } from "./internal/mode.ts"
+import { makeNow } from "./internal/steady.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -73,7 +73,7 @@ export interface Options {
   readonly capacity: number
   readonly maxBytes?: number
   readonly journalLimit?: number
-  readonly now?: (clock: Clock.Clock) => number
+  readonly now?: CacheStore.Now
 }
 
 /**
@@ -192,7 +192,7 @@ const makeStoreWith = (
   ownNow: CacheStore.CacheStore["now"],
   announcements: Broadcast.Broadcast<CacheStore.Announcement>
 ): MemoryStore => {
-  const now = ownNow ?? ((clock) => clock.currentTimeMillisUnsafe())
+  const now = ownNow ?? makeNow()
   // One synchronous step, at the time at which it happens.
   const timed = <A>(step: (now: number) => A): Effect.Effect<A> =>
     Effect.clockWith((clock) => Effect.succeed(step(now(clock))))
@@ -444,7 +444,7 @@ const makeStoreWith = (
   return {
     name: "memory",
     payload: "value",
-    ...(ownNow === undefined ? {} : { now: ownNow }),
+    now,
     read: ({ key }) => find(key),
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),

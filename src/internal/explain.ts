@@ -9,7 +9,6 @@ import * as Dependency from "../Dependency.ts"
 import * as Key from "../Key.ts"
 import * as Verdict from "../Verdict.ts"
 import type { Counters } from "./counters.ts"
-import { nextTick } from "./cron.ts"
 import { type Definition, type KeyAddress, kindOf, open, type Versions } from "./definition.ts"
 import * as Dependencies from "./dependencies.ts"
 import * as Durations from "./duration.ts"
@@ -18,6 +17,7 @@ import * as Plan from "./plan.ts"
 import type { Case, Tree } from "./policy/node.ts"
 import * as Text from "./policy/text.ts"
 import type { Stamp, Version } from "./stamp.ts"
+import { slack } from "./steady.ts"
 import { ofChange } from "./verdicts.ts"
 
 /**
@@ -128,7 +128,15 @@ const changesOf = (policy: Tree, seen: Seen): ReadonlyArray<string> => {
   })
 }
 
+/** Why no age of an entry can be true, if none can. */
+const fromTheFuture = ({ now, stamp }: Seen): string | undefined =>
+  now < Math.max(stamp.storedAt, stamp.beganAt) - slack
+    ? `stored at a time that comes in ${ago(stamp.storedAt - now)}: a clock was set back`
+    : undefined
+
 const ttlReason = (node: Case<"Ttl">, seen: Seen): string => {
+  const future = node.fresh === Infinity ? undefined : fromTheFuture(seen)
+  if (future !== undefined) return future
   const age = Math.max(0, seen.now - seen.stamp.storedAt)
   const shortened = 1 - node.jitter * seen.stamp.jitter
   const until = (millis: number) => ago(millis * shortened)
@@ -140,8 +148,10 @@ const ttlReason = (node: Case<"Ttl">, seen: Seen): string => {
 }
 
 const untilReason = (node: Case<"Until">, seen: Seen): string => {
-  const tick = nextTick(node.cron, seen.stamp.beganAt)
+  const tick = Plan.tickAfter(node.cron, seen.stamp)
   if (tick === Infinity) return "never ticks again"
+  const future = fromTheFuture(seen)
+  if (future !== undefined) return future
   const end = Plan.endByTick(node, seen.stamp)
   const ends = end > tick && end > seen.now ? `, ends in ${ago(end - seen.now)}` : ""
   return (tick <= seen.now ? `ticked ${ago(seen.now - tick)} ago` : `ticks in ${ago(tick - seen.now)}`) + ends

@@ -20,6 +20,7 @@ import { nextTick } from "./cron.ts"
 import { own } from "./own.ts"
 import { refused } from "./refused.ts"
 import type { Stamp, Version } from "./stamp.ts"
+import { slack } from "./steady.ts"
 import { noWorse, ofChange } from "./verdicts.ts"
 
 /**
@@ -347,6 +348,8 @@ export const foundDependencies = (
  * worst that lasting facts allow in place of constants and names.
  */
 export interface ArmedAlternative {
+  /** Before this time its age cannot be true: it was stored later. Nothing, where no age and no tick counts. */
+  readonly notBefore: number
   readonly freshUntil: number
   readonly staleUntil: number
   readonly onErrorUntil: number
@@ -363,7 +366,8 @@ export interface ArmedAlternative {
 /** A plan that has met a stamp. */
 export interface Armed {
   readonly alternatives: ReadonlyArray<ArmedAlternative>
-  /** Until then the entry is fresh if nothing changed: one comparison on the hot path. */
+  /** From then to then the entry is fresh if nothing changed: two comparisons on the hot path. */
+  readonly surelyFreshFrom: number
   readonly surelyFreshUntil: number
 }
 
@@ -372,7 +376,11 @@ const shortest = (bounds: ReadonlyArray<Bound>, draw: number): number =>
 
 /** When a tick ends an entry, in milliseconds of the store's clock. */
 export const endByTick = (self: Pick<Tick, "cron" | "spread">, stamp: Stamp): number =>
-  nextTick(self.cron, stamp.beganAt) + self.spread * stamp.jitter
+  tickAfter(self.cron, stamp) + self.spread * stamp.jitter
+
+/** The first tick after a load began, in milliseconds of the store's clock. */
+export const tickAfter = (cron: Cron.Cron, { beganAt, behind = 0 }: Stamp): number =>
+  nextTick(cron, beganAt - behind) + behind
 
 // -ln of the smallest 53-bit draw: beyond this many spreads before the end of freshness no draw can fire.
 const farthest = 36.74
@@ -416,6 +424,9 @@ const armAlternative = (
     }
   }
   return {
+    notBefore: Math.min(freshUntil, staleUntil, onErrorUntil) === Infinity
+      ? -Infinity
+      : Math.max(storedAt, stamp.beganAt) - slack,
     freshUntil,
     staleUntil,
     onErrorUntil,
@@ -433,16 +444,27 @@ const armAlternative = (
 export const arm = (self: Plan, key: unknown, value: unknown, stamp: Stamp): Armed => {
   const recorded = new Set(stamp.dependencies)
   const alternatives = self.alternatives.map((a) => armAlternative(self, a, key, value, stamp, recorded))
-  let surelyFreshUntil = -Infinity
+  let [surelyFreshFrom, surelyFreshUntil] = [Infinity, -Infinity]
   for (const a of alternatives) {
     if (a.cap !== "Fresh" || a.computed.length > 0) continue
-    surelyFreshUntil = Math.max(surelyFreshUntil, a.freshUntil - farthest * a.spread)
+    const until = a.freshUntil - farthest * a.spread
+    if (until <= surelyFreshUntil) continue
+    surelyFreshFrom = a.notBefore
+    surelyFreshUntil = until
   }
-  return { alternatives, surelyFreshUntil }
+  return { alternatives, surelyFreshFrom, surelyFreshUntil }
 }
 
 const byAge = (self: ArmedAlternative, now: number): Verdict.Verdict =>
-  now < self.freshUntil ? "Fresh" : now < self.staleUntil ? "Stale" : now < self.onErrorUntil ? "OnError" : "Dead"
+  now < self.notBefore
+    ? "Dead"
+    : now < self.freshUntil
+    ? "Fresh"
+    : now < self.staleUntil
+    ? "Stale"
+    : now < self.onErrorUntil
+    ? "OnError"
+    : "Dead"
 
 /** Without XFetch. */
 const judgeAlternative = (

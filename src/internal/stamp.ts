@@ -26,6 +26,9 @@ export type Version = string | number
  * - `dependencies`: what the vector holds tokens of.
  * - `shape`: fingerprint of the value's schema, for stores that keep text.
  * - `failure`: whether a typed failure is stored in the value's place.
+ * - `behind`: there if the store's clock was set back: by how many milliseconds the
+ *   times of this stamp are ahead of it. Ticks are counted by the calendar, so
+ *   without them.
  * - `partsUntil`: there if the load was given something stale by a cached read:
  *   until when that may be served, in milliseconds of the store's clock. What was
  *   made of it is stale from the start, and dead from then on.
@@ -42,6 +45,7 @@ export interface Stamp {
   readonly dependencies: ReadonlyArray<Dependency>
   readonly shape: string
   readonly failure: boolean
+  readonly behind?: number
   readonly partsUntil?: number
 }
 

@@ -13,6 +13,7 @@ import * as Policy from "../../src/Policy.ts"
 import * as Verdict from "../../src/Verdict.ts"
 import { judgeTree } from "../support/judgeTree.ts"
 import {
+  anySituations,
   attempt,
   composed,
   draws,
@@ -469,7 +470,7 @@ describe("7. A plan says what its tree says", () => {
   test("for every policy, stamp and observation", () =>
     holds(
       20_000,
-      fc.property(policies(), situations, (p, situation) => {
+      fc.property(policies(), anySituations, (p, situation) => {
         assert.strictEqual(
           judge(p, situation),
           judgeTree(p, entryOf(p, situation), observationOf(p, situation))
@@ -892,7 +893,8 @@ describe("XFetch fires when age - delta * beta * ln(u) reaches the end of freshn
       fc.property(draws, fc.constantFrom(0.5, 1, 2, 10), (u, beta) => {
         const fires = lifetime + beta * duration * Math.log(u)
         if (fires > 1) assert.strictEqual(at(early(beta), fires - 1, u)[0], "Fresh")
-        if (fires < lifetime - 1) assert.strictEqual(at(early(beta), fires + 1, u)[0], "Refresh")
+        // An entry that seems to come from the future is dead.
+        if (fires > 0 && fires < lifetime - 1) assert.strictEqual(at(early(beta), fires + 1, u)[0], "Refresh")
       })
     ))
 

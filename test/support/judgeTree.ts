@@ -48,10 +48,13 @@ const ask = <A>(selector: Selector<A>, { key, value }: Read): ReadonlyArray<A> =
   return [given].flat() as ReadonlyArray<A>
 }
 
-const ttl = (
-  node: Case<"Ttl">,
-  { observation: { now }, stamp }: Read
-): Alternative => {
+/** Clocks differ by up to a second; what is stored at a later time than that was stored before some clock was set back. */
+const isFromTheFuture = ({ observation: { now }, stamp }: Read): boolean =>
+  Math.max(stamp.storedAt, stamp.beganAt) - now > 1000
+
+const ttl = (node: Case<"Ttl">, read: Read): Alternative => {
+  const { observation: { now }, stamp } = read
+  if (Math.min(node.fresh, node.stale, node.onError) < Infinity && isFromTheFuture(read)) return alternative("Dead")
   const end = (age: number) => stamp.storedAt + age * (1 - node.jitter * stamp.jitter)
   return alternative(
     now < end(node.fresh) ? "Fresh" : now < end(node.stale) ? "Stale" : now < end(node.onError) ? "OnError" : "Dead",
@@ -138,6 +141,7 @@ const fold = (node: Node, read: Read): ReadonlyArray<Alternative> => {
     case "Ttl":
       return [ttl(node, read)]
     case "Until": {
+      if (isFromTheFuture(read)) return [alternative("Dead")]
       const tick = firstTick(node.cron, read.stamp.beganAt) + node.spread * read.stamp.jitter
       return [alternative(read.observation.now < tick ? "Fresh" : node.severity, tick)]
     }

@@ -463,6 +463,16 @@ export const situations: fc.Arbitrary<Situation> = fc.tuple(
   fc.option(worlds, { nil: undefined, freq: 2 })
 ).map(([facts, age, after]) => ({ ...facts, now: facts.storedAt + age, after: after ?? facts.before }))
 
+/** The same, or at an age that cannot be true, since some clock was set back. */
+export const anySituations: fc.Arbitrary<Situation> = fc.oneof(
+  { arbitrary: situations, weight: 5 },
+  {
+    arbitrary: fc.tuple(situations, fc.constantFrom(1_000, 1_001, 3_600_000))
+      .map(([situation, before]) => ({ ...situation, now: situation.storedAt - before })),
+    weight: 1
+  }
+)
+
 /** Runs something while the functions of the pool read this world. */
 const inWorld = <A>(now: World, read: () => A): A => {
   const outer = world

@@ -105,6 +105,7 @@ export const prepare = (
   const found = Plan.foundDependencies(plan, input, content, known)
   // A machine that sleeps may stop its monotonic clock, and a wall clock may be set: the earlier is safe.
   const beganAt = Math.min(facts.began, facts.now - facts.millis)
+  const behind = store.now.behind?.() ?? 0
   const stamp: Stamp = {
     storedAt: facts.now,
     beganAt,
@@ -114,6 +115,7 @@ export const prepare = (
     dependencies: found.length === 0 ? known : [...known, ...found],
     shape: store.payload === "text" ? codec.shape() : "",
     failure,
+    ...(behind > 0 ? { behind } : {}),
     // Finite, so that it can be written as JSON.
     ...(facts.partsFor === undefined
       ? {}

@@ -44,6 +44,16 @@ const withRead = (definition: Definition, key: unknown, use: (read: Read) => Any
 // reading
 // -----------------------------------------------------------------------------
 
+const isSurelyFresh = (
+  { surelyFreshFrom, surelyFreshUntil }: Plan.Armed,
+  now: Service["store"]["now"],
+  fiber: AnyFiber
+): boolean => {
+  if (surelyFreshUntil === Infinity) return true
+  const time = now(fiber.getRef(Clock.Clock))
+  return time < surelyFreshUntil && time >= surelyFreshFrom
+}
+
 /** What to serve if an entry is surely fresh, as nearly all are that are found. */
 const freshUnsafe = (
   definition: Definition,
@@ -57,7 +67,7 @@ const freshUnsafe = (
   const { changed, memo, softened } = entry
   if (
     memo instanceof View && memo.definition === definition && changed === undefined && !softened &&
-    (memo.armed.surelyFreshUntil === Infinity || now(fiber.getRef(Clock.Clock)) < memo.armed.surelyFreshUntil)
+    isSurelyFresh(memo.armed, now, fiber)
   ) {
     memo.counters.hits++
     if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })

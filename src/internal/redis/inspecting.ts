@@ -9,11 +9,11 @@ import * as Wire from "./wire.ts"
 
 export type Inspecting = Pick<CacheStore, "inspect" | "scan">
 
-export const make = ({ names, run, transport }: Session): Inspecting => ({
+export const make = ({ clock, names, run, transport }: Session): Inspecting => ({
   inspect: (key, known = []) =>
     Effect.gen(function*() {
       const [text, lease] = yield* transport.get("inspect", [names.entry(key), names.lease(key)])
-      const written = typeof text === "string" ? Wire.readEntry(text) : undefined
+      const written = typeof text === "string" ? Wire.readEntry(text, clock.behind) : undefined
       const dependencies = written?.stamp.dependencies ?? known
       const markers = dependencies.length === 0
         ? []

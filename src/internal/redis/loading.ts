@@ -101,6 +101,10 @@ const fencesOver = (
 
 const expiry = (draft: Draft): number => Math.min(draft.expiresAt, Number.MAX_SAFE_INTEGER)
 
+// A server whose clock was set back would keep it too long, counting from its own time.
+const longestLife = ({ expiresAt, stamp }: Draft, longest: number): number =>
+  Math.min(longest, Math.max(1, Math.ceil(expiresAt - stamp.storedAt)))
+
 const outcomes: ReadonlySet<unknown> = new Set<Outcome>(["stored", "fenced", "unstored", "invalidated", "lost"])
 
 const asOutcome = (outcome: unknown): Effect.Effect<Outcome, StoreError> =>
@@ -231,7 +235,7 @@ export const make = (
         lease.token,
         newNonce(),
         markerLife,
-        longest,
+        longestLife(draft, longest),
         lease.epoch,
         lease.sequence,
         expiry(draft),
@@ -278,7 +282,7 @@ export const make = (
         names.released,
         lease.token,
         flag(over.length === 0),
-        longest,
+        longestLife(draft, longest),
         expiry(draft),
         draft.token,
         Wire.writeFacts(draft.stamp, draft.expiresAt),

@@ -107,7 +107,7 @@ export const make = ({ clock, names, settings, synchronize, transport }: Session
   }
 
   const parse = (key: string, text: string): Text => {
-    const parsed: Text = { text, written: Wire.readEntry(text), memo: undefined }
+    const parsed: Text = { text, written: Wire.readEntry(text, clock.behind), memo: undefined }
     const keep = settings.remember > 0 && text.length <= longestRemembered
     remember(key, parsed.written.stamp.dependencies, keep ? parsed : undefined)
     return parsed

@@ -5,6 +5,7 @@ import type { Announcement, StoreError, Token } from "../../CacheStore.ts"
 import type { Broadcast } from "../broadcast.ts"
 import { elapsed } from "../deadline.ts"
 import { atOnce } from "../limits.ts"
+import * as Durations from "../duration.ts"
 import { malformed } from "./client.ts"
 import * as Scripts from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
@@ -78,6 +79,15 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
   const names = new Wire.Names(settings.prefix)
   const clock = new ServerClock()
   let count = 0
+  let warned = false
+
+  const warnSetBack = (behind: number): Effect.Effect<void> => {
+    warned = true
+    return Effect.logWarning(
+      `The server's clock was set back by ${Durations.format(behind)}, or a node of its cluster is behind. ` +
+        "This process takes nothing for younger by it, but one that starts from now on may: apply Invalidation.everything"
+    )
+  }
 
   const run: Session["run"] = (operation, script, keys, args, send = transport.run) =>
     Effect.withFiber((fiber) => {
@@ -87,7 +97,7 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
         const server = Number(answer[0])
         if (!Number.isFinite(server)) return Effect.fail(malformed(operation, answer))
         clock.learn(own, server, sent, elapsed(own))
-        return Effect.succeed(answer)
+        return clock.behind === 0 || warned ? Effect.succeed(answer) : Effect.as(warnSetBack(clock.behind), answer)
       })
     })
 

@@ -31,6 +31,7 @@
  * is one that equals no other, since an equal one would not say which of a copy
  * and the invalidation was first.
  */
+import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type { CacheStore, StoreError } from "../../CacheStore.ts"
 import * as Inspecting from "./inspecting.ts"
@@ -56,7 +57,7 @@ export const make = (
     name: "redis",
     payload: "text",
     synchronize: session.synchronize,
-    now: (clock) => session.clock.now(clock),
+    now: Object.assign((clock: Clock.Clock) => session.clock.now(clock), { behind: () => session.clock.behind }),
     read: reading.read,
     ...Loading.make(session, reading),
     ...Invalidating.make(session),

@@ -10,6 +10,7 @@ import * as Invalidation from "../../Invalidation.ts"
 import type * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
 import type { Stamp } from "../stamp.ts"
+import { slack } from "../steady.ts"
 
 /**
  * The names of keys and channels. A stored key or dependency stands in braces,
@@ -185,7 +186,8 @@ export const writeFacts = (stamp: Stamp, expiresAt: number): string =>
     stamp.versions,
     // JSON cannot write infinity.
     Number.isFinite(expiresAt) ? expiresAt : null,
-    ...(stamp.partsUntil === undefined ? [] : [stamp.partsUntil])
+    ...(stamp.partsUntil === undefined && stamp.behind === undefined ? [] : [stamp.partsUntil ?? null]),
+    ...(stamp.behind === undefined ? [] : [stamp.behind])
   ])
 
 const isNumber = (u: unknown): u is number => typeof u === "number"
@@ -204,10 +206,11 @@ const readFacts = (text: string): Pick<Written, "stamp" | "expiresAt"> | undefin
   } catch {
     return undefined
   }
-  if (!Array.isArray(facts) || facts.length < 9 || facts.length > 10) return undefined
-  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions, expiresAt, partsUntil] =
+  if (!Array.isArray(facts) || facts.length < 9 || facts.length > 11) return undefined
+  const [storedAt, beganAt, duration, jitter, shape, failure, dependencies, versions, expiresAt, partsUntil, behind] =
     facts as ReadonlyArray<unknown>
-  return (facts.length === 9 || isNumber(partsUntil)) && (expiresAt === null || isNumber(expiresAt)) &&
+  return (partsUntil === undefined || partsUntil === null || isNumber(partsUntil)) &&
+      (behind === undefined || isNumber(behind)) && (expiresAt === null || isNumber(expiresAt)) &&
       isNumber(storedAt) && isNumber(beganAt) &&
       isNumber(duration) && isNumber(jitter) &&
       typeof shape === "string" && isStrings(dependencies) && isVersions(versions)
@@ -221,6 +224,7 @@ const readFacts = (text: string): Pick<Written, "stamp" | "expiresAt"> | undefin
         failure: failure === 1,
         dependencies: dependencies as ReadonlyArray<Dependency>,
         versions,
+        ...(behind === undefined ? {} : { behind }),
         ...(isNumber(partsUntil) ? { partsUntil } : {})
       },
       expiresAt: expiresAt ?? Infinity
@@ -235,8 +239,30 @@ const writable = /^[ -~]{1,254}$/
 /** Whether an entry can be stored under this name: another would be read as one that is longer, shorter or none. */
 export const isWritable = (name: string): boolean => writable.test(name)
 
-/** Reads what lies under an entry's key. */
-export const readEntry = (text: string): Written => {
+/**
+ * An entry whose times are those of a process that knew the server's clock before
+ * it was set back, as one that did not know it takes them.
+ */
+const inTimeOf = (behind: number, written: Written): Written => {
+  const { stamp } = written
+  if (stamp.behind === undefined || Math.abs(stamp.behind - behind) <= slack) return written
+  const { behind: before, partsUntil, ...rest } = stamp
+  return {
+    ...written,
+    stamp: {
+      ...rest,
+      storedAt: stamp.storedAt - before,
+      beganAt: stamp.beganAt - before,
+      ...(partsUntil === undefined ? {} : { partsUntil: partsUntil - before })
+    },
+    expiresAt: written.expiresAt - before
+  }
+}
+
+/** Reads what lies under an entry's key. The server's clock is so much behind the time of this process. */
+export const readEntry = (text: string, behind: number): Written => inTimeOf(behind, parseEntry(text))
+
+const parseEntry = (text: string): Written => {
   const flag = text[0]
   const endOfToken = text.indexOf("\n")
   // Those of releases before begin with an A: the facts in them are others.

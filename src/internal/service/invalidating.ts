@@ -9,6 +9,7 @@ import { type Fence, StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { millisUpTo } from "../duration.ts"
 import { longestFence } from "../limits.ts"
+import { elapsed } from "../deadline.ts"
 import { CacheService, inside, type Invalidated, InvalidationError } from "./model.ts"
 import { report } from "./report.ts"
 
@@ -59,13 +60,14 @@ export const mutate = <A, E, R>(
       }
       const fence: Fence = { id: service.token(), over: Invalidation.withMode(over, "hard"), length }
       // Asked before the fence is opened, so the write is bounded by a moment that is not after the fence's end.
-      const opened = yield* Clock.currentTimeMillis
+      const clock = yield* Clock.Clock
+      const opened = elapsed(clock)
       // Interruptible: nothing is written yet. An interruption may come when the fence has just been opened.
       yield* Effect.mapError(restore(store.fence(fence)), fail).pipe(
         Effect.onInterrupt(() => Effect.forkDetach(Effect.ignore(store.lift(fence))))
       )
       yield* report(service.publish, over, undefined)
-      const left = Math.max(0, opened + length - (yield* Clock.currentTimeMillis))
+      const left = Math.max(0, opened + length - elapsed(clock))
       const exit = yield* Effect.exit(
         restore(Effect.timeoutOrElse(write, { duration: left, orElse: () => Effect.fail(outlasted(over)) }))
       )

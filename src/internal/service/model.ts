@@ -2,7 +2,6 @@
  * The types of the service: its errors and events, what users see of it, and
  * what the rest of the library sees.
  */
-import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -152,7 +151,7 @@ export const CacheService: Context.Service<CacheService, CacheService> = Context
 
 /** A store whose clock is known: milliseconds that never go back. */
 export interface ClockedStore extends CacheStore.CacheStore {
-  readonly now: (clock: Clock.Clock) => number
+  readonly now: CacheStore.Now
 }
 
 /**
