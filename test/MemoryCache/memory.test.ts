@@ -398,7 +398,7 @@ describe("the clock of another store", () => {
     Effect.gen(function*() {
       const clock = yield* Clock.Clock
       assert.strictEqual((yield* MemoryCache.makeStore({ capacity: 1, now })).now?.(clock), hour)
-      assert.isUndefined((yield* MemoryCache.makeStore({ capacity: 1 })).now)
+      assert.strictEqual((yield* MemoryCache.makeStore({ capacity: 1 })).now!(clock), clock.currentTimeMillisUnsafe())
     }))
 
   it.effect("says when an entry is past its time", () =>
