@@ -243,7 +243,7 @@ const commands = [
   ..."get mget set del getrange setrange pttl pexpire".split(" "),
   ..."zadd zcard zscore zrange zremrangebyrank hset hget hgetall hdel".split(" "),
   ..."evalsha eval scan time publish subscribe wait".split(" "),
-  ..."info ping client|setname".split(" "),
+  ..."info ping select client|setname".split(" "),
   ..."cluster|slots cluster|shards cluster|info cluster|nodes readonly".split(" ")
 ]
 
@@ -304,10 +304,15 @@ const prepare = (options: Options) => {
 
 type Prepared = ReturnType<typeof prepare>
 
-const within = <A>(effect: Effect.Effect<A, CacheStore.StoreError>, patience: number) =>
+const within = <A>(effect: Effect.Effect<A, CacheStore.StoreError>, client: AnyClient, patience: number) =>
   Effect.timeoutOrElse(effect, {
     duration: patience,
-    orElse: () => Effect.fail(unavailable("look", new Error("no answer")))
+    orElse: () => {
+      const trouble = client.trouble()
+      return Effect.fail(
+        unavailable("look", new Error(trouble === undefined ? "no answer" : `no connection: ${trouble}`))
+      )
+    }
   })
 
 /** Warns once of each thing that will hurt. */
@@ -319,7 +324,7 @@ const lookAround = (
 ): Effect.Effect<void> => {
   const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
   const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
-  return within(Look.look(client, transport, settings.prefix), patience).pipe(
+  return within(Look.look(client, transport, settings.prefix), client, patience).pipe(
     Effect.matchEffect({
       onSuccess: (seen) => {
         const refused = unheard === undefined ? seen.refused : [...seen.refused, `SUBSCRIBE: ${unheard}`]
@@ -346,7 +351,7 @@ const makePrepared = Effect.fnUntraced(function*(
   const notices = yield* Notices.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared, notices.refused)
   const store = Store.make(transport, settings, notices)
-  yield* Effect.ignore(within(store.synchronize, patience))
+  yield* Effect.ignore(within(store.synchronize, client, patience))
   const readsInTime = limit !== undefined && !client.isCluster
   return retrying({ ...store, trusted: prepared.trusted, readsInTime }, retry)
 })

@@ -51,6 +51,8 @@ export interface Listener {
 /** A connection to a server, or to a cluster. */
 export interface Client {
   readonly isCluster: boolean
+  /** Why nothing can be asked now, if that is known. */
+  readonly trouble: () => string | undefined
   /** The values of string keys: on one server by one command, in a cluster each where it lies. */
   readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<unknown, StoreError>
   /** Runs a script where its first key lies, also if the server has forgotten it. */

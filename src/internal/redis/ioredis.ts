@@ -4,74 +4,21 @@
  * that connects is built, and only then.
  */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../CacheStore.ts"
-import { type Argument, type Client, type Listener, type Node, unavailable, type Value, type Wait } from "./client.ts"
+import { type Client, type Listener, type Node, unavailable, type Value, type Wait } from "./client.ts"
+import { disconnectWithin, late, type Module, nodeConnector, sentinelConnector, type Sockets } from "./connectors.ts"
+import { bare, type Link, NotSent, reasonOf, watch } from "./link.ts"
+import { clusterOf, type Pipeline, primariesOf, type Raw, refresh } from "./raw.ts"
 import type { Script } from "./scripts.ts"
 import { realClock } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
 import { isReadOnly, isRefusal } from "./words.ts"
-
-/**
- * Runs a script, by its text or by its hash. The lists are given as such, and not as so many arguments: the package flattens
- * them. A command that throws while it is queued, as one with too many arguments does, leaves a pipeline in which each answer
- * goes to the command before.
- */
-type Evaluate<A> = (
-  script: string,
-  numberOfKeys: number,
-  keys: ReadonlyArray<string>,
-  args: ReadonlyArray<Argument>
-) => A
-
-/**
- * What is used of a `Redis` or a `Cluster`.
- *
- * Written down here, so that programs without `ioredis` need not have its types.
- */
-export interface Raw {
-  readonly isCluster: boolean
-  readonly status: string
-  readonly options: object
-  get(key: string): Promise<string | null>
-  mget(keys: Array<string>): Promise<unknown>
-  eval: Evaluate<Promise<unknown>>
-  evalsha: Evaluate<Promise<unknown>>
-  publish(channel: string, message: string): Promise<unknown>
-  subscribe(...channels: Array<string>): Promise<unknown>
-  pipeline(): Pipeline
-  call(command: string, ...args: Array<Argument>): Promise<unknown>
-  connect(): Promise<void>
-  disconnect(): void
-  duplicate(options: object): unknown
-  on(event: string, listener: (...args: Array<never>) => void): unknown
-  off(event: string, listener: (...args: Array<never>) => void): unknown
-}
-
-interface Pipeline {
-  evalsha: Evaluate<Pipeline>
-  eval: Evaluate<Pipeline>
-  call(command: string, ...args: Array<Argument>): Pipeline
-  exec(): Promise<Array<[Error | null, unknown]> | null>
-}
-
-/** What only the client of a cluster has. */
-interface RawCluster {
-  nodes(role: "master"): Array<Raw>
-  refreshSlotsCache?(): void
-  duplicate(nodes: ReadonlyArray<unknown>, options: object): unknown
-}
-
-const clusterOf = (raw: Raw): RawCluster => raw as unknown as RawCluster
-
-const primariesOf = (raw: Raw): ReadonlyArray<Raw> => raw.isCluster ? clusterOf(raw).nodes("master") : [raw]
-
-const refresh = (raw: Raw): void => {
-  if (raw.isCluster) clusterOf(raw).refreshSlotsCache?.()
-}
 
 // -----------------------------------------------------------------------------
 // errors
@@ -80,18 +27,11 @@ const refresh = (raw: Raw): void => {
 // The command never left this process.
 const unsent = /enableOfflineQueue|Cluster isn't ready|None of startup nodes|ECONNREFUSED|ENOTFOUND/
 
-/** An error of the client without the command's arguments: those may be payloads or secrets. */
-const bare = (error: unknown): Error => {
-  const message = error instanceof Error ? error.message : String(error)
-  const copy = new Error(message.replace(/, with args beginning with:.*$/s, ""))
-  if (error instanceof Error) copy.name = error.name
-  return copy
-}
-
 /** A script may have done a part of its work before it failed; what the server refused as a whole did not happen. */
-export const toStoreError = (operation: string, error: unknown): StoreError => {
-  const cause = bare(error)
-  return unavailable(operation, cause, !isRefusal(cause.message) && !unsent.test(cause.message))
+export const toStoreError = (operation: string, error: unknown, link?: Link): StoreError => {
+  const { message } = bare(error)
+  const isKnown = error instanceof NotSent || isRefusal(message) || unsent.test(message)
+  return unavailable(operation, link?.explain(error) ?? bare(error), !isKnown)
 }
 
 const beginsWith = (error: unknown, word: string): boolean => error instanceof Error && error.message.startsWith(word)
@@ -100,14 +40,14 @@ type Ask = <A>(operation: string, send: () => Promise<A>) => Effect.Effect<A, St
 
 // A redirection is followed by the package, but not where it has put commands of several slots into one pipeline: it
 // would go on asking the wrong node.
-const askBy = (raw: Raw): Ask => (operation, send) =>
+const askBy = (raw: Raw, link: Link): Ask => (operation, send) =>
   Effect.callback((resume) => {
     const fail = (error: unknown) => {
       if (beginsWith(error, "MOVED ")) refresh(raw)
-      resume(Effect.fail(toStoreError(operation, error)))
+      resume(Effect.fail(toStoreError(operation, error, link)))
     }
     try {
-      send().then((answer) => resume(Effect.succeed(answer)), fail)
+      link.send(send).then((answer) => resume(Effect.succeed(answer)), fail)
     } catch (error) {
       fail(error)
     }
@@ -155,9 +95,20 @@ export const hashAll = (scripts: ReadonlyArray<Script>): Effect.Effect<Hashes> =
     (hashes) => new Map(scripts.map((script, i) => [script, hashes[i]!]))
   )
 
+/** A client of the package, and how more like it are made. */
+interface Source {
+  readonly raw: Raw
+  readonly link: Link
+  /** Another one with the same options, as they are then. */
+  readonly beside: Effect.Effect<Source, never, Scope.Scope>
+  /** The options that may have changed since the client was made. */
+  readonly fresh: Effect.Effect<object, Error>
+}
+
 /** The port on a client that is there. */
-export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
-  const ask = askBy(raw)
+const adapt = (source: Source, hashes: Hashes): Client => {
+  const { link, raw } = source
+  const ask = askBy(raw, link)
 
   // A script that the server has forgotten is sent as a whole once, and then remembered again.
   const orWhole = <A>(send: (whole: boolean) => Promise<A>): Promise<A> =>
@@ -167,6 +118,7 @@ export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
 
   return {
     isCluster: raw.isCluster,
+    trouble: () => link.trouble,
     get: (operation, keys) =>
       ask(
         operation,
@@ -194,18 +146,8 @@ export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
     publish: (operation, channel, message) => Effect.asVoid(ask(operation, () => raw.publish(channel, message))),
     primaries: () => primariesOf(raw).map((node) => nodeOf(node, ask)),
     refresh: () => refresh(raw),
-    beside: Effect.map(
-      Effect.tap(
-        owned(() =>
-          (raw.isCluster
-            ? clusterOf(raw).duplicate([], { lazyConnect: true })
-            : raw.duplicate({ lazyConnect: true })) as Raw
-        ),
-        (made) => startWithin(made, patience)
-      ),
-      (made) => adapt(made, hashes, patience)
-    ),
-    listen: (channels, listener) => Effect.asVoid(Effect.forkScoped(listening(raw, channels, listener)))
+    beside: Effect.map(source.beside, (made) => adapt(made, hashes)),
+    listen: (channels, listener) => Effect.asVoid(Effect.forkScoped(listening(source, channels, listener)))
   }
 }
 
@@ -213,26 +155,49 @@ export const adapt = (raw: Raw, hashes: Hashes, patience: number): Client => {
 // connections
 // -----------------------------------------------------------------------------
 
-/** What `ioredis` exports, as far as it is used. */
-interface Module {
-  readonly Redis: new(...args: Array<never>) => unknown
-  readonly Cluster: new(...args: Array<never>) => unknown
+interface Loaded {
+  readonly module: Module
+  readonly sockets: Sockets
 }
 
-const load: Effect.Effect<Module> = Effect.promise(() =>
-  import("ioredis").then(
-    (module) => module as unknown as Module,
-    (cause) => {
-      throw new Error("RedisCache needs the package \"ioredis\": npm install ioredis", { cause })
-    }
-  )
-)
+const load: Effect.Effect<Loaded> = Effect.promise(async () => {
+  const module = await import("ioredis").catch((cause: unknown) => {
+    throw new Error(whyNotLoaded(cause), { cause })
+  })
+  const [net, tls] = await Promise.all([import("node:net"), import("node:tls")])
+  return {
+    // A bundler may put what a package exports below `default`.
+    module: ("Redis" in module ? module : (module as { readonly default: unknown }).default) as Module,
+    sockets: { plain: (options) => net.connect(options as never), secure: (options) => tls.connect(options) }
+  }
+})
+
+/** Whether the package itself is missing, or could not be run. */
+const whyNotLoaded = (cause: unknown): string => {
+  const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown }
+  return /^(?:ERR_)?MODULE_NOT_FOUND$/.test(String(code)) && /['"]ioredis['"]/.test(String(message))
+    ? "RedisCache needs the package \"ioredis\": npm install ioredis"
+    : `RedisCache could not load the package "ioredis": ${String(message)}`
+}
 
 /** Where to connect to. */
 export type Target =
   | { readonly _tag: "Client"; readonly client: object }
-  | { readonly _tag: "Node"; readonly url: string | undefined; readonly options: object }
-  | { readonly _tag: "Cluster"; readonly nodes: ReadonlyArray<unknown>; readonly options: object }
+  | {
+    readonly _tag: "Node"
+    readonly url: string | undefined
+    readonly options: object
+    readonly password?: Password | undefined
+  }
+  | {
+    readonly _tag: "Cluster"
+    readonly nodes: ReadonlyArray<unknown>
+    readonly options: object
+    readonly password?: Password | undefined
+  }
+
+/** A password that is asked for at each connection. */
+export type Password = Effect.Effect<string, Error>
 
 /** Why a connection with these options would break what the cache promises; nothing if it would not. */
 export const complaintAbout = (options: object): string | undefined => {
@@ -248,6 +213,15 @@ export const complaintAbout = (options: object): string | undefined => {
 
 const reconnectAfter = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 2000)
 
+/** What a client of ours needs whatever it is told: it is connected, and connected again, by `keepConnected`. */
+const ours = {
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  retryStrategy: null,
+  stringNumbers: false
+}
+
 /**
  * A command that cannot be sent fails at once, and one that was sent is not sent
  * again: the store's own retries know what may be repeated, and a read does not
@@ -255,15 +229,20 @@ const reconnectAfter = (times: number): number => Math.min(50 * 2 ** Math.min(ti
  */
 const nodeDefaults = (patience: number) => ({
   connectionName: "effect-cache-algebra",
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   enableAutoPipelining: true,
   connectTimeout: patience,
-  retryStrategy: reconnectAfter,
-  // A replica that was the primary: the connection leads to the wrong node, and a new one finds the right one.
-  reconnectOnError: (error: Error): boolean => isReadOnly(error.message)
+  disconnectTimeout: disconnectWithin,
+  // Who cannot reach any Sentinel begins anew, as with a server.
+  sentinelRetryStrategy: null,
+  reconnectOnError: isMoved
 })
+
+// A replica that was the primary: the connection leads to the wrong node, and a new one finds the right one.
+const isMoved = (error: Error): boolean => isReadOnly(error.message)
+
+// A handshake that takes longer than that many milliseconds is begun anew.
+const handshakeWithin = 10_000
 
 const clusterDefaults = (patience: number) => ({
   enableOfflineQueue: false,
@@ -273,8 +252,7 @@ const clusterDefaults = (patience: number) => ({
   maxRedirections: 5,
   retryDelayOnFailover: 50,
   retryDelayOnClusterDown: 50,
-  retryDelayOnTryAgain: 50,
-  clusterRetryStrategy: reconnectAfter
+  retryDelayOnTryAgain: 50
 })
 
 const plainly = (options: object): object =>
@@ -282,24 +260,60 @@ const plainly = (options: object): object =>
     Object.entries(options).map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
   )
 
-const construct = (module: Module, target: Exclude<Target, { readonly _tag: "Client" }>, patience: number): Raw => {
-  if (target._tag === "Node") {
-    const options = { ...nodeDefaults(patience), ...plainly(target.options), lazyConnect: true }
-    const args = target.url === undefined ? [options] : [target.url, options]
-    return new module.Redis(...args as Array<never>) as Raw
+const emitterOf = (raw: unknown) => raw as { emit(event: string, ...args: Array<unknown>): void }
+
+type ClusterRetry = (this: unknown, times: number, reason?: Error) => unknown
+
+/** What a cluster could not begin for, such as an unknown host, the package tells nobody else. */
+const telling = (retry: ClusterRetry): ClusterRetry =>
+  function(times, reason) {
+    if (reason !== undefined) emitterOf(this).emit("error", reason)
+    return retry.call(this, times, reason)
   }
-  const { connectionName, connectTimeout } = nodeDefaults(patience)
-  const { redisOptions = {}, ...rest } = target.options as { readonly redisOptions?: object }
+
+type NodeTarget = Extract<Target, { readonly _tag: "Node" }>
+
+const constructNode = ({ module }: Loaded, { options, url }: NodeTarget, patience: number): Raw => {
+  const given = plainly(options) as { readonly sentinels?: unknown }
+  const connector = given.sentinels === undefined ? {} : { Connector: sentinelConnector(module) }
+  const all = { ...nodeDefaults(patience), ...connector, ...given, ...ours }
+  return new module.Redis(...(url === undefined ? [all] : [url, all]) as Array<never>) as Raw
+}
+
+type ClusterTarget = Extract<Target, { readonly _tag: "Cluster" }>
+
+const constructCluster = ({ module, sockets }: Loaded, target: ClusterTarget, patience: number): Raw => {
+  const { connectionName, connectTimeout, disconnectTimeout } = nodeDefaults(patience)
+  const { clusterRetryStrategy = reconnectAfter, redisOptions = {}, ...rest } = target.options as {
+    readonly redisOptions?: object
+    readonly clusterRetryStrategy?: ClusterRetry
+  }
+  let password = ""
+  const renew = async (): Promise<void> => {
+    if (target.password !== undefined) password = await Effect.runPromise(target.password)
+  }
+  const tell = (error: Error, node: string): void => {
+    emitterOf(raw).emit("node error", error, node)
+  }
   const options = {
     ...clusterDefaults(patience),
     ...plainly(rest),
+    clusterRetryStrategy: telling(clusterRetryStrategy),
     lazyConnect: true,
-    redisOptions: { connectionName, connectTimeout, ...plainly(redisOptions) }
+    redisOptions: {
+      connectionName,
+      connectTimeout,
+      disconnectTimeout,
+      Connector: nodeConnector(module, sockets, renew, tell),
+      ...plainly(redisOptions),
+      ...(target.password === undefined ? {} : { password: late(() => password) })
+    }
   }
-  return new module.Cluster(...[target.nodes, options] as unknown as Array<never>) as Raw
+  const raw: Raw = new module.Cluster(...[target.nodes, options] as unknown as Array<never>) as Raw
+  return raw
 }
 
-/** A connection of our own: its errors are those of what is asked of it, and it ends with the scope. */
+/** A client of our own: its errors are those of what is asked of it, and it ends with the scope. */
 const owned = (make: () => Raw): Effect.Effect<Raw, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -307,20 +321,138 @@ const owned = (make: () => Raw): Effect.Effect<Raw, never, Scope.Scope> =>
       raw.on("error", () => {})
       return raw
     }),
-    (raw) => Effect.sync(() => raw.disconnect())
+    (raw) =>
+      Effect.sync(() => {
+        if (raw.isCluster || raw.status !== "end") raw.disconnect()
+      })
   )
 
-// A client that was lent is already connecting, or connected.
-const start = (raw: Raw): Effect.Effect<void> =>
-  raw.status !== "wait"
-    ? Effect.void
-    : Effect.callback((resume) => {
-      const done = () => resume(Effect.void)
-      raw.connect().then(done, done)
-    })
+/** Connects, and gives whether it could. */
+const connect = (raw: Raw): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    raw.connect().then(() => resume(Effect.succeed(true)), () => resume(Effect.succeed(false)))
+  })
 
-const startWithin = (raw: Raw, patience: number): Effect.Effect<void> =>
-  Effect.timeoutOrElse(start(raw), { duration: patience, orElse: () => Effect.void })
+/** Waits until a client of one node has given up its connection. */
+const ended = (raw: Raw): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const leave = (): void => {
+      raw.off("end", end)
+    }
+    const end = (): void => {
+      leave()
+      resume(Effect.void)
+    }
+    if (raw.status === "end") return end()
+    raw.on("end", end)
+    return Effect.sync(leave)
+  })
+
+/** One connection from its making until it is lost; gives whether there was one. */
+const connectOnce = ({ fresh, link, raw }: Source, settled: Effect.Effect<unknown>): Effect.Effect<boolean> =>
+  Effect.matchEffect(fresh, {
+    onFailure: (error) => {
+      link.fail(reasonOf(error))
+      return Effect.as(settled, false)
+    },
+    onSuccess: (options) => {
+      Object.assign(raw.options, options)
+      const anew = Effect.sync(() => {
+        raw.disconnect()
+        return false
+      })
+      return Effect.tap(
+        inRealTime(Effect.timeoutOrElse(connect(raw), { duration: handshakeWithin, orElse: () => anew })),
+        () => Effect.andThen(settled, ended(raw))
+      )
+    }
+  })
+
+/** Connects a client of one node again and again, each time with the options as they are then. */
+const keepConnected = (source: Source, settled: Effect.Effect<unknown>): Effect.Effect<never> => {
+  let failures = 0
+  return Effect.forever(Effect.flatMap(connectOnce(source, settled), (connected) => {
+    failures = connected ? 1 : failures + 1
+    return inRealTime(Effect.sleep(reconnectAfter(failures)))
+  }))
+}
+
+// Connections are made in real time, also under the clock of a test.
+const inRealTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(effect, Clock.Clock, realClock)
+
+const within = (effect: Effect.Effect<unknown>, patience: number): Effect.Effect<void> =>
+  Effect.timeoutOrElse(Effect.asVoid(effect), { duration: patience, orElse: () => Effect.void })
+
+const nothing: Effect.Effect<object> = Effect.succeed({})
+
+/** A client of our own, connected as far as it can be within the time that is given. */
+const made = (
+  make: () => Raw,
+  fresh: Source["fresh"],
+  patience: number
+): Effect.Effect<Source, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const raw = yield* owned(make)
+    const link = yield* watch(raw, true)
+    const source = { raw, link, fresh, beside: Effect.suspend(() => made(make, fresh, patience)) }
+    if (raw.isCluster) {
+      yield* within(connect(raw), patience)
+    } else {
+      const settled = yield* Deferred.make<void>()
+      yield* Effect.forkScoped(keepConnected(source, Deferred.succeed(settled, undefined)))
+      yield* within(Deferred.await(settled), patience)
+    }
+    return source
+  })
+
+const redisOptionsOf = (raw: Raw): { readonly password?: string } =>
+  (raw.options as { readonly redisOptions?: object }).redisOptions ?? {}
+
+/** The password of a cluster's nodes now, if there is one for all. */
+const passwordOf = (raw: Raw): { readonly password?: string } => {
+  const { password } = redisOptionsOf(raw)
+  return password === undefined ? {} : { password }
+}
+
+const besideCluster = (raw: Raw): Raw => {
+  const { password } = passwordOf(raw)
+  const redisOptions = {
+    ...redisOptionsOf(raw),
+    disconnectTimeout: disconnectWithin,
+    stringNumbers: false,
+    ...(password === undefined ? {} : { password: late(() => passwordOf(raw).password ?? "") })
+  }
+  const options = { lazyConnect: true, enableOfflineQueue: false, himportFieldsets: undefined, redisOptions }
+  return clusterOf(raw).duplicate([], options) as Raw
+}
+
+/** A client that was lent is already connecting, or connected. */
+const lent = (raw: Raw, patience: number): Effect.Effect<Source, never, Scope.Scope> =>
+  Effect.map(watch(raw, false), (link) => {
+    const options = () => ({
+      ...raw.options,
+      ...ours,
+      disconnectTimeout: disconnectWithin,
+      sentinelRetryStrategy: null,
+      reconnectOnError: isMoved,
+      himportFieldsets: undefined,
+      db: raw.condition?.select ?? (raw.options as { readonly db?: number }).db
+    })
+    return raw.isCluster
+      ? {
+        raw,
+        link,
+        fresh: Effect.sync(() => passwordOf(raw)),
+        beside: made(() => besideCluster(raw), nothing, patience)
+      }
+      : {
+        raw,
+        link,
+        fresh: nothing,
+        beside: made(() => raw.duplicate(options()) as Raw, Effect.sync(options), patience)
+      }
+  })
 
 /** The client to work with, started as far as it can be within the time that is given. */
 export const open = (
@@ -330,11 +462,13 @@ export const open = (
 ): Effect.Effect<Client, never, Scope.Scope> =>
   Effect.gen(function*() {
     const hashes = yield* hashAll(scripts)
-    if (target._tag === "Client") return adapt(target.client as Raw, hashes, patience)
-    const module = yield* load
-    const raw = yield* owned(() => construct(module, target, patience))
-    yield* startWithin(raw, patience)
-    return adapt(raw, hashes, patience)
+    if (target._tag === "Client") return adapt(yield* lent(target.client as Raw, patience), hashes)
+    const loaded = yield* load
+    if (target._tag === "Cluster") {
+      return adapt(yield* made(() => constructCluster(loaded, target, patience), nothing, patience), hashes)
+    }
+    const fresh = target.password === undefined ? nothing : Effect.map(target.password, (password) => ({ password }))
+    return adapt(yield* made(() => constructNode(loaded, target, patience), fresh, patience), hashes)
   })
 
 // -----------------------------------------------------------------------------
@@ -344,6 +478,10 @@ export const open = (
 // The package would connect and subscribe again by itself, and hide that messages were lost meanwhile.
 const once = {
   lazyConnect: true,
+  disconnectTimeout: disconnectWithin,
+  // What is published is heard in every database.
+  db: 0,
+  himportFieldsets: undefined,
   enableOfflineQueue: true,
   maxRetriesPerRequest: null,
   autoResubscribe: false,
@@ -368,14 +506,15 @@ const isSameNode = (a: Raw, b: Raw): boolean => {
 
 /** One connection, from its making until it is lost; gives whether it has listened. */
 const listenOnce = (
-  raw: Raw,
+  { fresh, raw }: Source,
   channels: ReadonlyArray<string>,
   listener: Listener
 ): Effect.Effect<boolean> =>
   Effect.scoped(Effect.gen(function*() {
     const node = yield* nodeToListenAt(raw)
-    if (node === undefined) return false
-    const own = yield* owned(() => node.duplicate(once) as Raw)
+    const options = yield* Effect.option(fresh)
+    if (node === undefined || Option.isNone(options)) return false
+    const own = yield* owned(() => node.duplicate({ ...once, ...options.value }) as Raw)
     // A node that leaves the cluster gets nothing of it any more, though its connection may stand.
     const leave = (gone: Raw): void => {
       if (isSameNode(gone, node)) own.disconnect()
@@ -405,11 +544,10 @@ const listenOnce = (
     })
   }))
 
-const listening = (raw: Raw, channels: ReadonlyArray<string>, listener: Listener): Effect.Effect<never> => {
+const listening = (source: Source, channels: ReadonlyArray<string>, listener: Listener): Effect.Effect<never> => {
   let failures = 0
-  return Effect.forever(Effect.flatMap(listenOnce(raw, channels, listener), (listened) => {
+  return Effect.forever(Effect.flatMap(listenOnce(source, channels, listener), (listened) => {
     failures = listened ? 0 : failures + 1
-    // Connections are made in real time, also under the clock of a test.
-    return Effect.provideService(Effect.sleep(reconnectAfter(failures)), Clock.Clock, realClock)
+    return inRealTime(Effect.sleep(reconnectAfter(failures)))
   }))
 }

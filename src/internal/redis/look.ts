@@ -129,7 +129,9 @@ export const look = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Look, StoreError> {
   const names = new Wire.Names(prefix)
   const node: Node | undefined = client.primaries()[0]
-  if (node === undefined) return yield* Effect.fail(unavailable("look", new Error("no node of the cluster is known")))
+  if (node === undefined) {
+    return yield* Effect.fail(unavailable("look", new Error(client.trouble() ?? "no node of the cluster is known")))
+  }
   const refused = [
     ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, [names.probe], [names.released]))),
     ...(yield* refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), []))),

@@ -1,0 +1,18 @@
+/** A certificate for `localhost` that nobody has signed but itself, with its key: for tests, and good for nothing else. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUZTyg2VbQYZ7JMLq4uCBKj9BWYPwwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyOTIzNDgwN1oYDzIxMjYxMTA1
+MjM0ODA3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARxbl7y7DMcEkSK0Xq1fw6fbWZRWFFsWegrGcMkPmE1q75EnzHJdub/
+FkvT21D2Sv/gXH9sWSjoFTCYMHUqzAhso1MwUTAdBgNVHQ4EFgQUaR+mQ+1z7ZIf
+M2DbaWVRbf1eHiUwHwYDVR0jBBgwFoAUaR+mQ+1z7ZIfM2DbaWVRbf1eHiUwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA+k/ElbHcBQ7jTdwXELnZ
+ejVNG29dW8cvUWSFlTw7ox0CIDCZM+qeLQsd5tVe/DSWzo4/cu269fd8Ya9DjMvx
+h1iQ
+-----END CERTIFICATE-----`
+
+export const certificateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgL7u4DP0eqp37JsE2
+YsPwkVwyZyYQTIZ/OwEs5Es217KhRANCAARxbl7y7DMcEkSK0Xq1fw6fbWZRWFFs
+WegrGcMkPmE1q75EnzHJdub/FkvT21D2Sv/gXH9sWSjoFTCYMHUqzAhs
+-----END PRIVATE KEY-----`
