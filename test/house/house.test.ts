@@ -33,7 +33,7 @@ const neighboursOnFour: ReadonlySet<string> = new Set(["TestCache -> MemoryCache
 
 /** What may be left of an import at run time; the second list only in the stores. */
 const packages: ReadonlySet<string> = new Set(["effect"])
-const backends: ReadonlySet<string> = new Set(["lru-cache", "ioredis"])
+const backends: ReadonlySet<string> = new Set(["lru-cache", "ioredis", "node:net", "node:tls"])
 
 /** Documented as unstable, since they use what of Effect is. */
 const unstable: ReadonlySet<string> = new Set(["SqlOutbox"])
