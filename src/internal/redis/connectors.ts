@@ -8,8 +8,8 @@ import type { Raw } from "./raw.ts"
 
 /** What the package exports, as far as it is used, and what connections are made with. */
 export interface Module {
-  readonly Redis: new(...args: Array<never>) => unknown
-  readonly Cluster: new(...args: Array<never>) => unknown
+  readonly Redis: new(urlOrOptions: string | object, options?: object) => Raw
+  readonly Cluster: new(nodes: ReadonlyArray<unknown>, options: object) => Raw
   readonly SentinelConnector: new(options: object) => SentinelConnector
   readonly AbstractConnector: new(disconnectTimeout: number) => Connector
 }

@@ -277,7 +277,7 @@ const constructNode = ({ module }: Loaded, { options, url }: NodeTarget, patienc
   const given = plainly(options) as { readonly sentinels?: unknown }
   const connector = given.sentinels === undefined ? {} : { Connector: sentinelConnector(module) }
   const all = { ...nodeDefaults(patience), ...connector, ...given, ...ours }
-  return new module.Redis(...(url === undefined ? [all] : [url, all]) as Array<never>) as Raw
+  return url === undefined ? new module.Redis(all) : new module.Redis(url, all)
 }
 
 type ClusterTarget = Extract<Target, { readonly _tag: "Cluster" }>
@@ -309,7 +309,7 @@ const constructCluster = ({ module, sockets }: Loaded, target: ClusterTarget, pa
       ...(target.password === undefined ? {} : { password: late(() => password) })
     }
   }
-  const raw: Raw = new module.Cluster(...[target.nodes, options] as unknown as Array<never>) as Raw
+  const raw = new module.Cluster(target.nodes, options)
   return raw
 }
 
