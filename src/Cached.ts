@@ -86,7 +86,7 @@ import type * as Verdict from "./Verdict.ts"
 
 export type { Description, Explanation } from "./internal/explain.ts"
 export type { Refresh } from "./internal/interpreter/decide.ts"
-export { LoadTimeout } from "./internal/interpreter/definitions.ts"
+export { LoadCircle, LoadTimeout } from "./internal/interpreter/definitions.ts"
 export type { Stats } from "./internal/interpreter/stats.ts"
 
 /**

@@ -68,7 +68,20 @@ const rows: ReadonlyArray<Row> = [
   },
   { says: ["", "else", "look again"], came: "Refused", holds: always, next: "LookAgain" },
   { says: ["found", "", "look at that entry"], came: "Found", holds: always, next: "LookAtFound" },
-  { says: ["circle", "", "load alone"], came: "Circle", holds: always, next: "LoadAlone" },
+  {
+    says: ["circle", "the old value may still be served", "fall back on it"],
+    came: "Circle",
+    holds: ({ old }) => old,
+    next: "FallBack"
+  },
+  { says: ["", "else", "die"], came: "Circle", holds: always, next: "Die" },
+  {
+    says: ["in a batch that waits for it", "", "load by itself"],
+    came: "InBatch",
+    holds: always,
+    next: "LoadByItself"
+  },
+  { says: ["written by what waits for it", "", "load alone"], came: "Writing", holds: always, next: "LoadAlone" },
   {
     says: ["late", "the old value may still be served", "fall back on it"],
     came: "Late",
@@ -103,7 +116,17 @@ const rows: ReadonlyArray<Row> = [
   }
 ]
 
-const cames: ReadonlyArray<Came> = ["Loaded", "Refused", "Found", "Circle", "Late", "Busy", "StoreFailed"]
+const cames: ReadonlyArray<Came> = [
+  "Loaded",
+  "Refused",
+  "Found",
+  "Circle",
+  "InBatch",
+  "Writing",
+  "Late",
+  "Busy",
+  "StoreFailed"
+]
 
 function* cases(): Generator<Case> {
   for (const [[found, refresh], [insideLoad, old]] of cross(cross(founds, refreshes), cross(booleans, booleans))) {

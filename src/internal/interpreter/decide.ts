@@ -18,7 +18,10 @@
  * | refused | for the fourth time | load alone |
  * | | else | look again |
  * | found | | look at that entry |
- * | circle | | load alone |
+ * | circle | the old value may still be served | fall back on it |
+ * | | else | die |
+ * | in a batch that waits for it | | load by itself |
+ * | written by what waits for it | | load alone |
  * | late | the old value may still be served | fall back on it |
  * | | else | look again |
  * | busy elsewhere | servable, and only the caller who refreshes waits | serve |
@@ -65,7 +68,16 @@ export const atFirst = (found: Found, rules: Rules, insideLoad: boolean): AtFirs
     : "load"
 
 /** How filling a key went. `Refused` is a load whose result this read may not be given. */
-export type Came = "Loaded" | "Refused" | "Found" | "Circle" | "Late" | "Busy" | "StoreFailed"
+export type Came =
+  | "Loaded"
+  | "Refused"
+  | "Found"
+  | "Circle"
+  | "InBatch"
+  | "Writing"
+  | "Late"
+  | "Busy"
+  | "StoreFailed"
 
 /**
  * What is known when it is over.
@@ -91,6 +103,8 @@ export type Next =
   | { readonly _tag: "LookAtFound" }
   | { readonly _tag: "Wait"; readonly atMost: number }
   | { readonly _tag: "LoadAlone" }
+  | { readonly _tag: "LoadByItself" }
+  | { readonly _tag: "Die" }
   | { readonly _tag: "Fail" }
 
 // A caller looks again this many times after a load that it joined was refused; then it loads for itself.
@@ -105,6 +119,10 @@ export const afterwards = (tried: Tried, rules: Rules): Next => {
     case "Found":
       return { _tag: "LookAtFound" }
     case "Circle":
+      return tried.old ? { _tag: "FallBack" } : { _tag: "Die" }
+    case "InBatch":
+      return { _tag: "LoadByItself" }
+    case "Writing":
       return { _tag: "LoadAlone" }
     case "Late":
       return tried.old ? { _tag: "FallBack" } : { _tag: "LookAgain" }

@@ -34,6 +34,24 @@ export class LoadTimeout extends Schema.TaggedError<LoadTimeout>()("LoadTimeout"
   }
 }
 
+/**
+ * Lookups that need each other's values, so that none of them could end. It is a
+ * mistake in them, and so a defect of the read that would close the circle; the
+ * other loads of the circle die of it. `keys` are those that need each other, each
+ * the next, and the last the first.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LoadCircle extends Schema.TaggedError<LoadCircle>()("LoadCircle", {
+  keys: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const [first] = this.keys
+    return `cached reads that need each other: ${[...this.keys, first].join(" -> ")}`
+  }
+}
+
 /** The options of a definition, without their types. */
 export interface Options {
   readonly key: Key.Key<never>

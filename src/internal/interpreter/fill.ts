@@ -84,7 +84,9 @@ export type Filled =
     readonly stored: Stored | undefined
   }
   | { readonly _tag: "Late" }
-  | { readonly _tag: "Circle" }
+  | { readonly _tag: "Circle"; readonly keys: ReadonlyArray<string> }
+  | { readonly _tag: "InBatch"; readonly filling: Loads.Filling }
+  | { readonly _tag: "Writing" }
   | { readonly _tag: "Found"; readonly entry: Entry }
   | { readonly _tag: "Busy"; readonly token: Token }
   | { readonly _tag: "StoreFailed"; readonly error: StoreError }
@@ -131,11 +133,11 @@ export const begin = (
 /** Asks for the lease of a load. Callers of this process who find it taken can wait for the load to start. */
 const beginLoad = (
   { attempt: { drop, force, seenToken }, read }: Want,
-  restore: Restore
+  restore: Restore,
+  token: Token = read.service.token()
 ): AnyEffect<BegunOrFailed> =>
   Effect.suspend(() => {
     const { service } = read
-    const token = service.token()
     Loads.announce(service, token)
     return Effect.onExit(begin(read, { seen: seenToken, drop, force }, restore, token), (exit) =>
       Effect.sync(() => {
@@ -172,9 +174,8 @@ const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<
 // waiting for loads
 // -----------------------------------------------------------------------------
 
-/** The load that waits with an attempt. None does for a refresh in the background. */
-const waitingFor = ({ attempt, read }: Want): Loading.Waiting | undefined =>
-  attempt.held ? undefined : read.loading?.waiting
+/** The lookup that waits with an attempt. None does for a refresh in the background. */
+const waitingFor = ({ attempt, read }: Want): Loading.Loading | undefined => attempt.held ? undefined : read.reader
 
 /** How one came to wait: by starting the load, or by joining it; `early` before anything could have voided it. */
 type Joined = "own" | "early" | "late"
@@ -226,9 +227,13 @@ const joinStarted = (
 ): AnyEffect<Filled> => {
   const { attempt, read } = want
   const filling = Loads.fillingOf(read.service, begun.token)
-  if (filling === undefined) return Effect.succeed(begun)
   const waiting = waitingFor(want)
-  if (waiting !== undefined && Loading.reaches(filling.load, waiting)) return Effect.succeed({ _tag: "Circle" })
+  if (filling === undefined) {
+    return Effect.succeed(Loading.writtenAround(waiting, begun.token) ? { _tag: "Writing" } : begun)
+  }
+  const circular = Loading.joinedBy(waiting, filling.load.loading)
+  if (circular?._tag === "Circle") return Effect.succeed(circular)
+  if (circular?._tag === "InBatch") return Effect.succeed({ _tag: "InBatch", filling })
   if (attempt.seen !== undefined) read.miss(attempt.seen.verdict)
   read.coalesced()
   const early = begun.position !== undefined && begun.position === filling.lease.position
@@ -240,9 +245,9 @@ const joinStarted = (
 // -----------------------------------------------------------------------------
 
 /** Takes the lease of one key and loads, or joins the load that has it. */
-export const fillOne = (want: Want, lookup: Loads.Lookup): AnyEffect<Filled> =>
+export const fillOne = (want: Want, lookup: Loads.Lookup, token?: Token): AnyEffect<Filled> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(beginLoad(want, restore), (begun): AnyEffect<Filled> => {
+    Effect.flatMap(beginLoad(want, restore, token), (begun): AnyEffect<Filled> => {
       if (begun._tag !== "Leased") return joinOther(want, begun, restore)
       const { attempt: { held }, read: { counters, service } } = want
       const filling = fillingFor(want, begun.lease)
@@ -253,6 +258,28 @@ export const fillOne = (want: Want, lookup: Loads.Lookup): AnyEffect<Filled> =>
       )
     })
   )
+
+/**
+ * Fills a key that is part of a batch which waits for this: by a load of its own, which takes the lease from the batch. All
+ * who need the key for the batch share it.
+ */
+export const fillByItself = (want: Want, inBatch: Loads.Filling, lookup: Loads.Lookup): AnyEffect<Filled> =>
+  Effect.suspend(() => {
+    const { attempt, read: { service } } = want
+    const { byItself } = inBatch
+    if (byItself !== undefined && service.loads.has(byItself)) {
+      return Effect.uninterruptibleMask((restore) =>
+        joinOther(
+          { ...want, attempt: { ...attempt, join: true } },
+          { _tag: "Busy", token: byItself },
+          restore
+        )
+      )
+    }
+    const token = service.token()
+    inBatch.byItself = token
+    return fillOne({ ...want, attempt: { ...attempt, force: true } }, lookup, token)
+  })
 
 /** Fills several keys by one load, and joins the loads of others. Each is used as soon as it is there. */
 export const fillTogether = <A>(

@@ -26,6 +26,11 @@ export const placeOf = (service: Service, { key }: Pick<KeyAddress, "key">): Loa
   key
 })
 
+// Loads within loads begin and end on one stack, which holds only so many.
+const mostOnStack = 50
+
+const isOnStack = (depth: number): boolean => depth === 0 || depth % mostOnStack > 0
+
 // Orders what begins in this process.
 let moments = 0
 
@@ -46,6 +51,8 @@ export class Filling {
   /** Before its lookup began. */
   readonly began = moment()
   load!: Load
+  /** Of one that is part of a batch: the lease under which its key was last loaded by itself, for what the batch waits for. */
+  byItself: Token | undefined = undefined
 
   constructor(
     address: KeyAddress,
@@ -64,31 +71,40 @@ export class Filling {
   }
 }
 
-export class Load implements Loading.Waiting {
-  readonly waitsFor: Array<Loading.Waiting> = []
+export class Load {
   readonly service: Service
   readonly fillings: ReadonlyArray<Filling>
+  /** What its lookup knows of itself. */
+  readonly loading: Loading.Loading
   /** Kept alive without a waiter: a refresh in the background. */
   held: boolean
   /** The starter holds it until it leaves, so that no other caller's leaving can end it before the starter waits. */
   waiters = 1
   fiber: Fiber.Fiber<void> | undefined = undefined
 
-  constructor(service: Service, fillings: ReadonlyArray<Filling>, held: boolean) {
+  constructor(
+    service: Service,
+    fillings: ReadonlyArray<Filling>,
+    held: boolean,
+    by: Loading.Loading | undefined
+  ) {
     this.service = service
     this.fillings = fillings
     this.held = held
+    this.loading = new Loading.Loading("load", fillings.map(({ address }) => placeOf(service, address)), by)
     for (const filling of fillings) filling.load = this
   }
 
-  /** A waiter leaves; the last one ends the load. `by` is the load that waited, if it was one. */
-  leave(by: Loading.Waiting | undefined): void {
-    by?.waitsFor.splice(by.waitsFor.indexOf(this), 1)
+  /** A waiter leaves; the last one ends the load. `by` is the lookup that waited, if it was one. */
+  leave(by: Loading.Loading | undefined): void {
+    by?.ends(this.loading)
     this.waiters--
     if (this.waiters > 0 || this.held || this.fiber === undefined) return
     // Detached first, so that no caller joins what is being given up.
     for (const filling of this.fillings) this.service.loads.delete(filling.lease.token)
-    this.fiber.interruptUnsafe()
+    const { fiber, loading: { depth } } = this
+    if (isOnStack(depth)) fiber.interruptUnsafe()
+    else fiber.currentDispatcher.scheduleTask(() => fiber.interruptUnsafe(), 0)
   }
 }
 
@@ -139,17 +155,19 @@ export type Lookup = (
   addresses: ReadonlyArray<KeyAddress>
 ) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
 
+/** A lookup, from a stack of its own if it is deep inside of others, and back to one. */
+const onStack = <A, E, R>(lookup: Effect.Effect<A, E, R>, depth: number): Effect.Effect<A, E, R> =>
+  isOnStack(depth) ? lookup : Effect.andThen(Effect.yieldNow, Effect.tap(lookup, Effect.yieldNow))
+
 const run = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
-    const { fillings, service } = load
+    const { fillings, loading, service } = load
     const clock = fiber.getRef(Clock.Clock)
     const started = elapsed(clock)
-    const [only, ...others] = fillings
-    const { store } = only!
+    const { store } = fillings[0]!
     const began = store.now(clock)
-    const loading = new Loading.Loading(load, others.length === 0 ? placeOf(service, only!.address) : undefined)
     return Effect.flatMap(
-      Loading.within(lookup(fillings.map(({ address }) => address)), loading),
+      onStack(Loading.within(lookup(fillings.map(({ address }) => address)), loading), loading.depth),
       (exits) =>
         Effect.forEach(fillings, (filling, i) => {
           const { partsUntil } = loading
@@ -165,7 +183,7 @@ const run = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
   })
 
 /**
- * Starts a load, which the caller then holds until it `leave`s it: `by`, if that is a load itself. Must be called
+ * Starts a load, which the caller then holds until it `leave`s it: `by`, if that is a lookup itself. Must be called
  * in one step with the answer of `begin`, and with nothing that could be
  * interrupted in between.
  */
@@ -175,12 +193,12 @@ export const start = (
   lookup: Lookup,
   counters: Counters,
   held: boolean,
-  by: Loading.Waiting | undefined
+  by: Loading.Loading | undefined
 ): Effect.Effect<Load> =>
   Effect.withFiber((starter) => {
-    const load = new Load(service, fillings, held)
-    // Registered before its lookup begins, which may ask for what waits for it.
-    by?.waitsFor.push(load)
+    const load = new Load(service, fillings, held, by)
+    // Before its lookup begins, which may ask for what waits for it.
+    by?.begins(load.loading)
     const started = elapsed(starter.getRef(Clock.Clock))
     for (const filling of fillings) settle(service, filling.lease.token, filling)
     // Whatever ends a load early makes those who wait look again. An observer sees even a fiber that never ran, since the
@@ -230,11 +248,11 @@ export const start = (
 export const awaitFilling = (
   { ended, load }: Filling,
   limit: number | undefined,
-  by: Loading.Waiting | undefined,
+  by: Loading.Loading | undefined,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<Ended | undefined> => {
   load.waiters++
-  by?.waitsFor.push(load)
+  by?.begins(load.loading)
   return Effect.suspend(() => {
     const waiting: Effect.Effect<Ended | undefined> = limit === undefined
       ? Deferred.await(ended)

@@ -23,7 +23,7 @@ import type { AnyEffect, Definition } from "./definitions.ts"
 import { begin, byForce, fillOne } from "./fill.ts"
 import { mayBeShared, prepare, type Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
-import { type Answer, type AnyFiber, type Judged, Read } from "./read.ts"
+import { type Answer, type AnyFiber, circleOf, type Judged, Read } from "./read.ts"
 import { reportUnwritable } from "./report.ts"
 import { inBatches, oneByOne, resolve, resolveOne, type StoreAnswer } from "./resolve.ts"
 import { currentVersions } from "./versions.ts"
@@ -155,7 +155,7 @@ const exitsOf = (
 /** Looks at what is stored, and loads nothing. What is found dead is dropped. */
 const peek = (read: Read): AnyEffect<Judged | undefined> =>
   Effect.flatMap(
-    currentVersions(read.definition, read.address.input),
+    currentVersions(read),
     (versions) =>
       Effect.matchEffect(read.store.read(read.address), {
         onFailure: (error) => Effect.as(Effect.sync(() => read.storeFailed(error)), undefined),
@@ -193,29 +193,28 @@ const drop = (read: Read, judged: Judged): AnyEffect<void> =>
   )
 
 export const refresh = (definition: Definition, key: unknown): AnyEffect =>
-  withRead(
-    definition,
-    key,
-    (read) =>
-      Effect.flatMap(currentVersions(definition, key), (versions) =>
-        exitOf(Effect.flatMap(
-          fillOne({ read, attempt: byForce(versions) }, oneByOne(definition).lookup),
-          (filled): AnyEffect<Answer> => {
-            switch (filled._tag) {
-              case "Loaded":
-              case "Refused":
-                return Effect.succeed(read.conclude(filled.made, undefined, filled.stored))
-              case "StoreFailed":
-                read.storeFailed(filled.error)
-                return definition.rules.failsWithStore
-                  ? Effect.succeed(read.fail(filled.error, undefined))
-                  : read.loadAlone(undefined)
-              default: // a forced lease is granted or fails
-                return read.loadAlone(undefined)
-            }
+  withRead(definition, key, (read) => {
+    const around = Loading.loadedAround(read.reader, read.place)
+    if (around?._tag === "Circle") return Effect.die(circleOf(around.keys))
+    return Effect.flatMap(currentVersions(read), (versions) =>
+      exitOf(Effect.flatMap(
+        fillOne({ read, attempt: byForce(versions) }, oneByOne(definition).lookup),
+        (filled): AnyEffect<Answer> => {
+          switch (filled._tag) {
+            case "Loaded":
+            case "Refused":
+              return Effect.succeed(read.conclude(filled.made, undefined, filled.stored))
+            case "StoreFailed":
+              read.storeFailed(filled.error)
+              return definition.rules.failsWithStore
+                ? Effect.succeed(read.fail(filled.error, undefined))
+                : read.loadAlone(undefined)
+            default: // a forced lease is granted or fails
+              return read.loadAlone(undefined)
           }
-        )))
-  )
+        }
+      )))
+  })
 
 // -----------------------------------------------------------------------------
 // entries
@@ -329,7 +328,7 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
         const removal = Invalidation.keys(address.key)
         const failed = (mayHaveHappened: boolean, reason: Reason, cause: unknown) =>
           new InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
-        const versions = yield* restore(currentVersions(definition, key))
+        const versions = yield* restore(currentVersions(read))
         const begun = yield* begin(read, { seen: undefined, drop: true, force: true }, restore)
         if (begun._tag !== "Leased") {
           const error = begun._tag === "StoreFailed" ? begun.error : undefined
@@ -360,7 +359,7 @@ const written = (
     const { address, counters, service, store } = read
     const started = read.elapsed()
     const began = read.now()
-    const { exit, partsUntil } = yield* Loading.run(write, read.unjoined())
+    const { exit, partsUntil } = yield* Loading.run(write, read.within("write", lease.token))
     if (partsUntil !== undefined) read.loading?.given(partsUntil)
     if (Exit.isFailure(exit) || partsUntil !== undefined) return { exit, stored: false }
     const jitter = read.fiber.getRef(Random.Random).nextDoubleUnsafe()
@@ -390,7 +389,7 @@ const whyUnstored = ({ unwritten }: Service, read: Read): string | undefined => 
 export const explain = (definition: Definition, key: unknown): AnyEffect =>
   withRead(definition, key, (read) => {
     const { address, counters, service, store } = read
-    return Effect.flatMap(currentVersions(definition, key), (versions) =>
+    return Effect.flatMap(currentVersions(read), (versions) =>
       Effect.map(
         store.inspect(address.key, address.known),
         (inspection) =>

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import type { Entry, StoreError } from "../../CacheStore.ts"
+import type { Entry, StoreError, Token } from "../../CacheStore.ts"
 import * as Key from "../../Key.ts"
 import * as Verdict from "../../Verdict.ts"
 import type { Counters } from "../counters.ts"
@@ -15,7 +15,7 @@ import * as Internal from "../definition.ts"
 import * as Plan from "../plan.ts"
 import { type ClockedStore, type Service, storeOf } from "../service/model.ts"
 import type { Found } from "./decide.ts"
-import type { Definition } from "./definitions.ts"
+import { type Definition, LoadCircle } from "./definitions.ts"
 import type { Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { moment, placeOf } from "./loads.ts"
@@ -49,6 +49,10 @@ export interface Answer {
   readonly from: Judged | Stored | undefined
 }
 
+/** The defect of a read that needs itself. */
+export const circleOf = (keys: ReadonlyArray<string>): LoadCircle =>
+  new LoadCircle({ keys: keys.map((key) => Key.format(key)) })
+
 export class Read {
   readonly definition: Definition
   readonly service: Service
@@ -56,7 +60,9 @@ export class Read {
   readonly address: Internal.KeyAddress
   readonly fiber: AnyFiber
   readonly counters: Counters
-  /** The load that reads. */
+  /** On whose behalf it reads: what waits while it does. */
+  readonly reader: Loading.Loading | undefined
+  /** The load whose value what it gives becomes part of. */
   readonly loading: Loading.Loading | undefined
   /** Not before the read did. */
   readonly began = moment()
@@ -74,7 +80,9 @@ export class Read {
     this.address = address
     this.fiber = fiber
     this.counters = service.counters(definition.name, fiber)
-    const loading = fiber.getRef(Loading.Current)
+    const reader = fiber.getRef(Loading.Current)
+    const loading = reader?.load
+    this.reader = reader?.ended === false ? reader : undefined
     this.loading = loading?.ended === false ? loading : undefined
     this.started = this.elapsed()
   }
@@ -83,26 +91,20 @@ export class Read {
     return this.loading !== undefined
   }
 
-  private get place(): Loading.Place {
+  get place(): Loading.Place {
     return placeOf(this.service, this.address)
   }
 
-  /** What a lookup that others cannot join knows of itself, where it is not known for which key it reads. */
-  unjoined(): Loading.Loading {
-    return new Loading.Loading(this.loading?.waiting, undefined, this.loading?.alone)
-  }
-
-  /** The same for a lookup that this read runs for its own key. */
-  private alone(): Loading.Loading {
-    const { alone, waiting } = this.unjoined()
-    return new Loading.Loading(waiting, this.place, [...alone, this.place])
+  /** What works on its key inside of it. */
+  within(kind: Loading.Kind, lease?: Token): Loading.Loading {
+    return new Loading.Loading(kind, [this.place], this.reader, lease)
   }
 
   /** This read gives an entry: what a load makes of a stale one is stale, too. A load may look at what it is to replace. */
   passOn({ usableUntil, verdict }: Judged): void {
     if (this.loading === undefined || verdict === "Fresh" || verdict === "Refresh") return
-    const { fills } = this.loading
-    if (fills !== undefined && Loading.isSame(fills, this.place)) return
+    const { isSingle, kind } = this.loading
+    if (kind === "load" && isSingle && this.loading.worksOn(this.place)) return
     this.loading.given(this.elapsed() + usableUntil() - this.now())
   }
 
@@ -208,24 +210,23 @@ export class Read {
     reportStoreFailure(this.service, this.counters, error)
   }
 
+  /** It would wait for itself: a mistake of the lookups, unless there is an old value. */
+  circle(keys: ReadonlyArray<string>, old: Judged | undefined): Answer {
+    return this.conclude({ exit: Exit.die(circleOf(keys)), partsUntil: undefined }, old)
+  }
+
   /** Loads for this caller alone and stores nothing. */
   loadAlone(old: Judged | undefined): Effect.Effect<Answer> {
     return Effect.suspend(() => {
-      // A lookup that needs the key that it loads does not end.
-      const { alone = [] } = this.loading ?? {}
-      if (alone.some((one) => Loading.isSame(one, this.place))) {
-        if (this.mayFallBack(old)) return Effect.succeed(this.fallBack(old))
-        const keys = alone.map(({ key }) => Key.format(key)).join(", ")
-        const error = new Error(`cached reads that need each other: ${keys}`)
-        return Effect.succeed({ exit: Exit.die(error), from: undefined })
-      }
+      const around = Loading.loadedAround(this.reader, this.place)
+      if (around?._tag === "Circle") return Effect.succeed(this.circle(around.keys, old))
       const started = this.elapsed()
       const report = (exit: Exit.Exit<unknown, unknown>) =>
         Effect.sync(() =>
           reportLoad(this.service, this.counters, this.address, exit, this.elapsed() - started, "unsaved")
         )
       const load = Effect.map(
-        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report), this.alone()),
+        Loading.run(Effect.onExit(this.definition.lookupOne(this.address.input), report), this.within("load")),
         (made) => this.conclude(made, old)
       )
       const { softTimeout } = this.definition.rules

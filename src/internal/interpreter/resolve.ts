@@ -9,7 +9,16 @@ import type { Entry, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
 import * as Decide from "./decide.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
-import { type Filled, fillTogether, forCaller, inBackground, refreshInBackground, type Want } from "./fill.ts"
+import {
+  fillByItself,
+  type Filled,
+  fillOne,
+  fillTogether,
+  forCaller,
+  inBackground,
+  refreshInBackground,
+  type Want
+} from "./fill.ts"
 import * as Loading from "./loading.ts"
 import type { Lookup } from "./loads.ts"
 import type { Answer, Read, Seen } from "./read.ts"
@@ -67,7 +76,7 @@ const lookedAt = (read: Read, versions: Versions, answer: StoreAnswer): Looked =
 
 /** `first` is the store's answer, where it was asked already and no version had to be read before. */
 const lookAt = (read: Read, first?: StoreAnswer): Effect.Effect<Looked> =>
-  Effect.matchCauseEffect(currentVersions(read.definition, read.address.input), {
+  Effect.matchCauseEffect(currentVersions(read), {
     onFailure: (cause) => Effect.succeed({ _tag: "Answered", read, answer: answerOf(Exit.failCause(cause)) }),
     onSuccess: (versions) =>
       first !== undefined
@@ -112,6 +121,7 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
     const answers = new Map<Read, Answer>()
     const stale: Array<Want> = []
     const missing: Array<Want> = []
+    const inBatch: Array<Want> = []
     const unanswered: Array<Unanswered> = []
     for (const one of looked) {
       const { read } = one
@@ -124,14 +134,18 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
         const first = Decide.atFirst(found, read.definition.rules, read.insideLoad)
         if (first === "load") {
           if (!Decide.isServable(found)) read.miss(found)
-          missing.push({ read, attempt: forCaller(read, one.seen) })
+          const want: Want = { read, attempt: forCaller(read, one.seen) }
+          const around = Loading.loadedAround(read.reader, read.place)
+          if (around === undefined) missing.push(want)
+          else if (around._tag === "InBatch") inBatch.push(want)
+          else answers.set(read, read.circle(around.keys, want.attempt.old))
           continue
         }
         if (first === "serve and refresh") stale.push({ read, attempt: inBackground(judged!) })
         answers.set(read, read.serve(judged!))
       }
     }
-    const filling = fillTogether(missing, lookup, (want, filled) => {
+    const use = (want: Want, filled: Filled): AnyEffect<void> => {
       if (filled._tag === "StoreFailed") want.read.miss(want.attempt.seen?.verdict ?? "Nothing")
       // Without an old value there is nothing to choose: those are loaded together.
       if (filled._tag === "StoreFailed" && want.attempt.old === undefined) {
@@ -139,11 +153,18 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
         return Effect.void
       }
       return answer(answers, want.read, follow(want, filled))
-    })
+    }
+    // Not together: the batch that waits for them is waiting for such a lookup already.
+    const byThemselves = Effect.forEach(inBatch, (want) =>
+      Effect.flatMap(
+        fillOne(want, oneByOne(want.read.definition).lookup),
+        (filled) => use(want, filled)
+      ), { concurrency: "unbounded", discard: true })
     const rest = Effect.suspend(() => loadUnanswered(unanswered, loader, answers))
     const steps: Array<AnyEffect<unknown>> = []
     if (stale.length > 0) steps.push(refreshInBackground(stale, lookup))
-    if (missing.length > 0) steps.push(filling)
+    if (inBatch.length > 0) steps.push(byThemselves)
+    if (missing.length > 0) steps.push(fillTogether(missing, lookup, use))
     steps.push(rest)
     return Effect.as(Effect.forEach(steps, (step) => step, { discard: true }), answers)
   })
@@ -190,6 +211,17 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
     case "Wait": {
       const { token } = filled as Extract<Filled, { readonly _tag: "Busy" }>
       return Effect.flatMap(awaitOther(read, token, next.atMost), lookAgain)
+    }
+    case "LoadByItself": {
+      const { filling } = filled as Extract<Filled, { readonly _tag: "InBatch" }>
+      return Effect.flatMap(
+        fillByItself({ attempt, read }, filling, oneByOne(definition).lookup),
+        (filled) => follow({ attempt, read }, filled)
+      )
+    }
+    case "Die": {
+      const { keys } = filled as Extract<Filled, { readonly _tag: "Circle" }>
+      return Effect.succeed(read.circle(keys, old))
     }
     case "LoadAlone":
       if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
@@ -242,20 +274,27 @@ const loadUnanswered = (
     for (const { error, read } of all) answers.set(read, read.fail(error, undefined))
     return Effect.void
   }
-  return loader.batches
-    ? loadTogetherAlone(first.read, all.map(({ read }) => read), loader.lookup, answers)
-    : answer(answers, first.read, first.read.loadAlone(undefined))
+  const together: Array<Read> = []
+  const byThemselves: Array<AnyEffect<void>> = []
+  for (const { read } of all) {
+    if (loader.batches && Loading.loadedAround(read.reader, read.place) === undefined) together.push(read)
+    else byThemselves.push(answer(answers, read, read.loadAlone(undefined)))
+  }
+  return Effect.andThen(
+    Effect.forEach(byThemselves, (one) => one, { concurrency: "unbounded", discard: true }),
+    together.length === 0 ? Effect.void : loadTogetherAlone(together, loader.lookup, answers)
+  )
 }
 
 /** Loads several values by one lookup and stores none of them. */
 const loadTogetherAlone = (
-  first: Read,
   reads: ReadonlyArray<Read>,
   lookup: Lookup,
   answers: Map<Read, Answer>
 ): AnyEffect<void> =>
   Effect.suspend(() => {
-    const { counters, service } = first
+    const first = reads[0]!
+    const { counters, reader, service } = first
     const started = first.elapsed()
     const report = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>) => {
       for (const [i, { address }] of reads.entries()) {
@@ -266,7 +305,8 @@ const loadTogetherAlone = (
       lookup(reads.map(({ address }) => address)),
       (exit) => Effect.sync(() => report(Exit.isSuccess(exit) ? exit.value : reads.map(() => exit)))
     )
-    return Effect.map(Loading.run(load, first.unjoined()), ({ exit, partsUntil }) => {
+    const loading = new Loading.Loading("load", reads.map(({ place }) => place), reader)
+    return Effect.map(Loading.run(load, loading), ({ exit, partsUntil }) => {
       for (const [i, read] of reads.entries()) {
         const one = Exit.isSuccess(exit) ? exit.value[i]! : exit
         answers.set(read, read.conclude({ exit: one, partsUntil }, undefined))

@@ -3,10 +3,12 @@ import * as Effect from "effect/Effect"
 import type { Kind, Versions } from "../definition.ts"
 import { toVersion, type Version } from "../stamp.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
+import * as Loading from "./loading.ts"
+import { circleOf, type Read } from "./read.ts"
 
 const noVersions: Versions = { value: {}, failure: {} }
 
-const read = (
+const readAll = (
   definition: Definition,
   kind: Kind | undefined,
   key: unknown
@@ -26,15 +28,24 @@ const read = (
   )
 }
 
-/** Versions are read before the entry and before a load, so what is stamped is never newer than what was loaded. */
-export const currentVersions = (definition: Definition, key: unknown): AnyEffect<Versions> =>
-  definition.hasVersions
-    ? Effect.zipWith(
-      read(definition, definition.value, key),
-      read(definition, definition.failures, key),
+/**
+ * Versions are read before the entry and before a load, so what is stamped is never newer than what was loaded. A policy may
+ * read the cache for them, and a read that needs its own versions for that would not end.
+ */
+export const currentVersions = (read: Read): AnyEffect<Versions> => {
+  const { address: { input }, definition, place, reader } = read
+  if (!definition.hasVersions) return Effect.succeed(noVersions)
+  return Effect.suspend(() => {
+    const around = Loading.loadedAround(reader, place, "versions")
+    if (around?._tag === "Circle") return Effect.die(circleOf(around.keys))
+    const versions = Effect.zipWith(
+      readAll(definition, definition.value, input),
+      readAll(definition, definition.failures, input),
       (value, failure) => ({ value, failure })
     )
-    : Effect.succeed(noVersions)
+    return Loading.inside(versions, read.within("versions"))
+  })
+}
 
 const same = (a: Versions["value"], b: Versions["value"]): boolean =>
   a === b || Object.keys(a).every((slot) => a[slot] === b[slot])
