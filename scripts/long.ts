@@ -59,6 +59,11 @@ const parts: ReadonlyArray<Part> = [
     weight: 6,
     command: (seed) => node("test/explore/redisMain.ts", "--seeds", "50", "--from", `${seed}`)
   },
+  {
+    name: "interruptions at every step",
+    weight: 4,
+    command: (seed) => node("test/interruptions/main.ts", "--seeds", "3", "--from", `${seed}`)
+  },
   { name: "histories on a node, with faults", weight: 5, command: history("--rounds", "3") },
   { name: "histories on a cluster, with faults", weight: 5, command: history("--rounds", "3", "--cluster") },
   { name: "histories of a server that dies", weight: 2, command: history("--scenario", "death") },

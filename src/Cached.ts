@@ -19,6 +19,7 @@
  *   than serve what is stale. If the refresh failed or took too long and the lookup
  *   is given a stale value after all, what it makes is stale, too.
  *   One invalidation that covers all of them holds for all of them.
+ * - Lookups that need each other's values die with `LoadCircle`, which names the keys.
  *
  * **Gotchas**
  *

@@ -1,37 +1,47 @@
+/**
+ * Interrupts callers at every step, and prints what was left: `npm run interruptions`.
+ *
+ *     npm run interruptions -- --seeds 20 --from 100    twenty orders at random, beside that in turn
+ *     npm run interruptions -- --program NAME --step 7  one run again
+ *     npm run interruptions -- --program NAME --step 7 --seed 100
+ */
 import { parseArgs } from "node:util"
 import { programs } from "./programs.ts"
-import { replay, search } from "./search.ts"
+import { type Left, replay, search } from "./search.ts"
+
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "1" },
+    seeds: { type: "string", default: "3" },
     from: { type: "string", default: "1" },
-    stride: { type: "string", default: "1" },
-    program: { type: "string" },
-    seed: { type: "string" },
-    step: { type: "string" }
+    program: { type: "string", default: "" },
+    step: { type: "string" },
+    seed: { type: "string" }
   }
 })
-let failed = false
-for (const p of programs) {
-  if (values.program !== undefined && !p.name.includes(values.program)) continue
+
+const print = ({ program, seed, step, what }: Left): string =>
+  `LEFT by "${program}", interrupted at step ${step}${seed === undefined ? "" : ` under seed ${seed}`}: ${what}`
+
+const wanted = programs.filter(({ name }) => name.includes(values.program))
+if (wanted.length === 0) throw new Error(`no program has "${values.program}" in its name`)
+const seeds = [undefined, ...Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i)]
+
+for (const program of wanted) {
   if (values.step !== undefined) {
-    console.log(
-      p.name,
-      (replay(p, Number(values.step), values.seed === undefined ? undefined : Number(values.seed)))?.what
-    )
+    const left = replay(program, Number(values.step), values.seed === undefined ? undefined : Number(values.seed))
+    console.log(left === undefined ? `${program.name}: nothing is left` : print(left))
+    if (left !== undefined) process.exitCode = 1
     continue
   }
-  const seeds = [undefined, ...Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i)]
-  const t = performance.now()
-  let total = 0
+  let runs = 0
+  let bad = 0
   for (const seed of seeds) {
-    const { runs, left } = search(p, { seed, stride: Number(values.stride) })
-    total += runs
-    if (left) {
-      failed = true
-      console.log(JSON.stringify(left.step), left.seed, left.what.slice(0, 600))
-    }
+    const found = search(program, { seed })
+    runs += found.runs
+    if (found.left === undefined) continue
+    bad++
+    console.log(print(found.left))
   }
-  console.log(p.name, total, Math.round(performance.now() - t), "ms")
+  console.log(`${program.name.padEnd(62)} ${String(runs).padStart(8)} runs  ${bad === 0 ? "ok" : "LEFT"}`)
+  if (bad > 0) process.exitCode = 1
 }
-process.exitCode = failed ? 1 : 0

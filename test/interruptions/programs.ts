@@ -11,7 +11,8 @@ import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import type * as MemoryCache from "../../src/MemoryCache.ts"
 import * as Policy from "../../src/Policy.ts"
-import { memory, type Provided, settle, text } from "../support/cached.ts"
+import * as TestCache from "../../src/TestCache.ts"
+import { memory, settle, text } from "../support/cached.ts"
 import { makeMarkerStore } from "../support/markerStore.ts"
 import { serviceOn } from "../support/port.ts"
 
@@ -52,10 +53,19 @@ const world = () => {
     value: Schema.Finite,
     lookup: (id) => Effect.map(Cached.getMany(card, [id, "b"]), ([one]) => one!)
   }, Policy.tagged("t"))
+  /** Each key needs the one that is shorter. */
+  const steps: Cached.Cached<string, number, never, CacheService.CacheService> = Cached.make("steps", {
+    key: Key.string("id"),
+    value: Schema.Finite,
+    lookup: (id) => id === "a" ? load : Cached.get(steps, id.slice(1)),
+    lookupMany: (ids) =>
+      Effect.forEach(ids, (id) => Effect.map(id === "a" ? load : Cached.get(steps, id.slice(1)), Result.succeed))
+  }, Policy.tagged("t"))
   const write = Effect.sync(() => void version++)
   return {
     card,
     page,
+    steps,
     write,
     /** A read must not be older than what was written when it began. */
     read: (definition: typeof card | typeof page, id: string) =>
@@ -76,6 +86,14 @@ const world = () => {
 }
 
 const over = Invalidation.tags(["t", "u"])
+
+/** Does something with a store that has instruments. */
+const withInstruments = (use: Effect.Effect<void, never, TestCache.TestCache>): Doing =>
+  Effect.flatMap(
+    Effect.serviceOption(TestCache.TestCache),
+    (found) => found._tag === "Some" ? Effect.provideService(use, TestCache.TestCache, found.value) : Effect.void
+  )
+
 const soften = Cached.apply(Invalidation.soft(over))
 
 /** Nothing of a load, a refresh or an invalidation is left, and the keys work as they did. */
@@ -98,6 +116,7 @@ const nothingLeft = (
       check(`${leases} leases and ${fences} fences are left`, leases === 0 && fences === 0)
     }
     // Whatever was done, the next reads are right.
+    yield* withInstruments(TestCache.restore)
     yield* Cached.apply(over)
     for (const id of ["a", "b"]) {
       check("a read is old", (yield* Cached.get(card, id)) === version())
@@ -115,13 +134,13 @@ const nothingLeft = (
     for (const id of ["a", "b"]) check("a refreshed read is old", (yield* Cached.get(card, id)) === version())
   })
 
-const stores: Record<string, Layer.Layer<CacheService.CacheService>> = {
-  memory: memory as Layer.Layer<Provided>,
+type World = ReturnType<typeof world>
+
+const stores: Readonly<Record<string, Layer.Layer<CacheService.CacheService>>> = {
+  memory,
   text,
   steps: Layer.fresh(serviceOn(makeMarkerStore({ split: true })))
 }
-
-type World = ReturnType<typeof world>
 
 interface Shape {
   readonly name: string
@@ -130,91 +149,140 @@ interface Shape {
   readonly others?: (world: World) => ReadonlyArray<Doing>
 }
 
-const both = ({ card }: World) => Cached.getMany(card, ["a", "b"])
+const both = ({ card }: World): Doing => Cached.getMany(card, ["a", "b"])
 
+/** All is stored, and stale. */
 const stale = (world: World): Doing => Effect.andThen(both(world), Effect.andThen(Cached.get(world.page, "a"), soften))
 
-const publish = ({ write }: World) => Effect.andThen(write, Cached.apply(over))
+const publish = ({ write }: World): Doing => Effect.andThen(write, Cached.apply(over))
 
-const noTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => effect
+/** A transaction of no database. */
+const transaction = Changes.withTransaction(<A, E, R>(effect: Effect.Effect<A, E, R>) => effect)
 
 const shapes: ReadonlyArray<Shape> = [
   {
-    name: "a read that misses, and one that joins it",
-    victims: (w) => [w.read(w.card, "a")],
-    others: (w) => [w.read(w.card, "a")]
-  },
-  {
-    name: "one who joins a load",
-    victims: (w) => [Effect.andThen(Effect.yieldNow, w.read(w.card, "a"))],
-    others: (w) => [w.read(w.card, "a")]
-  },
-  { name: "all who wait for a load", victims: (w) => [w.read(w.card, "a"), w.read(w.card, "a")] },
-  {
-    name: "a read that refreshes",
+    name: "a read that refreshes in the background",
     prepare: stale,
-    victims: (w) => [Cached.get(w.card, "a")],
-    others: (w) => [Cached.get(w.card, "a")]
+    victims: ({ card }) => [Cached.get(card, "a")],
+    others: ({ card }) => [Cached.get(card, "a")]
   },
   {
-    name: "reads of many, some stale and some missing",
-    prepare: (w) => Effect.andThen(Cached.get(w.card, "b"), soften),
-    victims: (w) => [both(w)],
-    others: (w) => [Cached.getMany(w.card, ["a", "b", "c"])]
+    name: "who begins a load that another joins",
+    victims: ({ card, read }) => [read(card, "a")],
+    others: ({ card, read }) => [read(card, "a")]
   },
   {
-    name: "a page of cards",
-    victims: (w) => [w.read(w.page, "a")],
-    others: (w) => [w.read(w.page, "b"), w.read(w.card, "a")]
+    name: "who joins a load",
+    victims: ({ card, read }) => [Effect.andThen(Effect.yieldNow, read(card, "a"))],
+    others: ({ card, read }) => [read(card, "a")]
   },
   {
-    name: "a page of stale cards",
+    name: "all who wait for a load",
+    victims: ({ card, read }) => [read(card, "a"), read(card, "a")]
+  },
+  {
+    name: "a read of many, some stale and some missing",
+    prepare: ({ card }) => Effect.andThen(Cached.get(card, "b"), soften),
+    victims: (world) => [both(world)],
+    others: ({ card }) => [Cached.getMany(card, ["a", "b", "c"])]
+  },
+  {
+    name: "a page made of cards that others read",
+    victims: ({ page, read }) => [read(page, "a")],
+    others: ({ card, page, read }) => [read(page, "b"), read(card, "a")]
+  },
+  {
+    name: "a page that refreshes stale cards",
     prepare: stale,
-    victims: (w) => [Cached.get(w.page, "a")],
-    others: (w) => [Cached.get(w.card, "a")]
+    victims: ({ page }) => [Cached.get(page, "a")],
+    others: ({ card }) => [Cached.get(card, "a")]
   },
   {
-    name: "a write-through, and reads",
+    name: "a batch whose keys need each other",
+    victims: ({ steps }) => [Cached.getMany(steps, ["a", "aa", "aaa"])],
+    others: ({ steps }) => [Cached.getMany(steps, ["aa", "aaa"])]
+  },
+  {
+    name: "a write-through that others read",
     prepare: both,
-    victims: (w) => [Cached.set(w.card, "a", Effect.as(w.write, 0).pipe(Effect.map(() => w.version())))],
-    others: (w) => [Cached.get(w.card, "a")]
+    victims: ({ card, version, write }) => [Cached.set(card, "a", Effect.map(write, version))],
+    others: ({ card }) => [Cached.get(card, "a")]
   },
   {
-    name: "a refresh that is asked for, and reads",
+    name: "a refresh that is asked for",
     prepare: stale,
-    victims: (w) => [Cached.refresh(w.card, "a")],
-    others: (w) => [Cached.get(w.card, "a")]
+    victims: ({ card }) => [Cached.refresh(card, "a")],
+    others: ({ card }) => [Cached.get(card, "a")]
   },
   {
-    name: "an invalidation, and reads",
+    name: "an invalidation",
     prepare: stale,
-    victims: (w) => [publish(w)],
-    others: (w) => [Cached.get(w.page, "a")]
+    victims: (world) => [publish(world)],
+    others: ({ page }) => [Cached.get(page, "a")]
   },
   {
-    name: "a mutation, and reads",
+    name: "a mutation",
     prepare: stale,
-    victims: (w) => [Cached.mutate(w.write, over)],
-    others: (w) => [Cached.get(w.page, "a")]
+    victims: ({ write }) => [Cached.mutate(write, over)],
+    others: ({ page }) => [Cached.get(page, "a")]
   },
   {
     name: "a transaction",
     prepare: stale,
-    victims: (w) => [Changes.withTransaction(noTransaction)(Effect.andThen(w.read(w.page, "a"), publish(w)))],
-    others: (w) => [Cached.get(w.page, "a")]
+    victims: (world) => [transaction(Effect.andThen(world.read(world.page, "a"), publish(world)))],
+    others: ({ page }) => [Cached.get(page, "a")]
   }
 ]
 
-export const programs: ReadonlyArray<Program> = shapes.flatMap(({ name, others, prepare, victims }) =>
-  Object.entries(stores).map(([store, layer]): Program => {
-    const w = world()
-    return {
-      name: `${name} [${store}]`,
-      layer,
-      prepare: Effect.andThen(w.reset, prepare?.(w) ?? Effect.void),
-      victims: victims(w),
-      others: others?.(w) ?? [],
-      after: nothingLeft(w)
-    }
-  })
-)
+const programOf = (
+  { name, others = () => [], prepare = () => Effect.void, victims }: Shape,
+  store: string,
+  layer: Program["layer"]
+): Program => {
+  const one = world()
+  return {
+    name: `${name} [${store}]`,
+    layer,
+    prepare: Effect.andThen(one.reset, prepare(one)),
+    victims: victims(one),
+    others: others(one),
+    after: nothingLeft(one)
+  }
+}
+
+export const programs: ReadonlyArray<Program> = [
+  ...shapes.flatMap((shape) => Object.entries(stores).map(([store, layer]) => programOf(shape, store, layer))),
+  // What the store does not acknowledge is delivered later.
+  programOf(
+    {
+      name: "an invalidation that the store refuses",
+      prepare: (world) => Effect.andThen(stale(world), withInstruments(TestCache.fail("invalidate", 1))),
+      victims: (world) => [publish(world)],
+      others: ({ page }) => [Cached.get(page, "a")]
+    },
+    "text",
+    text
+  )
+]
+
+/** A mistake that must be found: what is marked is not sure to be unmarked. */
+export const mistaken: Program = (() => {
+  const marked = new Set<string>()
+  const unmark = Effect.andThen(Effect.yieldNow, Effect.sync(() => marked.delete("a")))
+  return {
+    name: "a mark that is made before it is sure to be taken away",
+    layer: memory,
+    prepare: Effect.sync(() => marked.clear()),
+    victims: [Effect.suspend(() => {
+      marked.add("a")
+      return Effect.forkDetach(unmark)
+    })],
+    others: [],
+    after: Effect.andThen(
+      settle,
+      Effect.sync(() => {
+        if (marked.size > 0) throw new Error("it is still marked")
+      })
+    )
+  }
+})()
