@@ -37,10 +37,12 @@ import * as Broadcast from "./internal/broadcast.ts"
 import * as Counters from "./internal/counters.ts"
 import { randomId } from "./internal/randomId.ts"
 import * as Delivery from "./internal/service/delivery.ts"
+import { observe } from "./internal/service/health.ts"
 import {
   type CacheEvent,
   CacheService,
   type ClockedStore,
+  type Health,
   type Service,
   type Undelivered as Kept
 } from "./internal/service/model.ts"
@@ -50,7 +52,7 @@ import { Unwritten } from "./internal/service/unwritten.ts"
 import { makeNow } from "./internal/steady.ts"
 
 export { CacheService, InvalidationError } from "./internal/service/model.ts"
-export type { CacheEvent, Invalidated, Undelivered } from "./internal/service/model.ts"
+export type { CacheEvent, Health, Invalidated, Undelivered } from "./internal/service/model.ts"
 export { InvalidationLogLevel, metrics } from "./internal/service/report.ts"
 
 // Tokens must differ between processes that were given one seed, so `Random` is not asked.
@@ -127,7 +129,8 @@ export const make = Effect.fnUntraced(function*(
   const loads = new Map<CacheStore.Token, unknown>()
   const kept = new Queue(mostTargets)
   const token = makeTokens()
-  const whole = inOneStep(store, token)
+  const { health, store: observed } = observe(store)
+  const whole = inOneStep(observed, token)
   const now = clockOf(store)
   const delivery = yield* Delivery.make({
     store: { ...whole.store, now },
@@ -162,6 +165,7 @@ export const make = Effect.fnUntraced(function*(
     watched: events.watched,
     publish: events.publish,
     events: events.stream,
+    health,
     scope,
     ...delivery
   }
@@ -198,4 +202,29 @@ export const events: Stream.Stream<CacheEvent, never, CacheService> = Stream.unw
 export const undelivered: Effect.Effect<ReadonlyArray<Kept>, never, CacheService> = Effect.flatMap(
   CacheService,
   (service) => service.undelivered
+)
+
+/**
+ * Whether the store answers, for a health check: a value, which never fails. A store
+ * in memory always does.
+ *
+ * **Example** (A line of a health check)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { CacheService, MemoryCache } from "effect-cache-algebra"
+ *
+ * const line = Effect.map(CacheService.health, (health) =>
+ *   health._tag === "Healthy" ? "cache: fine" : `cache: ${health.store} is lost (${health.parts.join(", ")})`)
+ *
+ * const layer = MemoryCache.layer({ capacity: 100 })
+ * await Effect.runPromise(Effect.provide(line, layer)) // => "cache: fine"
+ * ```
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const health: Effect.Effect<Health, never, CacheService> = Effect.flatMap(
+  CacheService,
+  (service) => service.health
 )

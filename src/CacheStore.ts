@@ -48,7 +48,8 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
-import { Circuit, type Ticket } from "./internal/circuit.ts"
+import type { Limits, Ticket } from "./internal/circuit.ts"
+import { Condition, conditionsOf, Group, harmless, type Part, withConditions } from "./internal/condition.ts"
 import { Deadline, elapsed } from "./internal/deadline.ts"
 import { finiteMillis } from "./internal/duration.ts"
 import { encodeName } from "./internal/keys.ts"
@@ -506,22 +507,30 @@ export const wrap = (store: CacheStore, operations: (store: CacheStore) => Opera
 /**
  * Options of a guard.
  *
- * - `timeLimit`: the longest an operation may take (1 second unless given).
+ * - `readLimit`: the longest that a read may take (a quarter of `timeLimit`, so 250
+ *   milliseconds unless given). A frozen store costs a reader no more than that,
+ *   and one that answers in less loses no hit.
+ * - `timeLimit`: the longest that any other operation may take (1 second). They take
+ *   several steps where a read takes one, and giving up early gains nothing.
  * - `sweepLimit`: the longest that may take which walks all keys, or a long list:
  *   an invalidation of, or a fence over, patterns, everything, or more than 1000
  *   targets (1 minute).
  * - `failures`: so many in a row open the circuit (5).
- * - `openFor`: how long it stays open (5 seconds); then one operation tries. After
- *   a failure that took no time a twentieth of it: asking again costs little, and
- *   a connection that is back after a moment is found soon.
+ * - `openAfter`: nor is the store waited for when so long after the first failure
+ *   it has answered nothing (1 second), however seldom it was asked.
+ * - `openFor`: how long the circuit stays open (5 seconds); then one operation
+ *   tries. After a failure that took no time a twentieth of it: asking again costs
+ *   little, and a connection that is back after a moment is found soon.
  *
  * @category models
  * @since 0.1.0
  */
 export interface GuardOptions {
+  readonly readLimit?: Duration.Input
   readonly timeLimit?: Duration.Input
   readonly sweepLimit?: Duration.Input
   readonly failures?: number
+  readonly openAfter?: Duration.Input
   readonly openFor?: Duration.Input
 }
 
@@ -532,23 +541,54 @@ const longList = 1000
 const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
   Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(StoreError.fromCause(operation, exit.cause))
 
-const hasReason = (cause: Cause.Cause<StoreError>, tag: Reason["_tag"]): boolean =>
-  Option.exists(Cause.findErrorOption(cause), ({ reason }) => reason._tag === tag)
+const ask = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
+  try {
+    const effect = perform()
+    return Exit.isExit(effect) ? sound(operation, effect as Exit.Exit<A, StoreError>) : effect
+  } catch (thrown) {
+    return sound(operation, Exit.die(thrown))
+  }
+}
+
+// What a store that answers at once gives goes through as it is.
+const isAnswer = (effect: Effect.Effect<unknown, StoreError>): boolean => Exit.isExit(effect) && Exit.isSuccess(effect)
 
 // A lease that could not be given up follows a failure that was counted, and a cursor that cannot be read is the caller's.
-const isFailureOfStore = (operation: string, cause: Cause.Cause<StoreError>): boolean =>
-  operation !== "abandon" && !(operation === "scan" && hasReason(cause, "Malformed"))
+const isFailureOfStore = (operation: string, { reason }: StoreError): boolean =>
+  operation !== "abandon" && !(operation === "scan" && reason._tag === "Malformed")
 
-const timedOut = (cause: Cause.Cause<StoreError>): boolean => hasReason(cause, "Timeout")
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+const nowOf = (fiber: AnyFiber): number => elapsed(fiber.getRef(Clock.Clock))
+
+const refusal = (operation: string, { last: cause }: Group): StoreError =>
+  new StoreError({ operation, reason: { _tag: "CircuitOpen" }, mayHaveHappened: false, cause })
+
+const limitsOf = (where: string, { failures, openAfter, openFor }: GuardOptions): Limits => ({
+  failures: Check.integer(where, "failures", failures ?? 5),
+  openAfter: finiteMillis(where, "openAfter", openAfter ?? "1 second"),
+  openFor: finiteMillis(where, "openFor", openFor ?? "5 seconds")
+})
 
 /**
  * Bounds every operation of a store in time, and leaves the store alone for a
  * while after it failed several times in a row. A store that dies has failed:
  * `Malformed`.
  *
- * Invalidations, fences and their lifting are always tried: they fail
- * truthfully or not at all. A lease that could not be given up does not count
+ * Reads, writes, and what walks or is asked by people (`scan`, `inspect`, sweeps)
+ * are judged apart: a server that takes no writes may still be read.
+ *
+ * Nobody waits for a store that did not answer in time before: where it is time to
+ * try again, that happens beside the operation that found it so, by one that
+ * changes nothing. Where it failed at once, the next operation itself tries.
+ *
+ * Invalidations, fences, their lifting, and giving up a lease are always tried: they
+ * fail truthfully or not at all. A lease that could not be given up does not count
  * as a failure: that follows one that was counted.
+ *
+ * A store that is lost is told of in the log, once a minute at most: a warning with
+ * the cause, and a line when it is back, with how long that took and how many loads
+ * it cost. `CacheService.health` says it, too.
  *
  * Throws `InvalidInput` for a limit that is not positive and finite, and for a
  * number of failures that is no positive integer.
@@ -557,97 +597,159 @@ const timedOut = (cause: Cause.Cause<StoreError>): boolean => hasReason(cause, "
  * @since 0.1.0
  */
 export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore => {
-  const short = new Deadline(finiteMillis("CacheStore.guard", "timeLimit", options.timeLimit ?? "1 second"))
-  const long = new Deadline(finiteMillis("CacheStore.guard", "sweepLimit", options.sweepLimit ?? "1 minute"))
-  const circuit = new Circuit(
-    Check.integer("CacheStore.guard", "failures", options.failures ?? 5),
-    finiteMillis("CacheStore.guard", "openFor", options.openFor ?? "5 seconds")
+  const where = "CacheStore.guard"
+  const timeLimit = finiteMillis(where, "timeLimit", options.timeLimit ?? "1 second")
+  const brief = new Deadline(finiteMillis(where, "readLimit", options.readLimit ?? timeLimit / 4))
+  const short = new Deadline(timeLimit)
+  const long = new Deadline(finiteMillis(where, "sweepLimit", options.sweepLimit ?? "1 minute"))
+  const limits = limitsOf(where, options)
+
+  const condition = new Condition(
+    store.name,
+    Effect.withFiber((fiber) =>
+      Effect.forEach(condition.lost.keys(), (part) => attempt(part, nowOf(fiber)) ?? Effect.void, {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
   )
+  const groups = {
+    reads: new Group(limits, condition, "reads"),
+    writes: new Group(limits, condition, "writes"),
+    walks: new Group(limits, condition, undefined)
+  }
 
   const bounded = <A>(
     operation: string,
     effect: Effect.Effect<A, StoreError>,
     deadline: Deadline,
+    group: Group,
     ticket: Ticket,
-    fiber: Fiber.Fiber<unknown, unknown>
+    fiber: AnyFiber
   ): Effect.Effect<A, StoreError> =>
     deadline.run(effect, fiber, (exit) => {
       const answer = exit === undefined
         ? Exit.fail(new StoreError({ operation, reason: { _tag: "Timeout" }, mayHaveHappened: true }))
         : sound(operation, exit)
-      if (Exit.isSuccess(answer)) circuit.succeeded()
-      else if (Cause.hasInterruptsOnly(answer.cause)) circuit.interrupted(ticket)
-      else if (isFailureOfStore(operation, answer.cause) || ticket !== undefined) {
-        circuit.failed(ticket, now(fiber), timedOut(answer.cause))
-      }
+      learn(group, operation, answer, ticket, fiber)
       return answer
     })
 
-  const now = (fiber: Fiber.Fiber<unknown, unknown>) => elapsed(fiber.getRef(Clock.Clock))
-
-  const ask = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
-    try {
-      const effect = perform()
-      return Exit.isExit(effect) ? sound(operation, effect as Exit.Exit<A, StoreError>) : effect
-    } catch (thrown) {
-      return sound(operation, Exit.die(thrown))
+  const learn = (
+    group: Group,
+    operation: string,
+    exit: Exit.Exit<unknown, StoreError>,
+    ticket: Ticket,
+    fiber: AnyFiber
+  ): void => {
+    if (Exit.isSuccess(exit)) {
+      group.succeeded(fiber)
+      return tryOthers(group, fiber)
     }
+    if (Cause.hasInterruptsOnly(exit.cause)) return group.interrupted(ticket)
+    const error = StoreError.fromCause(operation, exit.cause)
+    if (isFailureOfStore(operation, error) || ticket !== undefined) group.failed(error, ticket, fiber)
+  }
+
+  /** Asks what is lost whether it is back, if it is time. */
+  const attempt = (part: Part, now: number): Effect.Effect<void> | undefined => {
+    const group = groups[part]
+    const ticket = group.circuit.tryNow(now)
+    if (ticket === undefined) return undefined
+    const operation = part === "reads" ? "read" : "abandon"
+    const deadline = part === "reads" ? brief : short
+    const asking = ask<unknown>(operation, () => harmless<Effect.Effect<unknown, StoreError>>(store, part))
+    // Who has found that it is time has ended by then.
+    return Effect.ignore(Effect.withFiber((fiber) => bounded(operation, asking, deadline, group, ticket, fiber)))
+  }
+
+  const beside = (part: Part, fiber: AnyFiber): void => {
+    const trying = attempt(part, nowOf(fiber))
+    if (trying !== undefined) Effect.runForkWith(fiber.context)(trying)
+  }
+
+  // What nobody asks for would be taken for lost until somebody does.
+  const tryOthers = (group: Group, fiber: AnyFiber): void => {
+    if (condition.lost.size === 0) return
+    for (const part of condition.lost.keys()) if (groups[part] !== group) beside(part, fiber)
   }
 
   const always = <A>(
     operation: string,
     perform: () => Effect.Effect<A, StoreError>,
-    deadline = short
+    deadline = short,
+    group = groups.writes
   ): Effect.Effect<A, StoreError> =>
-    Effect.withFiber((fiber) => bounded(operation, ask(operation, perform), deadline, undefined, fiber))
+    Effect.withFiber((fiber) => bounded(operation, ask(operation, perform), deadline, group, undefined, fiber))
 
-  const guarded = <A>(operation: string, perform: () => Effect.Effect<A, StoreError>) => {
+  const guarded = <A>(
+    operation: string,
+    name: keyof typeof groups,
+    perform: () => Effect.Effect<A, StoreError>
+  ): Effect.Effect<A, StoreError> => {
     const effect = ask(operation, perform)
-    return Exit.isExit(effect) ? effect : Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
-      if (circuit.isClosed) return bounded(operation, effect, short, undefined, fiber)
-      const ticket = circuit.tryNow(now(fiber))
+    const group = groups[name]
+    if (isAnswer(effect) && group.circuit.isQuiet) return effect
+    const deadline = name === "reads" ? brief : short
+    return Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
+      if (!group.isOpen(fiber)) return bounded(operation, effect, deadline, group, undefined, fiber)
+      if (group.circuit.isSlow && name !== "walks") {
+        beside(name, fiber)
+        return Effect.fail(refusal(operation, group))
+      }
+      const ticket = group.circuit.tryNow(nowOf(fiber))
       return ticket === undefined
-        ? Effect.fail(new StoreError({ operation, reason: { _tag: "CircuitOpen" }, mayHaveHappened: false }))
-        : bounded(operation, effect, short, ticket, fiber)
+        ? Effect.fail(refusal(operation, group))
+        : bounded(operation, effect, deadline, group, ticket, fiber)
     })
   }
 
   // Without a fiber and a deadline of its own, which cost more than the rest of a hit.
-  const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Exit.isExit(effect)
-      ? sound(operation, effect as Exit.Exit<A, StoreError>)
-      : circuit.isClosed
-      ? Effect.onExit(effect, (exit) => {
-        if (Exit.isSuccess(exit)) circuit.succeeded()
-        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
-          ? Effect.void
-          : Effect.withFiber((fiber) => Effect.sync(() => circuit.failed(undefined, now(fiber), timedOut(exit.cause))))
-      })
-      : guarded(operation, () => effect)
+  const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
+    const { reads } = groups
+    if (isAnswer(effect) && reads.circuit.isQuiet) return effect
+    if (!reads.circuit.isQuiet) return guarded(operation, "reads", () => effect)
+    return Effect.onExit(effect, (exit) =>
+      Exit.isSuccess(exit) && reads.circuit.isQuiet && condition.lost.size === 0
+        ? Effect.void
+        : Effect.withFiber((fiber) => {
+          learn(reads, operation, exit, undefined, fiber)
+          return Effect.void
+        }))
+  }
 
   const walks = (batch: Invalidation.Invalidation) =>
     batch.patterns.size > 0 || batch.everything !== undefined || targetsIn(batch) > longList
 
-  return wrap(store, (store) => ({
+  const sweeping = <A>(
+    operation: string,
+    batch: Invalidation.Invalidation,
+    perform: () => Effect.Effect<A, StoreError>
+  ) => walks(batch) ? always(operation, perform, long, groups.walks) : always(operation, perform)
+
+  const guardedStore = wrap(store, (store) => ({
     read: store.readsInTime === true
       ? (address) => inTime("read", store.read(address))
-      : (address) => guarded("read", () => store.read(address)),
-    begin: (address, request) => guarded("begin", () => store.begin(address, request)),
-    commit: (address, lease, draft) => guarded("commit", () => store.commit(address, lease, draft)),
-    discard: (address, lease, dependencies) => guarded("discard", () => store.discard(address, lease, dependencies)),
-    abandon: (address, token) => guarded("abandon", () => store.abandon(address, token)),
+      : (address) => guarded("read", "reads", () => store.read(address)),
+    begin: (address, request) => guarded("begin", "writes", () => store.begin(address, request)),
+    commit: (address, lease, draft) => guarded("commit", "writes", () => store.commit(address, lease, draft)),
+    discard: (address, lease, dependencies) =>
+      guarded("discard", "writes", () => store.discard(address, lease, dependencies)),
+    // A `begin` whose answer did not come in time may have taken it, and others would wait for its end.
+    abandon: (address, token) => always("abandon", () => store.abandon(address, token)),
     // It is meant to take as long as the load that is waited for.
     released: store.released,
-    inspect: (key, known) => guarded("inspect", () => store.inspect(key, known)),
+    inspect: (key, known) => guarded("inspect", "walks", () => store.inspect(key, known)),
     scan: (scan) => {
       // What the caller gets wrong is no failure of the store.
       Check.integer("CacheStore.scan", "the limit of a scan", scan.limit)
-      return guarded("scan", () => store.scan(scan))
+      return guarded("scan", "walks", () => store.scan(scan))
     },
-    invalidate: (batch) => always("invalidate", () => store.invalidate(batch), walks(batch) ? long : short),
-    fence: (fence) => always("fence", () => store.fence(fence), walks(fence.over) ? long : short),
+    invalidate: (batch) => sweeping("invalidate", batch, () => store.invalidate(batch)),
+    fence: (fence) => sweeping("fence", fence.over, () => store.fence(fence)),
     lift: (fence) => always("lift", () => store.lift(fence))
   }))
+  return withConditions(guardedStore, [condition])
 }
 
 // -----------------------------------------------------------------------------
@@ -763,7 +865,7 @@ const routed = (fallback: CacheStore, routes: ReadonlyMap<string, CacheStore>): 
           i === 0 ? act(store, part) : Effect.mapError(act(store, part), (error) => error.ofPart())
       )
     )
-  return {
+  return withConditions<CacheStore>({
     name: stores.map(({ name }) => name).join(" and "),
     payload: fallback.payload,
     ...(fallback.trusted === undefined ? {} : { trusted: fallback.trusted }),
@@ -797,7 +899,7 @@ const routed = (fallback: CacheStore, routes: ReadonlyMap<string, CacheStore>): 
       ),
       { concurrency: "unbounded" }
     )
-  }
+  }, stores.flatMap(conditionsOf))
 }
 
 /** Store by store: a cursor says which, and where in it. */

@@ -116,7 +116,8 @@ interface ConnectionOptions {
  *   the cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the
  *   default), or `replicas` (1) must have it within the time limit.
- * - `timeLimit`, `sweepLimit`, `failures`, `openFor`: see `CacheStore.guard`.
+ * - `readLimit`, `timeLimit`, `sweepLimit`, `failures`, `openAfter`, `openFor`: see
+ *   `CacheStore.guard`. `readLimit` is that of each answer: a read is mostly one.
  * - `retry`: how an invalidation is tried again within the time limit.
  * - `redeliver`: when one that could not be delivered is tried again, see
  *   `CacheService.Options`.
@@ -143,9 +144,11 @@ export interface Options {
   readonly prefix?: string
   readonly acknowledge?: "primary" | "replicas"
   readonly replicas?: number
+  readonly readLimit?: Duration.Input
   readonly timeLimit?: Duration.Input
   readonly sweepLimit?: Duration.Input
   readonly failures?: number
+  readonly openAfter?: Duration.Input
   readonly openFor?: Duration.Input
   readonly retry?: Schedule.Schedule<unknown, CacheStore.StoreError>
   readonly redeliver?: Schedule.Schedule<unknown>
@@ -285,15 +288,19 @@ const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retr
 /** Everything that options decide, checked before anything is done. */
 const prepare = (options: Options) => {
   const patience = finiteMillis(where, "timeLimit", options.timeLimit ?? "1 second")
-  const { failures, openFor, sweepLimit } = options
+  const { failures, openAfter, openFor, readLimit, sweepLimit } = options
+  const patienceOfReaders = finiteMillis(where, "readLimit", readLimit ?? patience / 4)
   return {
     limits: {
+      readLimit: patienceOfReaders,
       timeLimit: patience,
       ...(sweepLimit === undefined ? {} : { sweepLimit: finiteMillis(where, "sweepLimit", sweepLimit) }),
       ...(failures === undefined ? {} : { failures: natural("failures", failures, 1) }),
+      ...(openAfter === undefined ? {} : { openAfter: finiteMillis(where, "openAfter", openAfter) }),
       ...(openFor === undefined ? {} : { openFor: finiteMillis(where, "openFor", openFor) })
     },
     patience,
+    patienceOfReaders,
     target: targetOf(options),
     settings: settingsOf(options),
     acknowledgement: acknowledgementOf(options, Math.max(1, Math.floor(patience * 0.8))),
@@ -352,8 +359,7 @@ const makePrepared = Effect.fnUntraced(function*(
   yield* lookAround(client, transport, prepared, notices.refused)
   const store = Store.make(transport, settings, notices)
   yield* Effect.ignore(within(store.synchronize, client, patience))
-  const readsInTime = limit !== undefined && !client.isCluster
-  return retrying({ ...store, trusted: prepared.trusted, readsInTime }, retry)
+  return retrying({ ...store, trusted: prepared.trusted, readsInTime: limit !== undefined }, retry)
 })
 
 /**
@@ -380,7 +386,7 @@ export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore>
   const prepared = prepare(options)
   return Layer.effect(
     CacheStore.CacheStore,
-    Effect.map(makePrepared(prepared, prepared.patience), (store) => CacheStore.guard(store, prepared.limits))
+    Effect.map(makePrepared(prepared, prepared.patienceOfReaders), (store) => CacheStore.guard(store, prepared.limits))
   )
 }
 

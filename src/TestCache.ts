@@ -56,7 +56,8 @@ export { type Operation, TestCache } from "./internal/testing/instruments.ts"
  * - `capacity`: the most entries (10 000).
  * - `payload`: whether values are kept as text (the default) or as they are.
  * - `seed`: of the randomness that programs under this layer use.
- * - `timeLimit`, `failures`, `openFor`: see `CacheStore.guard`.
+ * - `readLimit`, `timeLimit`, `failures`, `openAfter`, `openFor`: see
+ *   `CacheStore.guard`.
  *
  * @category models
  * @since 0.1.0
@@ -65,8 +66,10 @@ export interface Options {
   readonly capacity?: number
   readonly payload?: "value" | "text"
   readonly seed?: string | number
+  readonly readLimit?: Duration.Input
   readonly timeLimit?: Duration.Input
   readonly failures?: number
+  readonly openAfter?: Duration.Input
   readonly openFor?: Duration.Input
 }
 

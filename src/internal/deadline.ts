@@ -2,6 +2,9 @@
  * A limit in time for many operations. One fiber sleeps for all of them, until
  * the oldest has had its time, and ends when none is pending: a timer for each
  * would cost as much as asking a fast store.
+ *
+ * It is the time of what is asked. While this process does something else, an
+ * answer may lie there unread: that is nobody's failure.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -19,6 +22,9 @@ interface Pending {
   readonly until: number
   readonly expire: () => void
 }
+
+// Milliseconds by which a timer of a process that is not too busy may be late.
+const late = 20
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -63,7 +69,11 @@ class Watch {
   }
 
   private sleep(millis: number): Effect.Effect<void> {
-    return Effect.flatMap(this.clock.sleep(Duration.millis(Math.ceil(millis))), () => this.look())
+    const due = elapsed(this.clock) + millis
+    const wait = (millis: number) => this.clock.sleep(Duration.millis(Math.ceil(millis)))
+    return Effect.flatMap(wait(millis), () =>
+      // Answers that came while this process was busy with something else are let in first.
+      elapsed(this.clock) > due + late ? Effect.flatMap(wait(1), () => this.look()) : this.look())
   }
 
   private look(): Effect.Effect<void> {

@@ -12,8 +12,21 @@ import * as TestCache from "../../src/TestCache.ts"
 import { asked, forked, opened, reasonOf, service, store, text } from "../CacheService/support.ts"
 import { asks, at, begin, draft, load } from "../support/port.ts"
 
+const invalidateNothing = ({ invalidate }: CacheStore.CacheStore) => invalidate(Invalidation.tags("nobody's"))
+
 describe("guard", () => {
   const read = Effect.flatMap(store, ({ read }) => reasonOf(read(at("a"))))
+  const begun = Effect.flatMap(store, ({ begin }) => reasonOf(begin(at("a"), asks())))
+
+  /** What an operation that never answers gives, and that it takes exactly so long. */
+  const frozenFor = (millis: number, operation: Effect.Effect<string, never, CacheService.CacheService>) =>
+    Effect.gen(function*() {
+      const fiber = yield* forked(operation)
+      yield* TestClock.adjust(millis - 1)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(1)
+      return yield* Fiber.join(fiber)
+    })
 
   it.effect("an operation that takes too long fails, and may have happened", () =>
     Effect.gen(function*() {
@@ -32,9 +45,7 @@ describe("guard", () => {
     Effect.gen(function*() {
       const { read } = yield* store
       yield* TestCache.delay("read", Infinity)
-      const fiber = yield* forked(Effect.uninterruptible(reasonOf(read(at("a")))))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* Fiber.join(fiber), "Timeout")
+      assert.strictEqual(yield* frozenFor(250, Effect.uninterruptible(reasonOf(read(at("a"))))), "Timeout")
     }).pipe(Effect.provide(text())))
 
   it.effect("after some failures in a row, the store is left alone for a while", () =>
@@ -46,28 +57,22 @@ describe("guard", () => {
       // What refuses at once is asked again after a twentieth.
       yield* TestClock.adjust(249)
       assert.strictEqual(yield* read, "CircuitOpen")
-      const lease = { token: "none" }
-      const { abandon, begin, commit, discard, inspect } = yield* store
-      assert.strictEqual(yield* reasonOf(begin(at("a"), asks())), "CircuitOpen")
-      assert.strictEqual(yield* reasonOf(commit(at("a"), lease, draft(at("a")))), "CircuitOpen")
-      assert.strictEqual(yield* reasonOf(discard(at("a"), lease, [])), "CircuitOpen")
-      assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "CircuitOpen")
-      assert.strictEqual(yield* reasonOf(inspect("a")), "CircuitOpen")
-      const error = yield* Effect.flip(begin(at("a"), asks()))
+      const error = yield* Effect.flip((yield* store).read(at("a")))
       assert.isFalse(error.mayHaveHappened)
+      assert.strictEqual((error.cause as CacheStore.StoreError).reason._tag, "Unavailable", "why it is left alone")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
   it.effect("after failures that took their time it is left alone for the whole while", () =>
     Effect.gen(function*() {
       yield* TestCache.lose("read", "request", 3)
-      for (let i = 0; i < 3; i++) {
-        const frozen = yield* forked(read)
-        yield* TestClock.adjust("1 second")
-        assert.strictEqual(yield* Fiber.join(frozen), "Timeout")
-      }
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* frozenFor(250, read), "Timeout")
       yield* TestClock.adjust(4999)
       assert.strictEqual(yield* read, "CircuitOpen")
+      assert.strictEqual(yield* asked("read"), 3)
       yield* TestClock.adjust(1)
+      // Nobody waits for the one that tries.
+      assert.strictEqual(yield* read, "CircuitOpen")
+      yield* Effect.yieldNow
       assert.strictEqual(yield* read, "fine")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
@@ -84,10 +89,10 @@ describe("guard", () => {
       yield* TestCache.fail("read", 3)
       for (let i = 0; i < 3; i++) yield* read
       yield* TestClock.adjust("5 seconds")
-      yield* TestCache.delay("read", 500)
+      yield* TestCache.delay("read", 200)
       const probe = yield* forked(read)
       assert.deepStrictEqual([yield* read, yield* read], ["CircuitOpen", "CircuitOpen"])
-      yield* TestClock.adjust(500)
+      yield* TestClock.adjust(200)
       assert.strictEqual(yield* Fiber.join(probe), "fine")
       assert.strictEqual(yield* asked("read"), 4)
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
@@ -157,8 +162,8 @@ describe("guard", () => {
         const { mayHaveHappened, reason } = yield* Fiber.join(fiber)
         assert.deepStrictEqual([reason._tag, mayHaveHappened], ["Timeout", true])
       }
-      assert.strictEqual(yield* read, "CircuitOpen")
-    }).pipe(Effect.provide(text({ failures: 4 }))))
+      assert.strictEqual(yield* begun, "CircuitOpen")
+    }).pipe(Effect.provide(text({ failures: 3 }))))
 
   it.effect("a store that answers at once goes through as it is", () =>
     Effect.gen(function*() {
@@ -177,6 +182,10 @@ describe("guard", () => {
         { timeLimit: -1 },
         { timeLimit: Number.NaN },
         { timeLimit: Infinity },
+        { readLimit: 0 },
+        { readLimit: Infinity },
+        { openAfter: 0 },
+        { openAfter: Infinity },
         { sweepLimit: 0 },
         { sweepLimit: Infinity },
         { openFor: 0 },
@@ -240,7 +249,7 @@ describe("guard", () => {
         return Effect.never
       })
       const fiber = yield* forked(reasonOf(CacheStore.guard({ ...memory, read: () => stubborn }).read(at("a"))))
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust(250)
       assert.strictEqual(yield* Fiber.join(fiber), "Timeout")
       assert.deepStrictEqual(told, ["interrupted"])
     }))
@@ -267,9 +276,7 @@ describe("guard", () => {
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* read, "fine")
       yield* TestCache.delay("read", Infinity)
-      const frozen = yield* forked(read)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* Fiber.join(frozen), "Timeout")
+      assert.strictEqual(yield* frozenFor(250, read), "Timeout")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
   it.effect("a clock that is set forward does not close it early", () =>
@@ -296,23 +303,23 @@ describe("guard", () => {
       const { invalidate } = yield* store
       yield* TestCache.fail("invalidate")
       for (let i = 0; i < 3; i++) yield* reasonOf(invalidate(Invalidation.tags("x")))
-      assert.strictEqual(yield* read, "CircuitOpen")
+      assert.strictEqual(yield* begun, "CircuitOpen")
       for (let i = 0; i < 5; i++) {
         yield* TestClock.adjust(49)
         yield* reasonOf(invalidate(Invalidation.tags("x")))
       }
-      assert.strictEqual(yield* read, "CircuitOpen")
+      assert.strictEqual(yield* begun, "CircuitOpen")
       yield* TestClock.adjust(5)
-      assert.strictEqual(yield* read, "fine")
+      assert.strictEqual(yield* begun, "fine")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
   it.effect("it closes the circuit when it succeeds", () =>
     Effect.gen(function*() {
-      yield* TestCache.fail("read", 3)
-      for (let i = 0; i < 3; i++) yield* read
-      assert.strictEqual(yield* read, "CircuitOpen")
+      yield* TestCache.fail("begin", 3)
+      for (let i = 0; i < 3; i++) yield* begun
+      assert.strictEqual(yield* begun, "CircuitOpen")
       yield* (yield* store).invalidate(Invalidation.tags("x"))
-      assert.strictEqual(yield* read, "fine")
+      assert.strictEqual(yield* begun, "fine")
     }).pipe(Effect.provide(text({ failures: 3 }))))
 
   it.effect("a lease that cannot be given up does not count", () =>
@@ -321,15 +328,7 @@ describe("guard", () => {
       yield* TestCache.fail("abandon", 10)
       for (let i = 0; i < 10; i++) assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "Unavailable")
       assert.strictEqual(yield* read, "fine")
-      // Unless it is the one that tries: then somebody has to tell.
-      yield* TestCache.fail("read", 3)
-      for (let i = 0; i < 3; i++) yield* read
-      yield* TestClock.adjust("5 seconds")
-      yield* TestCache.fail("abandon", 1)
-      assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "Unavailable")
-      assert.strictEqual(yield* read, "CircuitOpen")
-      yield* TestClock.adjust("5 seconds")
-      assert.strictEqual(yield* read, "fine")
+      assert.strictEqual(yield* begun, "fine")
     }).pipe(Effect.provide(text({ failures: 3, openFor: "5 seconds" }))))
 
   it.effect("what walks all keys has a limit of its own", () =>
@@ -386,7 +385,7 @@ describe("guard", () => {
       for (const key of ["a", "b", "c", "d", "e"]) gates.set(key, yield* Deferred.make<undefined>())
       const guarded = CacheStore.guard(
         { ...memory, read: ({ key }) => Deferred.await(gates.get(key)!) },
-        { timeLimit: 100, failures: 100 }
+        { readLimit: 100, failures: 100 }
       )
       const ended: Array<string> = []
       const ask = (key: string) =>
@@ -416,5 +415,166 @@ describe("guard", () => {
       assert.strictEqual(sleeping, 1)
       yield* Fiber.interrupt(second)
       assert.strictEqual(sleeping, 0)
+    }))
+
+  it.effect("reads, writes and walks are judged apart", () =>
+    Effect.gen(function*() {
+      const { abandon, commit, discard, inspect, scan } = yield* store
+      const lease = { token: "none" }
+      const writes = [
+        Effect.asVoid(commit(at("a"), lease, draft(at("a")))),
+        Effect.asVoid(discard(at("a"), lease, [])),
+        Effect.asVoid(invalidateNothing(yield* store))
+      ]
+      yield* TestCache.fail("begin", 3)
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* begun, "Unavailable")
+      assert.deepStrictEqual(yield* Effect.forEach(writes, reasonOf), ["CircuitOpen", "CircuitOpen", "fine"])
+      assert.deepStrictEqual([yield* read, yield* reasonOf(inspect("a"))], ["fine", "fine"])
+
+      yield* TestCache.fail("scan", 3)
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* reasonOf(scan({ limit: 1 })), "Unavailable")
+      assert.strictEqual(yield* reasonOf(inspect("a")), "CircuitOpen")
+      assert.deepStrictEqual([yield* read, yield* begun], ["fine", "fine"])
+
+      yield* TestCache.fail("read", 3)
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* read, "Unavailable")
+      assert.deepStrictEqual([yield* read, yield* begun], ["CircuitOpen", "fine"])
+      assert.strictEqual(yield* reasonOf(abandon(at("a"), "none")), "fine")
+    }).pipe(Effect.provide(text({ failures: 3 }))))
+
+  it.effect("a read that is given up sooner than a write", () =>
+    Effect.gen(function*() {
+      yield* TestCache.delay("read", Infinity)
+      yield* TestCache.delay("begin", Infinity)
+      yield* TestCache.delay("inspect", Infinity)
+      const { inspect } = yield* store
+      assert.strictEqual(yield* frozenFor(250, read), "Timeout")
+      assert.strictEqual(yield* frozenFor(1000, begun), "Timeout")
+      assert.strictEqual(yield* frozenFor(1000, reasonOf(inspect("a"))), "Timeout")
+    }).pipe(Effect.provide(text())))
+
+  it.effect("its limit is a quarter of the other, unless given", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      const frozen = { ...memory, read: () => Effect.never }
+      const limits = [[{ timeLimit: 400 }, 100], [{ timeLimit: 400, readLimit: 300 }, 300]] as const
+      for (const [options, limit] of limits) {
+        assert.strictEqual(yield* frozenFor(limit, reasonOf(CacheStore.guard(frozen, options).read(at("a")))), "Timeout")
+      }
+    }).pipe(Effect.provide(text())))
+
+  // The arithmetic of the defaults, on a store that takes its time to answer.
+  const answeringAfter = Effect.fnUntraced(function*(millis: () => number) {
+    const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+    let asks = 0
+    const slow = <A>(answer: Effect.Effect<A, CacheStore.StoreError>) =>
+      Effect.suspend(() => {
+        asks++
+        const wait = millis()
+        return wait === Infinity ? Effect.never : Effect.andThen(Effect.sleep(wait), answer)
+      })
+    const guarded = CacheStore.guard({
+      ...memory,
+      read: (address) => slow(memory.read(address)),
+      begin: (address, request) => slow(memory.begin(address, request)),
+      commit: (address, lease, draft) => slow(memory.commit(address, lease, draft))
+    })
+    return { guarded, made: yield* CacheService.make(guarded), asks: () => asks }
+  })
+
+  const numberOf = (origin: { loads: number }) =>
+    Cached.make("number", {
+      key: Key.string("of"),
+      value: Schema.Finite,
+      lookup: () => Effect.sync(() => origin.loads++)
+    }, Policy.forever)
+
+  /** How long an effect takes; time passes as it needs. */
+  const taking = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.gen(function*() {
+      const started = yield* Clock.currentTimeMillis
+      const fiber = yield* forked(Effect.flatMap(effect, () => Clock.currentTimeMillis))
+      for (let i = 0; i < 10_000 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust(1)
+      return (yield* Fiber.join(fiber)) - started
+    })
+
+  it.effect("a store that is far away and answers in 200 ms loses no hit, and opens no circuit", () =>
+    Effect.gen(function*() {
+      const origin = { loads: 0 }
+      const cached = numberOf(origin)
+      const { made } = yield* answeringAfter(() => 200)
+      const get = Effect.provideService(Cached.get(cached, "a"), service, made)
+      yield* taking(get)
+      for (let i = 0; i < 50; i++) assert.strictEqual(yield* taking(get), 200)
+      yield* taking(Effect.all(Array.from({ length: 50 }, () => get), { concurrency: "unbounded" }))
+      assert.strictEqual(origin.loads, 1)
+      assert.strictEqual(yield* made.health.pipe(Effect.map(({ _tag }) => _tag)), "Healthy")
+    }))
+
+  for (const pause of [0, 100, 400, 999, 3000]) {
+    it.effect(`one that is frozen costs a read 250 ms, and within a second nothing: a read each ${pause} ms`, () =>
+      Effect.gen(function*() {
+        const origin = { loads: 0 }
+        const cached = numberOf(origin)
+        let wait = 1
+        const { asks, made } = yield* answeringAfter(() => wait)
+        const get = Effect.provideService(Cached.get(cached, "a"), service, made)
+        yield* taking(get)
+        assert.strictEqual(yield* taking(get), 1)
+        wait = Infinity
+        let firstTimeout = Infinity
+        const started = yield* Clock.currentTimeMillis
+        while ((yield* Clock.currentTimeMillis) < started + 60_000) {
+          const now = yield* Clock.currentTimeMillis
+          const took = yield* taking(get)
+          assert.isAtMost(took, 250)
+          if (now >= firstTimeout + 1000) assert.strictEqual(took, 0, `${now - firstTimeout} ms after the first`)
+          if (took > 0) firstTimeout = Math.min(firstTimeout, now + took)
+          yield* TestClock.adjust(Math.max(pause, took === 0 ? 50 : 0))
+        }
+        assert.isBelow(asks(), 25, "it is left alone")
+        // When it goes on, it is used again.
+        wait = 1
+        yield* TestClock.adjust("6 seconds")
+        yield* taking(get)
+        yield* TestClock.adjust(1)
+        const { loads } = origin
+        assert.strictEqual(yield* taking(get), 1)
+        assert.strictEqual(origin.loads, loads)
+      }))
+  }
+
+  it.effect("hits go on while no write is answered, and misses wait for none after a second", () =>
+    Effect.gen(function*() {
+      const origin = { loads: 0 }
+      const cached = numberOf(origin)
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      let paused = false
+      const guarded = CacheStore.guard({
+        ...memory,
+        read: (address) => Effect.andThen(Effect.sleep(1), memory.read(address)),
+        begin: (address, request) => paused ? Effect.never : Effect.suspend(() => memory.begin(address, request)),
+        abandon: (address, token) => paused ? Effect.never : Effect.suspend(() => memory.abandon(address, token))
+      })
+      const made = yield* CacheService.make(guarded)
+      const get = (key: string) => Effect.provideService(Cached.get(cached, key), service, made)
+      yield* taking(get("hot"))
+      paused = true
+      assert.strictEqual(yield* taking(get("miss 1")), 1001)
+      yield* TestClock.adjust("1 second")
+      for (let i = 2; i < 20; i++) {
+        const { loads } = origin
+        assert.strictEqual(yield* taking(get("hot")), 1)
+        assert.strictEqual(origin.loads, loads, "a hit")
+        assert.strictEqual(yield* taking(get(`miss ${i}`)), 1)
+      }
+      paused = false
+      yield* TestClock.adjust("7 seconds")
+      yield* taking(get("hot")) // finds that it is back, beside
+      yield* TestClock.adjust(1)
+      yield* taking(get("again"))
+      const { loads } = origin
+      yield* taking(get("again"))
+      assert.strictEqual(origin.loads, loads)
     }))
 })

@@ -191,13 +191,13 @@ describe("operations", () => {
   it.effect("have no result until they have ended, and the reason when they failed", () =>
     Effect.gen(function*() {
       const { read } = yield* store
-      yield* TestCache.delay("read", 500, 1)
+      yield* TestCache.delay("read", 200, 1)
       yield* TestCache.fail("read", 1)
       const fiber = yield* forked(read(at("a")))
       yield* Effect.flip(read(at("b")))
       const results = Effect.map(TestCache.operations, (all) => all.map(({ result }) => result))
       assert.deepStrictEqual(yield* results, [undefined, "Unavailable"])
-      yield* TestClock.adjust(500)
+      yield* TestClock.adjust(200)
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(yield* results, ["nothing", "Unavailable"])
     }).pipe(Effect.provide(fresh())))
@@ -254,7 +254,7 @@ describe("disturbances", () => {
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust(1)
       assert.strictEqual((yield* Fiber.join(fiber)).n, 1)
-    }).pipe(Effect.provide(fresh({ timeLimit: 200 }))))
+    }).pipe(Effect.provide(fresh({ readLimit: 200 }))))
 
   it.effect("lose loses the request, and nothing happens; or the answer, and it has happened", () =>
     Effect.gen(function*() {

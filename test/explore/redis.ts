@@ -247,7 +247,8 @@ const gated = (
     settle: () => Effect.void,
     page: () => Effect.die(new Error("no case asks which keys are stored")),
     // No actor listens to what was invalidated.
-    publish: () => Effect.void
+    publish: () => Effect.void,
+    inTime: (_, effect) => effect
   }
 }
 
@@ -273,7 +274,8 @@ const switchboard = (split: boolean, current: () => Transport): Transport => ({
   settle: (...args) => current().settle(...args),
   walk: (...args) => current().walk(...args),
   page: (...args) => current().page(...args),
-  publish: (...args) => current().publish(...args)
+  publish: (...args) => current().publish(...args),
+  inTime: (_, effect) => effect
 })
 
 /** A server that has nothing but the time. */
@@ -285,7 +287,8 @@ const silence: Transport = {
   settle: () => Effect.void,
   walk: () => Effect.void,
   page: () => Effect.succeed({ keys: [], cursor: undefined }),
-  publish: () => Effect.void
+  publish: () => Effect.void,
+  inTime: (_, effect) => effect
 }
 
 /** Starts a server of its own. */

@@ -121,12 +121,15 @@ export const begin = (
   const asking = store.begin(address, { ...request, token, leaseFor: definition.leaseFor })
   return Effect.flatMap(Effect.exit(restore(asking)), (exit): AnyEffect<BegunOrFailed> => {
     if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
-    const giveUp = Effect.forkIn(Effect.ignore(store.abandon(address, token)), service.scope)
     const error = Cause.findErrorOption(exit.cause)
+    // What surely did not happen has granted nothing.
+    const giveUp = Option.isSome(error) && !error.value.mayHaveHappened
+      ? Effect.void
+      : Effect.forkIn(Effect.ignore(store.abandon(address, token)), service.scope)
     const answer: AnyEffect<BegunOrFailed> = Option.isSome(error)
       ? Effect.succeed({ _tag: "StoreFailed", error: error.value })
       : Effect.failCause(exit.cause)
-    return Effect.andThen(giveUp, answer)
+    return Effect.andThen(giveUp as Effect.Effect<unknown>, answer)
   })
 }
 

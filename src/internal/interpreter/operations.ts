@@ -205,10 +205,12 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
             case "Refused":
               return Effect.succeed(read.conclude(filled.made, undefined, filled.stored))
             case "StoreFailed":
-              read.storeFailed(filled.error)
-              return definition.rules.failsWithStore
-                ? Effect.succeed(read.fail(filled.error, undefined))
-                : read.loadAlone(undefined)
+              if (definition.rules.failsWithStore) {
+                read.storeFailed(filled.error)
+                return Effect.succeed(read.fail(filled.error, undefined))
+              }
+              read.goWithout(filled.error)
+              return read.loadAlone(undefined)
             default: // a forced lease is granted or fails
               return read.loadAlone(undefined)
           }

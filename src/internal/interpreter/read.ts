@@ -9,6 +9,7 @@ import * as Random from "effect/Random"
 import type { Entry, StoreError, Token } from "../../CacheStore.ts"
 import * as Key from "../../Key.ts"
 import * as Verdict from "../../Verdict.ts"
+import { conditionsOf } from "../condition.ts"
 import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import * as Internal from "../definition.ts"
@@ -208,6 +209,12 @@ export class Read {
 
   storeFailed(error: StoreError): void {
     reportStoreFailure(this.service, this.counters, error)
+  }
+
+  /** The store failed, and a load is made without it. */
+  goWithout(error: StoreError): void {
+    this.storeFailed(error)
+    for (const condition of conditionsOf(this.store)) condition.loads++
   }
 
   /** It would wait for itself: a mistake of the lookups, unless there is an old value. */

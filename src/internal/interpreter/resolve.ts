@@ -224,7 +224,7 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
       return Effect.succeed(read.circle(keys, old))
     }
     case "LoadAlone":
-      if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
+      if (filled._tag === "StoreFailed") read.goWithout(filled.error)
       if (filled._tag === "Busy") read.miss(seen?.verdict ?? "Nothing")
       return read.loadAlone(old)
     case "Fail": {
@@ -268,12 +268,15 @@ const loadUnanswered = (
 ): AnyEffect<void> => {
   const [first] = all
   if (first === undefined) return Effect.void
-  for (const { error, read } of all) read.storeFailed(error)
   const { definition } = first.read
   if (Decide.withoutStore(definition.rules)._tag === "Fail") {
-    for (const { error, read } of all) answers.set(read, read.fail(error, undefined))
+    for (const { error, read } of all) {
+      read.storeFailed(error)
+      answers.set(read, read.fail(error, undefined))
+    }
     return Effect.void
   }
+  for (const { error, read } of all) read.goWithout(error)
   const together: Array<Read> = []
   const byThemselves: Array<AnyEffect<void>> = []
   for (const { read } of all) {

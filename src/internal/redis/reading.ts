@@ -151,7 +151,9 @@ export const make = ({ clock, names, settings, synchronize, transport }: Session
 
   const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>
     // Until the server has said its time once, no age is known.
-    Effect.suspend(() => clock.isKnown ? readOnce(address) : Effect.andThen(synchronize, readOnce(address)))
+    Effect.suspend(() =>
+      clock.isKnown ? readOnce(address) : Effect.andThen(transport.inTime("read", synchronize), readOnce(address))
+    )
 
   return { read, remember }
 }

@@ -50,6 +50,8 @@ export interface Transport {
     cursor: string | undefined
   ) => Effect.Effect<Paged, StoreError>
   readonly publish: (operation: string, channel: string, message: string) => Effect.Effect<void, StoreError>
+  /** Bounds in time what a read needs besides. */
+  readonly inTime: <A>(operation: string, effect: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
 }
 
 /** A page of keys; the last one has no cursor. */
@@ -76,7 +78,7 @@ const waitFor = ({ keys, replicas, within }: Acknowledgement, braces: string): W
 /**
  * - `writer`: the client for what replicas must acknowledge: `WAIT` holds up what
  *   comes after it on the same connection.
- * - `limit`: milliseconds that a batch of reads may take.
+ * - `limit`: milliseconds that each answer to a read may take.
  */
 export interface TransportOptions {
   readonly writer: Client
@@ -103,14 +105,13 @@ const inPieces = (send: Transport["get"]): Transport["get"] => (operation, keys)
     (values) => values.flat()
   )
 
-/** Bounds what is sent in time: once for all that wait for it. */
-const within = (send: Transport["get"], limit: number | undefined): Transport["get"] => {
-  if (limit === undefined) return send
+const within = (limit: number | undefined): Transport["inTime"] => {
+  if (limit === undefined) return (_, effect) => effect
   const deadline = new Deadline(limit)
-  return (operation, keys) =>
+  return (operation, effect) =>
     Effect.withFiber((fiber) =>
       deadline.run(
-        send(operation, keys),
+        effect,
         fiber,
         (exit) => exit ?? Exit.fail(new StoreError({ operation, reason: { _tag: "Timeout" }, mayHaveHappened: true }))
       )
@@ -266,14 +267,18 @@ const onePage = (
 
 export const make = (client: Client, options: TransportOptions): Transport => {
   const { acknowledgement, limit, writer } = options
+  const inTime = within(limit)
 
   const get: Transport["get"] = (operation, keys) =>
-    Effect.flatMap(
-      client.get(operation, keys),
-      (values) =>
-        Array.isArray(values) && values.length === keys.length
-          ? Effect.succeed(values as ReadonlyArray<Value>)
-          : Effect.fail(malformed(operation, values))
+    inTime(
+      operation,
+      Effect.flatMap(
+        client.get(operation, keys),
+        (values) =>
+          Array.isArray(values) && values.length === keys.length
+            ? Effect.succeed(values as ReadonlyArray<Value>)
+            : Effect.fail(malformed(operation, values))
+      )
     )
 
   const run: Transport["run"] = (operation, script, keys, args) =>
@@ -299,7 +304,8 @@ export const make = (client: Client, options: TransportOptions): Transport => {
 
   return {
     cluster: client.isCluster,
-    get: client.isCluster ? inPieces(get) : together(inPieces(within(get, limit))),
+    // Of a batch, all that wait for it are bounded at once.
+    get: client.isCluster ? inPieces(get) : together(inPieces(get)),
     run,
     runAcknowledged: acknowledgement === undefined ? run : runAndWait(acknowledgement),
     settle: (operation) => acknowledgement === undefined ? Effect.void : settle(operation, acknowledgement),
@@ -323,6 +329,7 @@ export const make = (client: Client, options: TransportOptions): Transport => {
       }
       return everywhere(operation, client, (primaries) => onePage(primaries, operation, { pattern, count, from }))
     },
-    publish: client.publish
+    publish: client.publish,
+    inTime
   }
 }

@@ -101,6 +101,33 @@ export interface Undelivered {
 }
 
 /**
+ * Whether the store answers this process, as its operations saw it last.
+ *
+ * - `Healthy`: nothing is known to the contrary.
+ * - `Lost`: several operations in a row have failed, or none was answered for a
+ *   second. Of several stores it is the worst.
+ *   - `store`: its name.
+ *   - `parts`: reads, or writes, or both. Without reads every read loads. Without writes
+ *     nothing is stored, and invalidations fail.
+ *   - `since`: by the wall clock, in milliseconds.
+ *   - `loads`: how many were made without it so far.
+ *   - `error`: the failure by which it was known, with its cause.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Health =
+  | { readonly _tag: "Healthy" }
+  | {
+    readonly _tag: "Lost"
+    readonly store: string
+    readonly parts: ReadonlyArray<"reads" | "writes">
+    readonly since: number
+    readonly loads: number
+    readonly error: CacheStore.StoreError
+  }
+
+/**
  * What became of an invalidation.
  *
  * - `entries`: how many entries were removed or softened at once, where the store
@@ -124,6 +151,8 @@ export interface Invalidated {
  *   that falls more than 4096 events behind loses the oldest.
  * - `undelivered`: the invalidations that the store has not acknowledged yet, in
  *   the order in which they failed.
+ * - `health`: whether the store answers. While it is lost, this also tries whether
+ *   it is back; that is bounded by the limits of its guard.
  *
  * @category models
  * @since 0.1.0
@@ -132,6 +161,7 @@ export interface CacheService {
   readonly store: CacheStore.CacheStore
   readonly events: Stream.Stream<CacheEvent>
   readonly undelivered: Effect.Effect<ReadonlyArray<Undelivered>>
+  readonly health: Effect.Effect<Health>
 }
 
 /**
