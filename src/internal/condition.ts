@@ -23,7 +23,7 @@ export interface Failure {
 }
 
 /** Since when, by the wall clock and by the monotonic one, and the failure by which it was known. */
-interface Lost {
+export interface Lost {
   readonly since: number
   readonly ticks: number
   readonly error: Failure
@@ -42,6 +42,7 @@ const wordsOf = ({ cause, reason }: Failure): string =>
 
 export class Condition {
   readonly store: string
+  /** In the order in which they were lost. */
   readonly lost = new Map<Part, Lost>()
   /** Asks the store whether it is back, where it is lost. */
   readonly tryAgain: Effect.Effect<void>
@@ -78,15 +79,15 @@ export class Condition {
   }
 
   answers(part: Part, fiber: AnyFiber): void {
-    const lost = [...this.lost.values()]
+    // The first is the oldest.
+    const [first] = this.lost.values()
     const wasLost = this.lost.delete(part)
     if (this.lost.size > 0) return
     const { isTold, loads, store } = this
     this.isTold = false
     this.loads = 0
-    if (!wasLost || !isTold) return
-    const since = Math.min(...lost.map(({ ticks }) => ticks))
-    const millis = Math.round(elapsed(fiber.getRef(Clock.Clock)) - since)
+    if (!wasLost || !isTold || first === undefined) return
+    const millis = Math.round(elapsed(fiber.getRef(Clock.Clock)) - first.ticks)
     log(fiber, Effect.annotateLogs(Effect.logInfo("the store of the cache is back"), { store, millis, loads }))
   }
 }

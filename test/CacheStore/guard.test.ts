@@ -459,7 +459,10 @@ describe("guard", () => {
       const frozen = { ...memory, read: () => Effect.never }
       const limits = [[{ timeLimit: 400 }, 100], [{ timeLimit: 400, readLimit: 300 }, 300]] as const
       for (const [options, limit] of limits) {
-        assert.strictEqual(yield* frozenFor(limit, reasonOf(CacheStore.guard(frozen, options).read(at("a")))), "Timeout")
+        assert.strictEqual(
+          yield* frozenFor(limit, reasonOf(CacheStore.guard(frozen, options).read(at("a")))),
+          "Timeout"
+        )
       }
     }).pipe(Effect.provide(text())))
 

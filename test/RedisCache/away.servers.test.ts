@@ -22,7 +22,11 @@ const server: Effect.Effect<Server, never, Scope.Scope> = Effect.acquireRelease(
 )
 
 const numbers = (origin: Origin) =>
-  Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load }, Policy.tagged("all"))
+  Cached.make(
+    "number",
+    { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load },
+    Policy.tagged("all")
+  )
 
 /** How many milliseconds an effect takes. */
 const millisOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -6,7 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheStore from "../../CacheStore.ts"
-import { Condition, conditionsOf, Group, harmless, type Part, withConditions } from "../condition.ts"
+import { Condition, conditionsOf, Group, harmless, type Lost, type Part, withConditions } from "../condition.ts"
 import type { Health } from "./model.ts"
 
 const limits = { failures: 5, openAfter: 1000, openFor: 5000 }
@@ -57,26 +57,28 @@ export interface Observed {
   readonly health: Effect.Effect<Health>
 }
 
-const badness = ({ lost }: Condition): number => lost.size
+/** A store that is lost, and the first part of it that was. */
+interface Found {
+  readonly condition: Condition
+  readonly first: Lost
+}
 
-const sinceOf = ({ lost }: Condition): number => Math.min(...[...lost.values()].map(({ since }) => since))
-
-const isWorse = (a: Condition, b: Condition): boolean =>
-  badness(a) === badness(b) ? sinceOf(a) < sinceOf(b) : badness(a) > badness(b)
+const isWorse = (a: Found, b: Found): boolean => {
+  const [parts, others] = [a.condition.lost.size, b.condition.lost.size]
+  return parts === others ? a.first.since < b.first.since : parts > others
+}
 
 const worst = (all: Iterable<Condition>): Health => {
-  let found: Condition | undefined
-  for (const one of all) if (one.lost.size > 0 && (found === undefined || isWorse(one, found))) found = one
-  if (found === undefined) return { _tag: "Healthy" }
-  const { loads, lost, store } = found
-  return {
-    _tag: "Lost",
-    store,
-    parts: [...lost.keys()],
-    since: sinceOf(found),
-    loads,
-    error: [...lost.values()][0]!.error as CacheStore.StoreError
+  let worst: Found | undefined
+  for (const condition of all) {
+    const [first] = condition.lost.values()
+    if (first === undefined) continue
+    const one = { condition, first }
+    if (worst === undefined || isWorse(one, worst)) worst = one
   }
+  if (worst === undefined) return { _tag: "Healthy" }
+  const { condition: { loads, lost, store }, first: { error, since } } = worst
+  return { _tag: "Lost", store, parts: [...lost.keys()], since, loads, error: error as CacheStore.StoreError }
 }
 
 export const observe = (store: CacheStore.CacheStore): Observed => {
@@ -84,11 +86,18 @@ export const observe = (store: CacheStore.CacheStore): Observed => {
   const observed = CacheStore.wrap(store, (store) => {
     if (conditionsOf(store).length > 0) return store
     const tryAgain = Effect.suspend(() =>
-      Effect.forEach([...condition.lost.keys()], (part) =>
-        Effect.timeoutOption(Effect.ignore(harmless<Effect.Effect<unknown, CacheStore.StoreError>>(operations, part)), patience), {
-        concurrency: "unbounded",
-        discard: true
-      })
+      Effect.forEach(
+        [...condition.lost.keys()],
+        (part) =>
+          Effect.timeoutOption(
+            Effect.ignore(harmless<Effect.Effect<unknown, CacheStore.StoreError>>(operations, part)),
+            patience
+          ),
+        {
+          concurrency: "unbounded",
+          discard: true
+        }
+      )
     )
     const condition = new Condition(store.name, tryAgain)
     const operations = observing(store, condition)
