@@ -152,6 +152,7 @@ export const make = Effect.fnUntraced(function*(
     token,
     loads,
     refreshing: new Set(),
+    definitions: new Map(),
     unwritten: new Unwritten(),
     counters: (name, fiber) => {
       let mine = counters.get(name)

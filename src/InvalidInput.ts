@@ -37,6 +37,7 @@ const Reasons = Schema.Literals([
   "UnknownField",
   "DifferentRows",
   "InvalidRow",
+  "NameTaken",
   "Unparsable",
   "NotEncodable",
   "InvalidOption"

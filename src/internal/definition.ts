@@ -3,6 +3,7 @@
  * becomes something that can be judged and served.
  */
 import * as Cause from "effect/Cause"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type { Address, CacheStore, Entry, Version } from "../CacheStore.ts"
@@ -15,9 +16,11 @@ import { mostDependencies } from "./limits.ts"
 import * as Plan from "./plan.ts"
 import type * as Node from "./policy/node.ts"
 import * as Tree from "./policy/tree.ts"
+import { textOf } from "./schemaText.ts"
 
 /** One kind of result: the value, or a typed failure that is cached. */
 export interface Kind {
+  readonly schema: Schema.Top
   readonly policy: Node.Tree
   readonly plan: Plan.Plan
   readonly codec: Codec
@@ -43,8 +46,22 @@ export interface Definition {
 
 export const makeKind = (policy: Tree.Opaque, schema: Schema.Top): Kind => {
   const tree = Tree.of(policy)
-  return { policy: tree, plan: tree.plan, codec: makeCodec(schema) }
+  return { schema, policy: tree, plan: tree.plan, codec: makeCodec(schema) }
 }
+
+const sameSchema = (one: Kind | undefined, other: Kind | undefined): boolean =>
+  one === undefined || other === undefined
+    ? one === other
+    : one.schema === other.schema || textOf(one.schema) === textOf(other.schema)
+
+/**
+ * Whether the entries of one are entries of the other: a definition that is built
+ * again (for each request, or by a module that was loaded again) is the same.
+ * Policies and lookups may differ.
+ */
+export const isSame = (one: Definition, other: Definition): boolean =>
+  Equal.equals(one.key.fields, other.key.fields) && sameSchema(one.value, other.value) &&
+  sameSchema(one.failures, other.failures)
 
 const noNames: ReadonlyArray<Dependency> = []
 

@@ -12,6 +12,7 @@ import {
   assertQuiet,
   begin,
   Down,
+  elsewhere,
   errorOf,
   isRunning,
   numbers,
@@ -182,10 +183,12 @@ describe("when the store fails", () => {
         value: Schema.Struct({ a: Schema.Finite, b: Schema.optionalKey(Schema.Finite) })
       }, Policy.forever)
       yield* Cached.get(before, undefined)
-      assert.deepStrictEqual(yield* Cached.get(after, undefined), { a: 1, b: 2 })
-      assert.deepStrictEqual(yield* Cached.get(after, undefined), { a: 1, b: 2 })
-      const { loads, unreadable } = yield* Cached.stats(after)
-      assert.deepStrictEqual({ loads, unreadable }, { loads: 2, unreadable: 1 })
+      yield* elsewhere(Effect.gen(function*() {
+        assert.deepStrictEqual(yield* Cached.get(after, undefined), { a: 1, b: 2 })
+        assert.deepStrictEqual(yield* Cached.get(after, undefined), { a: 1, b: 2 })
+        const { loads, unreadable } = yield* Cached.stats(after)
+        assert.deepStrictEqual({ loads, unreadable }, { loads: 1, unreadable: 1 })
+      }))
     })
   )
 

@@ -1,10 +1,10 @@
 /** A new release finds what the old one cached: `docs/strategies/application-version.md`. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import * as Queries from "../../examples/articles/Queries.ts"
 import * as Site from "../../examples/articles/Site.ts"
 import * as Releases from "../../examples/articles/strategies/application-version.ts"
-import { Cached } from "../../src/index.ts"
+import { Cached, CacheService } from "../../src/index.ts"
 import * as TestCache from "../../src/TestCache.ts"
 import { start } from "../support/redisCache.ts"
 import * as Django from "./django/application-version.ts"
@@ -13,7 +13,13 @@ import { onRedis, type Processes, queriesOf, site } from "./support.ts"
 
 // A store in memory dies with its release. What is written as text outlives it.
 const stores = {
-  text: Effect.map(start(TestCache.layer()), (one): Processes => [one, one]),
+  text: Effect.gen(function*() {
+    const one = yield* start(TestCache.layer())
+    return [
+      one,
+      yield* start(Layer.effect(CacheService.CacheService, CacheService.make(one.service.store)))
+    ] as Processes
+  }),
   redis: onRedis
 }
 

@@ -123,6 +123,15 @@ export const ends = <A, E>(fibers: ReadonlyArray<Fiber.Fiber<A, E>>): Effect.Eff
 
 export const isRunning = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() === undefined
 
+/** Runs something on the same store by a service of its own, as another process or a later release does. */
+export const elsewhere = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | CacheService.CacheService> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { store } = yield* CacheService.CacheService
+    return yield* Effect.provideService(effect, CacheService.CacheService, yield* CacheService.make(store))
+  })) as Effect.Effect<A, E, R | CacheService.CacheService>
+
 /** What an effect fails with: its typed error. */
 export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, unknown, R> => Effect.flip(effect)
 

@@ -14,6 +14,7 @@ import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import * as Internal from "../definition.ts"
 import * as Plan from "../plan.ts"
+import { refused } from "../refused.ts"
 import { type ClockedStore, type Service, storeOf } from "../service/model.ts"
 import type { Found } from "./decide.ts"
 import { type Definition, LoadCircle } from "./definitions.ts"
@@ -54,6 +55,24 @@ export interface Answer {
 export const circleOf = (keys: ReadonlyArray<string>): LoadCircle =>
   new LoadCircle({ keys: keys.map((key) => Key.format(key)) })
 
+/**
+ * Refuses a second definition of a name whose keys or values are others: it would be served what the first one has
+ * stored. Nothing that is served without a `Read` need ask: that is of a definition which has been admitted.
+ */
+const admit = (service: Service, definition: Definition): void => {
+  const { definitions } = service
+  const known = definitions.get(definition.name)
+  if (known === definition) return
+  if (known !== undefined && !Internal.isSame(known, definition)) {
+    throw refused(
+      `Cached "${definition.name}"`,
+      "NameTaken",
+      "another definition of this name is in use, with other fields of its key or another schema. Rename one of them"
+    )
+  }
+  definitions.set(definition.name, definition)
+}
+
 export class Read {
   readonly definition: Definition
   readonly service: Service
@@ -75,6 +94,7 @@ export class Read {
   private counted = false
 
   constructor(definition: Definition, service: Service, address: Internal.KeyAddress, fiber: AnyFiber) {
+    admit(service, definition)
     this.definition = definition
     this.service = service
     this.store = storeOf(service, definition.name)

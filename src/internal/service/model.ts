@@ -12,6 +12,7 @@ import * as CacheStore from "../../CacheStore.ts"
 import type { Invalidation } from "../../Invalidation.ts"
 import type * as Verdict from "../../Verdict.ts"
 import type * as Counters from "../counters.ts"
+import type { Definition } from "../definition.ts"
 import type { Unwritten } from "./unwritten.ts"
 
 // -----------------------------------------------------------------------------
@@ -201,6 +202,7 @@ export interface Collecting {
  * - `routed`: where several stores are one: that of the definitions of a name.
  * - `loads`: loads of this process, by the token of their lease.
  * - `refreshing`: keys that this process refreshes in the background.
+ * - `definitions`: the definition that was used last, by name.
  * - `unwritten`: what could not be stored as text.
  * - `counters`: by name of definition.
  * - `publish`: gives an event to the listeners, if there are any.
@@ -218,6 +220,7 @@ export interface Service extends CacheService {
   readonly token: () => CacheStore.Token
   readonly loads: Map<CacheStore.Token, unknown>
   readonly refreshing: Set<string>
+  readonly definitions: Map<string, Definition>
   readonly unwritten: Unwritten
   readonly counters: (name: string, fiber: Fiber.Fiber<unknown, unknown>) => Counters.Counters
   readonly allCounters: () => ReadonlyMap<string, Counters.Counters>
