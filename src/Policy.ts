@@ -153,7 +153,9 @@ export const ttl = <K, V>(
  *
  * The expression is text or a `Cron`. If it has no time zone, it ticks in
  * `timeZone`, which is UTC unless given: processes in different zones must agree
- * on what they share.
+ * on what they share. Where the clocks go back an expression whose hours are
+ * all, or three or more that are evenly spaced, ticks through the hour that comes
+ * twice; others tick in its first.
  *
  * Everything that is stored under one expression ends at once. `spread` lets
  * entries end one after the other: each outlives the tick by a part of it, by

@@ -134,7 +134,8 @@ const Proto = {
  * - `name`: under which processes agree that a tick was run. Unless given, the
  *   expression and the invalidation as text: then another invalidation is
  *   another schedule, also while two deploys run side by side.
- * - `timeZone`: where an expression ticks that names no time zone (UTC).
+ * - `timeZone`: where an expression ticks that names no time zone (UTC). Where the
+ *   clocks are changed it ticks as `Policy.until` says.
  * - `missed`: whether the last tick before the start is made up for, if no
  *   process ran it (`run`, unless given), or not (`skip`).
  *

@@ -21,10 +21,11 @@ export const units: ReadonlyArray<Unit> = ["minute", "hour", "day", "week", "mon
 const inZone = (zone: DateTime.TimeZone, millis: number): DateTime.Zoned =>
   DateTime.makeZonedUnsafe(millis, { timeZone: zone })
 
-const offsetAt = (zone: DateTime.TimeZone, millis: number): number => DateTime.zonedOffset(inZone(zone, millis))
+/** By how many milliseconds clocks of the zone are ahead of UTC. */
+export const offsetAt = (zone: DateTime.TimeZone, millis: number): number => DateTime.zonedOffset(inZone(zone, millis))
 
 /** When the offset that holds at `to` began to hold, if another one held at `from`. */
-const changeBetween = (zone: DateTime.TimeZone, from: number, to: number): number => {
+export const changeBetween = (zone: DateTime.TimeZone, from: number, to: number): number => {
   const offset = offsetAt(zone, to)
   let [before, after] = [from, to]
   while (after - before > 1) {

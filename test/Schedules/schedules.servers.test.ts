@@ -96,15 +96,7 @@ const settable = Effect.map(Clock.Clock, (clock) => {
 const withClock = Effect.gen(function*() {
   const { set, wall } = yield* settable
   set(-10 * 3_600_000)
-  const inner = yield* memory
-  const there = <A, E>(effect: Effect.Effect<A, E>) => Effect.provideService(effect, Clock.Clock, wall)
-  const store: CacheStore.CacheStore = {
-    ...inner,
-    now: () => wall.currentTimeMillisUnsafe(),
-    begin: (address, request) => there(inner.begin(address, request)),
-    commit: (address, lease, draft) => there(inner.commit(address, lease, draft))
-  }
-  return store
+  return yield* MemoryCache.makeStore({ capacity: 100, now: () => wall.currentTimeMillisUnsafe() })
 })
 
 describe("a scheduled invalidation", () => {

@@ -9,8 +9,8 @@
  * Only the names of slots are taken from the plan, since that is where a stamp
  * and an observation keep the versions that functions compute.
  */
-import * as Cron from "effect/Cron"
 import * as Dependency from "../../src/Dependency.ts"
+import { nextTick } from "../../src/internal/cron.ts"
 import * as Dependencies from "../../src/internal/dependencies.ts"
 import type * as Plan from "../../src/internal/plan.ts"
 import type { Case, Node } from "../../src/internal/policy/node.ts"
@@ -60,14 +60,6 @@ const ttl = (node: Case<"Ttl">, read: Read): Alternative => {
     now < end(node.fresh) ? "Fresh" : now < end(node.stale) ? "Stale" : now < end(node.onError) ? "OnError" : "Dead",
     end(node.fresh)
   )
-}
-
-const firstTick = (cron: Cron.Cron, since: number): number => {
-  try {
-    return Cron.next(cron, new Date(since)).getTime()
-  } catch {
-    return Infinity
-  }
 }
 
 const satisfies = (have: Version | undefined, wanted: Version | undefined, atLeast: boolean): boolean =>
@@ -142,7 +134,7 @@ const fold = (node: Node, read: Read): ReadonlyArray<Alternative> => {
       return [ttl(node, read)]
     case "Until": {
       if (isFromTheFuture(read)) return [alternative("Dead")]
-      const tick = firstTick(node.cron, read.stamp.beganAt) + node.spread * read.stamp.jitter
+      const tick = nextTick(node.cron, read.stamp.beganAt) + node.spread * read.stamp.jitter
       return [alternative(read.observation.now < tick ? "Fresh" : node.severity, tick)]
     }
     case "Versioned":
