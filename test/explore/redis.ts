@@ -215,10 +215,8 @@ const gated = (
       (answers) => answers.flat()
     )
 
-  const run: Transport["run"] = (operation, script, keys, args) => {
-    // Nobody but the store cares when it hears of the time.
-    if (script.name === "time") return Effect.sync(() => [String(epoch * 1000 + world.machine.time)])
-    return Effect.andThen(
+  const run: Transport["run"] = (operation, script, keys, args) =>
+    Effect.andThen(
       gate(operation, script.name, keys),
       Effect.suspend(() => {
         if (script.name === "open" || script.name === "fence") noteFence(world, script.name, args)
@@ -229,11 +227,12 @@ const gated = (
         return send(operation, () => evaluate(script, keys, args) as Promise<ReadonlyArray<unknown>>)
       })
     )
-  }
 
   return {
     cluster: split,
     get: split ? getEach : getAll,
+    // Nobody but the store cares when it hears of the time.
+    time: () => Effect.sync(() => epoch * 1000 + world.machine.time),
     run,
     runAcknowledged: run,
     walk: (operation, pattern, each) =>
@@ -269,6 +268,7 @@ const inNewScope = <A>(effect: Effect.Effect<A, never, Scope.Scope>): A =>
 const switchboard = (split: boolean, current: () => Transport): Transport => ({
   cluster: split,
   get: (...args) => current().get(...args),
+  time: (...args) => current().time(...args),
   run: (...args) => current().run(...args),
   runAcknowledged: (...args) => current().runAcknowledged(...args),
   settle: (...args) => current().settle(...args),
@@ -282,6 +282,7 @@ const switchboard = (split: boolean, current: () => Transport): Transport => ({
 const silence: Transport = {
   cluster: false,
   get: (_, keys) => Effect.succeed(keys.map(() => null)),
+  time: () => Effect.succeed(epoch * 1000),
   run: () => Effect.succeed([String(epoch * 1000)]),
   runAcknowledged: () => Effect.succeed([String(epoch * 1000)]),
   settle: () => Effect.void,

@@ -14,7 +14,7 @@ import * as path from "node:path"
 import { serverBinary } from "./redisBinary.ts"
 import { makeFolder, spawnServer } from "./redisFolder.ts"
 
-export { as6, type Proxy, type Request, startProxies, startProxy, type Target } from "./redisProxy.ts"
+export { as6, type Proxy, type Request, type Seen, startProxies, startProxy, type Target } from "./redisProxy.ts"
 
 const host = "127.0.0.1"
 

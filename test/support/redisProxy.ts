@@ -15,6 +15,11 @@ export interface Target {
 /** A request, as the client sent it: the command and its arguments. */
 export type Request = ReadonlyArray<string>
 
+/** What is known of a connection: names of commands, in small letters. */
+export interface Seen {
+  readonly asked: ReadonlySet<string>
+}
+
 export interface Proxy extends Target {
   readonly url: string
   /** All requests that were forwarded, in order, whichever connection they came by. */
@@ -35,12 +40,14 @@ export interface Proxy extends Target {
   readonly cutAfterBytes: (bytes: number) => Promise<void>
   /** Takes back whatever cut is still to come; its promise stays pending. */
   readonly disarm: () => void
-  /** Cuts all connections. New ones are let in. */
-  readonly drop: () => void
+  /** How many connections were let in, from the start. */
+  readonly made: () => number
+  /** Cuts connections: all, unless `which` says. New ones are let in. */
+  readonly drop: (which?: (connection: Seen) => boolean) => void
   /** Cuts all connections and refuses new ones, until `resume`. */
   readonly refuse: () => Promise<void>
   /** Connections that are there now stay open, and nothing passes through them any more; new ones work. */
-  readonly swallow: (which?: (connection: { readonly subscribed: boolean }) => boolean) => void
+  readonly swallow: (which?: (connection: Seen) => boolean) => void
   /** Where new connections lead to; those that are there stay. */
   readonly lead: (target: Target) => void
   /** Forwards nothing in either direction, and lets connections in all the same, until `resume`. */
@@ -105,13 +112,14 @@ const replyEnd = (buffer: Buffer, from: number): number | undefined => {
   }
 }
 
-interface Connection {
+interface Connection extends Seen {
+  readonly asked: Set<string>
   readonly client: net.Socket
   readonly server: net.Socket
   /** What came and was not forwarded yet. */
   fromClient: Buffer
   fromServer: Buffer
-  asked: number
+  sent: number
   answered: number
   /** A subscriber is sent more than it asked for, so its answers are not counted. */
   subscribed: boolean
@@ -148,6 +156,7 @@ export const startProxy = async (
   const requests: Array<Request> = []
   let armed: Armed | undefined
   let stalled = false
+  let made = 0
 
   const destroy = (connection: Connection): void => {
     connections.delete(connection)
@@ -181,14 +190,15 @@ export const startProxy = async (
           destroy(connection)
           return done(request)
         }
-        connection.cutAt = connection.asked + 1
+        connection.cutAt = connection.sent + 1
         connection.cut = () => {
           destroy(connection)
           done(request)
         }
       }
       connection.fromClient = buffer.subarray(end)
-      connection.asked++
+      connection.sent++
+      connection.asked.add(request[0]!.toLowerCase())
       if (subscribes.test(request[0]!)) connection.subscribed = true
       requests.push(request)
       connection.server.write(buffer.subarray(0, end))
@@ -236,7 +246,8 @@ export const startProxy = async (
       server,
       fromClient: nothing,
       fromServer: nothing,
-      asked: 0,
+      asked: new Set(),
+      sent: 0,
       answered: 0,
       subscribed: false,
       dead: false,
@@ -244,6 +255,7 @@ export const startProxy = async (
       cut: () => undefined
     }
     connections.add(connection)
+    made++
     client.setNoDelay()
     server.setNoDelay()
     client.on("data", (chunk) => {
@@ -271,8 +283,8 @@ export const startProxy = async (
   await listen(0)
   const { port } = listener.address() as net.AddressInfo
 
-  const drop = (): void => {
-    for (const connection of [...connections]) destroy(connection)
+  const drop: Proxy["drop"] = (which = () => true) => {
+    for (const connection of [...connections]) if (which(connection)) destroy(connection)
   }
   const refuse = async (): Promise<void> => {
     drop()
@@ -294,6 +306,7 @@ export const startProxy = async (
     url: `redis://127.0.0.1:${port}`,
     requests,
     connections: () => connections.size,
+    made: () => made,
     cutBefore: arm(true),
     cutAfter: arm(false),
     cutAfterBytes: (bytes) =>

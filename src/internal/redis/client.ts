@@ -55,6 +55,8 @@ export interface Client {
   readonly trouble: () => string | undefined
   /** The values of string keys: on one server by one command, in a cluster each where it lies. */
   readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<unknown, StoreError>
+  /** A server's time, as `TIME` gives it. It is asked for as values are: where writes wait, this does not. */
+  readonly time: (operation: string) => Effect.Effect<unknown, StoreError>
   /** Runs a script where its first key lies, also if the server has forgotten it. */
   readonly script: (
     operation: string,

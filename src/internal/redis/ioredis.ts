@@ -3,7 +3,6 @@
  * this folder knows of it. It is an optional peer: it is loaded when a layer
  * that connects is built, and only then.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,12 +10,14 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../CacheStore.ts"
-import { type Client, type Listener, type Node, unavailable, type Value, type Wait } from "./client.ts"
+import { type Client, type Listener, type Node, unavailable, type Wait } from "./client.ts"
 import { disconnectWithin, late, type Module, nodeConnector, sentinelConnector, type Sockets } from "./connectors.ts"
+import { runIn } from "./lines.ts"
 import { bare, type Link, NotSent, reasonOf, watch } from "./link.ts"
 import { clusterOf, type Pipeline, primariesOf, type Raw, refresh } from "./raw.ts"
+import * as Routes from "./routes.ts"
 import type { Script } from "./scripts.ts"
-import { realClock } from "./serverClock.ts"
+import { inRealTime } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
 import { isReadOnly, isRefusal } from "./words.ts"
 
@@ -73,13 +74,6 @@ const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
     })
   })
 
-// As `MGET` has it: a key that does not hold a string is missing.
-const getString = (raw: Raw, key: string): Promise<Value> =>
-  raw.get(key).catch((error) => {
-    if (beginsWith(error, "WRONGTYPE")) return null
-    throw error
-  })
-
 const nodeOf = (raw: Raw, ask: Ask): Node => ({
   command: (operation, ...command) => ask(operation, () => raw.call(...command)),
   wait: (operation, wait) =>
@@ -106,7 +100,7 @@ interface Source {
 }
 
 /** The port on a client that is there. */
-const adapt = (source: Source, hashes: Hashes): Client => {
+const adapt = (source: Source, routes: Routes.Routes, hashes: Hashes, patience: number): Client => {
   const { link, raw } = source
   const ask = askBy(raw, link)
 
@@ -120,19 +114,21 @@ const adapt = (source: Source, hashes: Hashes): Client => {
     isCluster: raw.isCluster,
     trouble: () => link.trouble,
     get: (operation, keys) =>
-      ask(
-        operation,
-        (): Promise<unknown> =>
-          !raw.isCluster
-            ? raw.mget(keys as Array<string>)
-            : keys.length === 1
-            ? getString(raw, keys[0]!).then((value) => [value])
-            : Promise.all(keys.map((key) => getString(raw, key)))
-      ),
+      Effect.suspend(() => {
+        const way = routes.way()
+        return askBy(way.raw, way.link)(operation, () => routes.get(keys))
+      }),
+    time: (operation) =>
+      Effect.suspend(() => {
+        const way = routes.way()
+        return askBy(way.raw, way.link)(operation, routes.time)
+      }),
     script: (operation, script, keys, args) =>
       ask(
         operation,
-        () => orWhole((whole) => raw[whole ? "eval" : "evalsha"](named(script, whole), keys.length, keys, args))
+        () =>
+          orWhole((whole) => raw[whole ? "eval" : "evalsha"](named(script, whole), keys.length, keys, args))
+            .then(routes.settled)
       ),
     scriptAndWait: (operation, script, keys, args, wait) =>
       Effect.map(
@@ -146,8 +142,12 @@ const adapt = (source: Source, hashes: Hashes): Client => {
     publish: (operation, channel, message) => Effect.asVoid(ask(operation, () => raw.publish(channel, message))),
     primaries: () => primariesOf(raw).map((node) => nodeOf(node, ask)),
     refresh: () => refresh(raw),
-    beside: Effect.map(source.beside, (made) => adapt(made, hashes)),
-    listen: (channels, listener) => Effect.asVoid(Effect.forkScoped(listening(source, channels, listener)))
+    beside: Effect.map(source.beside, (made) => {
+      routes.add(made)
+      return adapt(made, routes, hashes, patience)
+    }),
+    listen: (channels, listener) =>
+      Effect.asVoid(Effect.forkScoped(listening(source, routes, patience, channels, listener)))
   }
 }
 
@@ -377,10 +377,6 @@ const keepConnected = (source: Source, settled: Effect.Effect<unknown>): Effect.
   }))
 }
 
-// Connections are made in real time, also under the clock of a test.
-const inRealTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.provideService(effect, Clock.Clock, realClock)
-
 const within = (effect: Effect.Effect<unknown>, patience: number): Effect.Effect<void> =>
   Effect.timeoutOrElse(Effect.asVoid(effect), { duration: patience, orElse: () => Effect.void })
 
@@ -454,6 +450,47 @@ const lent = (raw: Raw, patience: number): Effect.Effect<Source, never, Scope.Sc
       }
   })
 
+const sourceOf = (target: Target, patience: number): Effect.Effect<Source, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (target._tag === "Client") return yield* lent(target.client as Raw, patience)
+    const loaded = yield* load
+    if (target._tag === "Cluster") {
+      return yield* made(() => constructCluster(loaded, target, patience), nothing, patience)
+    }
+    const fresh = target.password === undefined ? nothing : Effect.map(target.password, (password) => ({ password }))
+    return yield* made(() => constructNode(loaded, target, patience), fresh, patience)
+  })
+
+/** How connections like these are made. */
+const makingFrom = ({ beside, fresh, raw }: Source, patience: number): Routes.Making => {
+  const optionsOf = (like: Raw) => ({
+    ...like.options,
+    ...ours,
+    maxRetriesPerRequest: 0,
+    enableAutoPipelining: true,
+    himportFieldsets: undefined
+  })
+  return {
+    connect: (like) =>
+      like === raw
+        ? beside
+        : made(() => like.duplicate(optionsOf(like)) as Raw, Effect.sync(() => optionsOf(like)), patience),
+    isAnswered: (like, asked) =>
+      Effect.scoped(Effect.gen(function*() {
+        const options = yield* fresh
+        const own = yield* owned(() => like.duplicate({ ...once, ...options }) as Raw)
+        const answer = Effect.promise(() => own.connect().then(() => own.call(...asked)).then(() => true, isAnswer))
+        return yield* inRealTime(
+          Effect.timeoutOrElse(answer, { duration: patience, orElse: () => Effect.succeed(false) })
+        )
+      })).pipe(Effect.orElseSucceed(() => false)),
+    patience
+  }
+}
+
+// What a server refuses it has answered.
+const isAnswer = (error: unknown): boolean => error instanceof Error && error.name === "ReplyError"
+
 /** The client to work with, started as far as it can be within the time that is given. */
 export const open = (
   target: Target,
@@ -462,13 +499,9 @@ export const open = (
 ): Effect.Effect<Client, never, Scope.Scope> =>
   Effect.gen(function*() {
     const hashes = yield* hashAll(scripts)
-    if (target._tag === "Client") return adapt(yield* lent(target.client as Raw, patience), hashes)
-    const loaded = yield* load
-    if (target._tag === "Cluster") {
-      return adapt(yield* made(() => constructCluster(loaded, target, patience), nothing, patience), hashes)
-    }
-    const fresh = target.password === undefined ? nothing : Effect.map(target.password, (password) => ({ password }))
-    return adapt(yield* made(() => constructNode(loaded, target, patience), fresh, patience), hashes)
+    const source = yield* sourceOf(target, patience)
+    const routes = yield* Routes.make(source, target._tag !== "Client", makingFrom(source, patience))
+    return adapt(source, routes, hashes, patience)
   })
 
 // -----------------------------------------------------------------------------
@@ -507,6 +540,8 @@ const isSameNode = (a: Raw, b: Raw): boolean => {
 /** One connection, from its making until it is lost; gives whether it has listened. */
 const listenOnce = (
   { fresh, raw }: Source,
+  routes: Routes.Routes,
+  patience: number,
   channels: ReadonlyArray<string>,
   listener: Listener
 ): Effect.Effect<boolean> =>
@@ -523,6 +558,18 @@ const listenOnce = (
       Effect.sync(() => raw.on("-node", leave)),
       () => Effect.sync(() => raw.off("-node", leave))
     )
+    yield* Effect.forkScoped(Routes.cutWhenSilent(own, patience))
+    let run: string | undefined
+    // It may have led to a server that is the primary no more.
+    const leaveOther = (): void => {
+      if (run !== undefined && routes.primary() !== run) own.disconnect()
+    }
+    yield* Effect.acquireRelease(Effect.sync(() => routes.onMoved(leaveOther)), (stop) => Effect.sync(stop))
+    const meet = async (): Promise<void> => {
+      if (raw.isCluster) return
+      run = await own.call("INFO", "server").then(runIn, () => undefined)
+      if (routes.primary() !== undefined) leaveOther()
+    }
     return yield* Effect.callback<boolean>((resume) => {
       let listens = false
       // A message that came in one piece with the answer is given before the answer is.
@@ -536,7 +583,7 @@ const listenOnce = (
         listener.hear(channel, message)
       })
       own.on("end", end)
-      own.connect().then(() => own.subscribe(...channels)).then(begin, (error: unknown) => {
+      own.connect().then(meet).then(() => own.subscribe(...channels)).then(begin, (error: unknown) => {
         const { message } = bare(error)
         if (isRefusal(message)) listener.refused(message)
         end()
@@ -544,9 +591,9 @@ const listenOnce = (
     })
   }))
 
-const listening = (source: Source, channels: ReadonlyArray<string>, listener: Listener): Effect.Effect<never> => {
+const listening = (...given: Parameters<typeof listenOnce>): Effect.Effect<never> => {
   let failures = 0
-  return Effect.forever(Effect.flatMap(listenOnce(source, channels, listener), (listened) => {
+  return Effect.forever(Effect.flatMap(listenOnce(...given), (listened) => {
     failures = listened ? 0 : failures + 1
     return inRealTime(Effect.sleep(reconnectAfter(failures)))
   }))

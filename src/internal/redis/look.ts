@@ -7,6 +7,7 @@ import { type Client, type Node, unavailable } from "./client.ts"
 import * as Scripts from "./scripts.ts"
 import type { Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"
+import { isReadOnly } from "./words.ts"
 
 /** What a server said of itself, as far as it was allowed to. */
 export interface Look {
@@ -107,6 +108,9 @@ const parsePairs = (answer: unknown): Record<string, string> => {
 
 const messageOf = ({ cause, message }: StoreError): string => cause instanceof Error ? cause.message : message
 
+// That it is a replica is said once.
+const isPermission = (refusal: string): boolean => !isReadOnly(refusal.replace(/^\w+: /, ""))
+
 /** The server's refusals, each with the command it is about; fails if the server cannot be reached. */
 const refusalsOf = (
   command: string,
@@ -114,9 +118,13 @@ const refusalsOf = (
 ): Effect.Effect<ReadonlyArray<string>, StoreError> =>
   Effect.matchEffect(effect, {
     onSuccess: ([, refused]) =>
-      Effect.succeed(Array.isArray(refused) ? refused.filter((one) => typeof one === "string") : []),
+      Effect.succeed(
+        Array.isArray(refused) ? refused.filter((one) => typeof one === "string" && isPermission(one)) : []
+      ),
     onFailure: (error) =>
-      /^(?:NOPERM|NOAUTH|WRONGPASS|ERR)\b/.test(messageOf(error))
+      isReadOnly(messageOf(error))
+        ? Effect.succeed([])
+        : /^(?:NOPERM|NOAUTH|WRONGPASS|ERR)\b/.test(messageOf(error))
         ? Effect.succeed([`${command}: ${messageOf(error)}`])
         : Effect.fail(error)
   })

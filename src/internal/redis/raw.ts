@@ -50,11 +50,16 @@ export interface Pipeline {
 }
 
 interface Socket {
+  readonly bytesRead?: number
   once(event: "data", listener: (chunk: Uint8Array) => void): unknown
+  destroy(): unknown
 }
 
 /** What only the client of a cluster has. */
 export interface RawCluster {
+  /** The names of the nodes that have a slot, the primary first. */
+  readonly slots?: ReadonlyArray<ReadonlyArray<string> | undefined>
+  readonly connectionPool?: { getInstanceByKey?(name: string): Raw | undefined }
   nodes(role: "master"): Array<Raw>
   refreshSlotsCache?(): void
   duplicate(nodes: ReadonlyArray<unknown>, options: object): unknown
@@ -63,6 +68,13 @@ export interface RawCluster {
 export const clusterOf = (raw: Raw): RawCluster => raw as unknown as RawCluster
 
 export const primariesOf = (raw: Raw): ReadonlyArray<Raw> => raw.isCluster ? clusterOf(raw).nodes("master") : [raw]
+
+/** The name of the primary of a slot, as the client of a cluster knows it. */
+export const primaryOf = (raw: Raw, slot: number): string | undefined => clusterOf(raw).slots?.[slot]?.[0]
+
+/** The connection of a cluster's client to a node. */
+export const nodeNamed = (raw: Raw, name: string): Raw | undefined =>
+  clusterOf(raw).connectionPool?.getInstanceByKey?.(name)
 
 /** Lets the client of a cluster look again where the slots are. */
 export const refresh = (raw: Raw): void => {

@@ -337,9 +337,6 @@ return { now, standing and 1 or 0 }
 /** KEYS: fences. What stands. */
 export const fencesNow = script("fences", fencing, `\nreturn { now, standing(KEYS[1]) }\n`)
 
-/** The server's time. */
-export const timeNow = script("time", `\nreturn { now }\n`)
-
 /** KEYS: a key of no other use. What the user may not do, as the server says it. */
 export const probe = script(
   "probe",

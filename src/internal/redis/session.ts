@@ -7,7 +7,7 @@ import { elapsed } from "../deadline.ts"
 import * as Durations from "../duration.ts"
 import { atOnce } from "../limits.ts"
 import { malformed } from "./client.ts"
-import * as Scripts from "./scripts.ts"
+import type * as Scripts from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
 import type { Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"
@@ -89,16 +89,24 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     )
   }
 
-  const run: Session["run"] = (operation, script, keys, args, send = transport.run) =>
+  const learning = <A>(
+    asking: Effect.Effect<A, StoreError>,
+    timeOf: (answer: A) => Effect.Effect<number, StoreError>
+  ): Effect.Effect<A, StoreError> =>
     Effect.withFiber((fiber) => {
       const own = fiber.getRef(Clock.Clock)
       const sent = elapsed(own)
-      return Effect.flatMap(send(operation, script, keys, args), (answer) => {
-        const server = Number(answer[0])
-        if (!Number.isFinite(server)) return Effect.fail(malformed(operation, answer))
-        clock.learn(own, server, sent, elapsed(own))
-        return clock.behind === 0 || warned ? Effect.succeed(answer) : Effect.as(warnSetBack(clock.behind), answer)
-      })
+      return Effect.flatMap(asking, (answer) =>
+        Effect.flatMap(timeOf(answer), (server) => {
+          clock.learn(own, server, sent, elapsed(own))
+          return clock.behind === 0 || warned ? Effect.succeed(answer) : Effect.as(warnSetBack(clock.behind), answer)
+        }))
+    })
+
+  const run: Session["run"] = (operation, script, keys, args, send = transport.run) =>
+    learning(send(operation, script, keys, args), (answer) => {
+      const server = Number(answer[0])
+      return Number.isFinite(server) ? Effect.succeed(server) : Effect.fail(malformed(operation, answer))
     })
 
   return {
@@ -111,6 +119,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     longest: Math.floor(settings.longest),
     newNonce: () => `${notices.origin}.${(++count).toString(36)}`,
     run,
-    synchronize: Effect.asVoid(run("time", Scripts.timeNow, [names.probe], []))
+    synchronize: Effect.asVoid(learning(transport.time("time"), Effect.succeed))
   }
 }

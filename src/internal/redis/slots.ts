@@ -5,15 +5,24 @@
 
 export const slotCount = 16_384
 
+const encoder = new TextEncoder()
+
 /** CRC-16/XMODEM, by which Redis Cluster assigns keys to slots; https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
 const crc16 = (text: string): number => {
   let crc = 0
-  for (const byte of new TextEncoder().encode(text)) {
+  for (const byte of encoder.encode(text)) {
     crc ^= byte << 8
     for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
     crc &= 0xffff
   }
   return crc
+}
+
+/** The slot of a key: what stands in its first braces decides, if there is anything. */
+export const slotOf = (key: string): number => {
+  const from = key.indexOf("{")
+  const to = from < 0 ? -1 : key.indexOf("}", from)
+  return crc16(to > from + 1 ? key.slice(from + 1, to) : key) % slotCount
 }
 
 /** First and last slot of a range. */

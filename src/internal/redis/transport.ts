@@ -19,6 +19,8 @@ export interface Transport {
   readonly cluster: boolean
   /** The values of string keys. */
   readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Value>, StoreError>
+  /** A server's time, in milliseconds. */
+  readonly time: (operation: string) => Effect.Effect<number, StoreError>
   /** Runs a script at the node of its first key. */
   readonly run: (
     operation: string,
@@ -122,6 +124,12 @@ const checked = (operation: string, answer: unknown): Effect.Effect<ReadonlyArra
   Array.isArray(answer) && typeof answer[0] === "string"
     ? Effect.succeed(answer)
     : Effect.fail(malformed(operation, answer))
+
+/** Seconds, and microseconds of the next one. */
+const timeIn = (operation: string, answer: unknown): Effect.Effect<number, StoreError> => {
+  const millis = Array.isArray(answer) ? Number(answer[0]) * 1000 + Math.floor(Number(answer[1]) / 1000) : NaN
+  return Number.isFinite(millis) ? Effect.succeed(millis) : Effect.fail(malformed(operation, answer))
+}
 
 const enough = (operation: string, { replicas }: Acknowledgement, count: unknown): Effect.Effect<void, StoreError> =>
   typeof count === "number" && count >= replicas
@@ -306,6 +314,7 @@ export const make = (client: Client, options: TransportOptions): Transport => {
     cluster: client.isCluster,
     // Of a batch, all that wait for it are bounded at once.
     get: client.isCluster ? inPieces(get) : together(inPieces(get)),
+    time: (operation) => Effect.flatMap(client.time(operation), (answer) => timeIn(operation, answer)),
     run,
     runAcknowledged: acknowledgement === undefined ? run : runAndWait(acknowledgement),
     settle: (operation) => acknowledgement === undefined ? Effect.void : settle(operation, acknowledgement),
