@@ -111,7 +111,7 @@ interface ConnectionOptions {
  * - `cluster`: a Redis Cluster: the `nodes` to begin with (the others are found),
  *   the `options` of each node, and options for `ioredis`.
  * - `client`: a client of `ioredis` that is yours, a `Redis` or a `Cluster`: it is
- *   used, and not closed. A second connection like it is made for notifications.
+ *   used, and not closed. Two more like it are made, for reads and for notifications.
  * - `prefix`: with which all keys begin (`cache`). Programs that share it share
  *   the cache.
  * - `acknowledge`: whether the primary's word is enough for an invalidation (the

@@ -475,11 +475,16 @@ const makingFrom = ({ beside, fresh, raw }: Source, patience: number): Routes.Ma
       like === raw
         ? beside
         : made(() => like.duplicate(optionsOf(like)) as Raw, Effect.sync(() => optionsOf(like)), patience),
-    isAnswered: (like, asked) =>
+    isAnswered: (like, writes) =>
       Effect.scoped(Effect.gen(function*() {
         const options = yield* fresh
         const own = yield* owned(() => like.duplicate({ ...once, ...options }) as Raw)
-        const answer = Effect.promise(() => own.connect().then(() => own.call(...asked)).then(() => true, isAnswer))
+        const answer = Effect.promise(() =>
+          own.connect().then(() => writes ? own.call("EVAL", "return 1", 0) : own.call("PING")).then(
+            () => true,
+            isAnswer
+          )
+        )
         return yield* inRealTime(
           Effect.timeoutOrElse(answer, { duration: patience, orElse: () => Effect.succeed(false) })
         )

@@ -57,8 +57,8 @@ const noPrimary = ({ writes }: Lines): NotSent =>
 export interface Making {
   /** One like this, for reads. */
   readonly connect: (like: Raw) => Effect.Effect<Way, never, Scope.Scope>
-  /** Whether a new one like this is answered: a script or a `PING`, whichever is answered for reads or for writes. */
-  readonly isAnswered: (like: Raw, asked: readonly [string, ...Array<string | number>]) => Effect.Effect<boolean>
+  /** Whether a new one like this is answered: a script, or only a `PING`. */
+  readonly isAnswered: (like: Raw, writes: boolean) => Effect.Effect<boolean>
   /** Milliseconds that an operation may take. */
   readonly patience: number
 }
@@ -103,7 +103,7 @@ const beating = (
   const tryOther = (lines: Lines, line: Line) =>
     Effect.map(
       // A script waits where writes are paused, and then a new connection would be no better.
-      isAnswered(line.raw, line === lines.reads ? ["PING"] : ["EVAL", "return 1", 0]),
+      isAnswered(line.raw, line !== lines.reads),
       (better) => {
         if (better && line.pulse.silent >= silence) cut(line.raw)
       }

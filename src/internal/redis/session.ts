@@ -119,6 +119,6 @@ export const make = (transport: Transport, settings: Settings, notices: Notices)
     longest: Math.floor(settings.longest),
     newNonce: () => `${notices.origin}.${(++count).toString(36)}`,
     run,
-    synchronize: Effect.asVoid(learning(transport.time("time"), Effect.succeed))
+    synchronize: Effect.asVoid(Effect.suspend(() => learning(transport.time("time"), Effect.succeed)))
   }
 }
