@@ -47,12 +47,13 @@ import * as CacheService from "./CacheService.ts"
 import * as Change from "./Change.ts"
 import { collectorOf } from "./internal/changes/collector.ts"
 import { deliver, Disconnected, Subscribers } from "./internal/changes/delivery.ts"
-import type { Collected, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
+import type { Collected, OnUndelivered, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
 import * as Transactions from "./internal/changes/transaction.ts"
 import { eachOf } from "./internal/oneOrMany.ts"
+import { withResult } from "./internal/service/model.ts"
 import * as Invalidation from "./Invalidation.ts"
 
-export type { Collected, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
+export type { Collected, OnUndelivered, Subscriber, Transaction, WithTransaction } from "./internal/changes/model.ts"
 
 // -----------------------------------------------------------------------------
 // publishing
@@ -91,7 +92,9 @@ export const publish = (
  *
  * Neither can be interrupted: an interruption that comes while the write is
  * committed would lose the publication. Inside of `withTransaction` both can,
- * since that rolls back. A `changed` that throws (`updated` with two different
+ * since that rolls back. Outside of one, a publication that the store does not
+ * acknowledge fails with an `InvalidationError` whose `committed` has the result of
+ * the write. A `changed` that throws (`updated` with two different
  * rows) is a defect: outside of a transaction the write has happened then, and
  * nothing is published.
  *
@@ -135,9 +138,12 @@ export const publishing: {
     changed: (result: A) => Change.Change | Iterable<Change.Change>
   ): Effect.Effect<A, E | CacheService.InvalidationError, R | CacheService.CacheService> =>
     Effect.flatMap(CacheService.CacheService, (service) => {
-      const published = Effect.tap(write, (result) => publish(changed(result)))
       // A transaction that is interrupted is rolled back. Otherwise it would not be known whether the write has happened.
-      return collectorOf(service) !== undefined ? published : Effect.uninterruptible(published)
+      return collectorOf(service) !== undefined
+        ? Effect.tap(write, (result) => publish(changed(result)))
+        : Effect.uninterruptible(
+          Effect.tap(write, (result) => Effect.mapError(publish(changed(result)), (error) => withResult(error, result)))
+        )
     })
 )
 
@@ -284,8 +290,11 @@ export const collect: <A, E, R>(
  * What is collected lives in this process; one that dies between the commit and
  * the delivery loses it. `Outbox.withTransaction` does not.
  *
- * Fails with `InvalidationError` if the store did not acknowledge it; the
- * transaction is committed then, and the invalidation is tried again.
+ * If the store does not acknowledge it, the transaction is committed all the same, and the
+ * invalidation is tried again until it is. By default the transaction then gives its result,
+ * with a warning in the log: a caller who wrote again would write twice. Other processes
+ * may serve the old values meanwhile; this one does not. With `onUndelivered: "fail"`
+ * it fails with `InvalidationError`, whose `committed` has the result.
  *
  * **Gotchas**
  *
@@ -319,6 +328,17 @@ export const collect: <A, E, R>(
  * @category transactions
  * @since 0.1.0
  */
-export const withTransaction: <E = never, R = never>(transaction: Transaction<E, R>) => WithTransaction<E, R> = (
-  transaction
-) => Transactions.withTransaction(transaction)
+export const withTransaction: {
+  <E = never, R = never>(
+    transaction: Transaction<E, R>,
+    options: { readonly onUndelivered: "fail" }
+  ): WithTransaction<E | CacheService.InvalidationError, R>
+  <E = never, R = never>(
+    transaction: Transaction<E, R>,
+    options?: { readonly onUndelivered?: "log" }
+  ): WithTransaction<E, R>
+} = <E, R>(
+  transaction: Transaction<E, R>,
+  options: { readonly onUndelivered?: OnUndelivered } = {}
+): WithTransaction<E, R> =>
+  Transactions.withTransaction(transaction, Transactions.onUndeliveredOf("Changes.withTransaction", options))

@@ -125,18 +125,28 @@ const removed = (outbox: Outbox, id: string): Effect.Effect<void> =>
  * before the commit. A process that dies after the commit has not lost it.
  *
  * Fails with `OutboxError` if the message could not be written; nothing is
- * written then. If the store does not acknowledge the invalidation, that fails
- * with `InvalidationError`: the transaction is committed, and the message stays
- * for the relay.
+ * written then. If the store does not acknowledge the invalidation, the message
+ * stays for the relay, and the transaction ends as `onUndelivered` says.
  *
  * @category writing
  * @since 0.1.0
  */
-export const withTransaction = <E = never, R = never>(
-  transaction: Changes.Transaction<E, R>
+export const withTransaction: {
+  <E = never, R = never>(
+    transaction: Changes.Transaction<E, R>,
+    options: { readonly onUndelivered: "fail" }
+  ): Changes.WithTransaction<E | OutboxError | CacheService.InvalidationError, R | Outbox>
+  <E = never, R = never>(
+    transaction: Changes.Transaction<E, R>,
+    options?: { readonly onUndelivered?: "log" }
+  ): Changes.WithTransaction<E | OutboxError, R | Outbox>
+} = <E, R>(
+  transaction: Changes.Transaction<E, R>,
+  options: { readonly onUndelivered?: Changes.OnUndelivered } = {}
 ): Changes.WithTransaction<E | OutboxError, R | Outbox> =>
   Transactions.withTransaction(
     transaction,
+    Transactions.onUndeliveredOf("Outbox.withTransaction", options),
     ({ changes, invalidation }) =>
       Effect.flatMap(Outbox, (outbox) =>
         Effect.map(

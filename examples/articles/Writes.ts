@@ -7,9 +7,9 @@
  * which cached reads there are.
  */
 import { Effect, Schema } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
-import { Change, Changes, Repository } from "../../src/index.ts"
-import * as SqlOutbox from "../../src/SqlOutbox.ts"
+import { SqlClient, type SqlError } from "effect/sql"
+import { type CacheService, Change, Changes, Repository } from "../../src/index.ts"
+import * as Outbox from "../../src/Outbox.ts"
 import {
   Article,
   Articles,
@@ -34,8 +34,18 @@ import {
 } from "./Model.ts"
 import { rows } from "./Queries.ts"
 
-/** What every write runs in. One inside of another is a part of it. */
-export const transaction = SqlOutbox.withTransaction
+/**
+ * What every write runs in. One inside of another is a part of it. Whoever writes is told when the cache was not: see
+ * `updateProduct` in `strategies/fallback.ts`. Without the option a write would give its result, with a warning in the log.
+ */
+export const transaction: Changes.WithTransaction<
+  SqlError.SqlError | Outbox.OutboxError | CacheService.InvalidationError,
+  SqlClient.SqlClient | Outbox.Outbox
+> = (effect) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => Outbox.withTransaction<SqlError.SqlError>(sql.withTransaction, { onUndelivered: "fail" })(effect)
+  )
 
 // -----------------------------------------------------------------------------
 // rows

@@ -568,7 +568,7 @@ describe("a transaction", () => {
       yield* Cached.get(table.title, 7)
       yield* TestCache.fail("invalidate", 1)
       const write = Effect.andThen(table.write(7, "Aliens"), Changes.publish(renamed(7, "Alien", "Aliens")))
-      const error = yield* errorOf(Changes.withTransaction(table.transaction)(write))
+      const error = yield* errorOf(Changes.withTransaction(table.transaction, { onUndelivered: "fail" })(write))
       assert.instanceOf(error, CacheService.InvalidationError)
       assert.strictEqual(table.committed(7), "Aliens")
       assert.strictEqual(yield* Cached.get(table.title, 7), "Aliens")

@@ -42,6 +42,19 @@ export interface Collected {
 export type Transaction<E = never, R = never> = (effect: Effect.Effect<never>) => Effect.Effect<never, E, R>
 
 /**
+ * What a transaction does when it is committed and the store did not acknowledge
+ * its invalidation, which is kept and tried again in any case.
+ *
+ * - `log`: it gives its result, with a warning in the log. This process serves nothing
+ *   that is covered; others may serve the old values until it is delivered.
+ * - `fail`: it fails with `InvalidationError`, whose `committed` has the result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OnUndelivered = "log" | "fail"
+
+/**
  * A transaction that delivers what it collected after its commit. It may fail
  * and require what the transaction does (`E`, `R`).
  *
@@ -51,5 +64,5 @@ export type Transaction<E = never, R = never> = (effect: Effect.Effect<never>) =
 export interface WithTransaction<E = never, R = never> {
   <A, E2, R2>(
     effect: Effect.Effect<A, E2, R2>
-  ): Effect.Effect<A, E | E2 | CacheService.InvalidationError, R | R2 | CacheService.CacheService>
+  ): Effect.Effect<A, E | E2, R | R2 | CacheService.CacheService>
 }

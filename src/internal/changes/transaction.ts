@@ -1,12 +1,16 @@
 /**
  * Transactions: what an effect publishes and invalidates is collected, and delivered after the commit.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as CacheService from "../../CacheService.ts"
+import { refused } from "../refused.ts"
+import { withResult } from "../service/model.ts"
 import { Collector, collectorOf, inside, lift, noTransaction, type Owner } from "./collector.ts"
 import { deliver } from "./delivery.ts"
-import type { Collected, Transaction, WithTransaction } from "./model.ts"
+import type { Collected, OnUndelivered, Transaction, WithTransaction } from "./model.ts"
 
 /**
  * Saves what a transaction collected, inside of it and just before its commit. What that gives is run once all is
@@ -16,6 +20,7 @@ export type Save<E, R> = (collected: Collected) => Effect.Effect<Effect.Effect<v
 
 export const withTransaction = <E2, R2, E3 = never, R3 = never>(
   transaction: Transaction<E2, R2>,
+  onUndelivered: OnUndelivered,
   save?: Save<E3, R3>
 ): WithTransaction<E2 | E3, R2 | R3> =>
 <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -58,11 +63,41 @@ export const withTransaction = <E2, R2, E3 = never, R3 = never>(
         ? Exit.void
         : yield* Effect.exit(Effect.provideService(deliver(all), CacheService.CacheService, outside))
       if (waiting === undefined) yield* lift(outside, all.fences)
-      if (Exit.isFailure(delivered)) return yield* Exit.isFailure(exit) ? exit : Exit.failCause(delivered.cause)
+      // What waits for the delivery stays: the invalidation is tried again, and a message is left to the relay.
+      if (Exit.isFailure(delivered)) return yield* undelivered(onUndelivered, exit, delivered.cause)
       if (waiting === undefined) yield* Effect.forEach(all.after, (done) => done, { discard: true })
       return yield* exit
     })
   ) as never
+
+/** How a transaction ends whose invalidation was not acknowledged. It is committed, if its exit is a success. */
+const undelivered = <A, E>(
+  onUndelivered: OnUndelivered,
+  exit: Exit.Exit<A, E>,
+  cause: Cause.Cause<CacheService.InvalidationError>
+): Effect.Effect<A, E | CacheService.InvalidationError> => {
+  if (Exit.isFailure(exit)) return exit
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error === undefined) return Effect.failCause(cause)
+  return onUndelivered === "fail"
+    ? Effect.fail(withResult(error, exit.value))
+    : Effect.as(
+      Effect.annotateLogs(
+        Effect.logWarning("a transaction is committed, and what it invalidates is not delivered yet"),
+        { invalidation: error.invalidation, reason: error.reason._tag }
+      ),
+      exit.value
+    )
+}
+
+/** Throws `InvalidInput` for anything but the two words. */
+export const onUndeliveredOf = (
+  where: string,
+  { onUndelivered = "log" }: { readonly onUndelivered?: OnUndelivered }
+): OnUndelivered => {
+  if (onUndelivered === "log" || onUndelivered === "fail") return onUndelivered
+  throw refused(where, "InvalidOption", `onUndelivered must be "log" or "fail", and is ${String(onUndelivered)}`)
+}
 
 export const collect = <A, E, R>(
   effect: Effect.Effect<A, E, R>

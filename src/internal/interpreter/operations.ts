@@ -17,7 +17,7 @@ import { KeyAddress, type Versions, View } from "../definition.ts"
 import * as Explain from "../explain.ts"
 import * as Plan from "../plan.ts"
 import { invalidate } from "../service/invalidating.ts"
-import { CacheService, inside, InvalidationError, type Service, storeOf } from "../service/model.ts"
+import { CacheService, inside, InvalidationError, type Service, storeOf, withResult } from "../service/model.ts"
 import { isServable } from "../verdicts.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
 import { begin, byForce, fillOne } from "./fill.ts"
@@ -343,7 +343,7 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
           const removed = invalidate(removal)
           // Whatever the store did, the write has happened, and the caller must know.
           yield* Exit.isSuccess(exit)
-            ? Effect.mapError(removed, ({ cause, reason }) => failed(true, reason, cause))
+            ? Effect.mapError(removed, ({ cause, reason }) => withResult(failed(true, reason, cause), exit.value))
             : Effect.ignore(removed)
         }
         return yield* exit

@@ -10,7 +10,7 @@ import * as Invalidation from "../../Invalidation.ts"
 import { elapsed } from "../deadline.ts"
 import { millisUpTo } from "../duration.ts"
 import { longestFence } from "../limits.ts"
-import { CacheService, inside, type Invalidated, InvalidationError } from "./model.ts"
+import { CacheService, inside, type Invalidated, InvalidationError, withResult } from "./model.ts"
 import { report } from "./report.ts"
 
 const toInvalidationError = (batch: Invalidation.Invalidation, error: StoreError): InvalidationError =>
@@ -78,13 +78,13 @@ export const mutate = <A, E, R>(
         const error = StoreError.fromCause("lift", lifted.cause).ofPart()
         const failure = fail(error)
         yield* service.keep(over, error)
-        return yield* Exit.isFailure(exit) ? exit : failure
+        return yield* Exit.isFailure(exit) ? exit : withResult(failure, exit.value)
       }
       // A fence that ran out or was lost protected nothing since: what was loaded then has to go.
       if (!lifted.value) {
         return yield* Exit.isFailure(exit)
           ? Effect.andThen(Effect.ignore(invalidate(over)), exit)
-          : Effect.andThen(invalidate(over), exit)
+          : Effect.andThen(Effect.mapError(invalidate(over), (error) => withResult(error, exit.value)), exit)
       }
       return yield* exit
     })

@@ -22,7 +22,9 @@ import type { Unwritten } from "./unwritten.ts"
 /**
  * An invalidation that the store did not acknowledge. Repeating it is safe.
  *
- * `mayHaveHappened` is false only when it surely did not take effect.
+ * - `mayHaveHappened` is false only when it surely did not take effect.
+ * - `committed` is there if the write that it was for is done: what that gave. Who
+ *   writes again then writes twice.
  *
  * @category errors
  * @since 0.1.0
@@ -31,6 +33,7 @@ export class InvalidationError extends Schema.TaggedError<InvalidationError>()("
   invalidation: Schema.String,
   reason: CacheStore.Reason,
   mayHaveHappened: Schema.Boolean,
+  committed: Schema.optional(Schema.Struct({ result: Schema.Unknown })),
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
@@ -38,6 +41,12 @@ export class InvalidationError extends Schema.TaggedError<InvalidationError>()("
     return `not invalidated: ${this.invalidation} (${this.reason._tag}${perhaps})`
   }
 }
+
+/** The same error, of a write that is done. */
+export const withResult = (
+  { cause, invalidation, mayHaveHappened, reason }: InvalidationError,
+  result: unknown
+): InvalidationError => new InvalidationError({ invalidation, reason, mayHaveHappened, cause, committed: { result } })
 
 /**
  * What happens in a cache.
