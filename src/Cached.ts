@@ -133,6 +133,8 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  * - `lookup`: loads one value from the origin.
  * - `lookupMany`: loads several at once for `getMany`: one result for each key,
  *   in the order of the keys.
+ * - `batchSize`: the most keys of one call of `lookupMany` (1000). Of more missing
+ *   keys each batch is loaded and stored before the next.
  * - `failures`: typed failures that are worth caching ("not found"), and the
  *   policy for them. Such a failure is an answer: it replaces an older value.
  * - `refresh`: which callers wait for a refresh; `background` unless given. Inside of
@@ -170,6 +172,7 @@ export interface Options<
   readonly lookupMany?: (
     keys: ReadonlyArray<NoInfer<K>>
   ) => Effect.Effect<ReadonlyArray<Result.Result<NoInfer<V>, NoInfer<E>>>, EM, RM>
+  readonly batchSize?: number
   readonly failures?: {
     readonly error: Schema.Codec<F, unknown>
     readonly policy: Policy.Policy<NoInfer<K>, NoInfer<F>, EF, RF>
@@ -438,9 +441,9 @@ export const peekEntry: {
 } = dual(2, (self: Any, key: unknown): AnyEffect => Operations.peekEntry(inside(self), key))
 
 /**
- * The values of several keys, in their order. What is missing is loaded by one
- * call of `lookupMany` (if the definition has none, by one `lookup` each, at
- * once). A key that is given twice is asked for once.
+ * The values of several keys, in their order. What is missing is loaded by
+ * `lookupMany`, up to `batchSize` keys a call; if the definition has none, by one
+ * `lookup` each, up to 128 at once. A key that is given twice is asked for once.
  *
  * Fails with the first failure, in the order of the keys; all loads have ended
  * then. With `mode: "result"`, gives a result for each key and fails only with

@@ -1,9 +1,10 @@
 /** Long lists on a real Redis: everything is sent in bounded pieces, and nothing throws in the client. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Cached from "../../src/Cached.ts"
-import { mostDependencies } from "../../src/internal/limits.ts"
+import { atOnce, mostDependencies } from "../../src/internal/limits.ts"
 import type * as Transport from "../../src/internal/redis/transport.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
@@ -22,16 +23,18 @@ const fromValue = (count: number): Tags => Policy.tagged({ fromValue: () => tags
 const numbers = (origin: Origin, policy: Tags = Policy.forever) =>
   Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load }, policy)
 
-/** A store from its parts, and the most keys that one command of it has named. */
+/** A store from its parts, and the most keys that one command of it has named, and scripts that ran at once. */
 const measured = (split: boolean) =>
   Effect.gen(function*() {
-    const most = { script: 0, read: 0 }
+    const most = { script: 0, read: 0, atOnce: 0 }
+    let running = 0
     const layer = serviceOn(storeOf(freshPrefix(), split, (transport) => {
-      const noting =
-        (run: Transport.Transport["run"]): Transport.Transport["run"] => (operation, script, keys, args) => {
+      const noting = (run: Transport.Transport["run"]): Transport.Transport["run"] => (operation, script, keys, args) =>
+        Effect.suspend(() => {
           most.script = Math.max(most.script, keys.length)
-          return run(operation, script, keys, args)
-        }
+          most.atOnce = Math.max(most.atOnce, ++running)
+          return Effect.onExit(run(operation, script, keys, args), () => Effect.sync(() => void running--))
+        })
       return { ...transport, run: noting(transport.run), runAcknowledged: noting(transport.runAcknowledged) }
     }, (client) => ({
       ...client,
@@ -91,6 +94,38 @@ for (const [what, split] of [["one script", false], ["several steps", true]] as 
       }))
   })
 }
+
+it.live("thousands of cold keys are all cached, and a read beside them is a hit", () =>
+  Effect.gen(function*() {
+    const { most, process: { run } } = yield* measured(false)
+    const origin = new Origin()
+    const beside = numbers(origin)
+    const ids = Array.from({ length: 5000 }, (_, i) => i)
+    const batches: Array<number> = []
+    let hits = 0
+    const row = Cached.make("row", {
+      key: Key.int("id"),
+      value: Schema.Int,
+      lookup: Effect.succeed,
+      lookupMany: (ids) =>
+        Effect.gen(function*() {
+          batches.push(ids.length)
+          // While others have been stored, and more are to come.
+          yield* run(Cached.get(beside, "a"))
+          hits++
+          return ids.map((id) => Result.succeed(id))
+        })
+    }, Policy.forever)
+    yield* run(Cached.get(beside, "a"))
+    assert.deepStrictEqual(yield* run(Cached.getMany(row, ids)), ids)
+    assert.deepStrictEqual(batches, Array.from({ length: 5 }, () => 1000))
+    assert.deepStrictEqual([origin.loads, hits], [1, 5])
+    const { loads, storeFailures } = yield* run(Cached.stats(row))
+    assert.deepStrictEqual({ loads, storeFailures }, { loads: 5000, storeFailures: 0 })
+    yield* run(Cached.getMany(row, ids))
+    assert.strictEqual(batches.length, 5)
+    assert.isAtMost(most.atOnce, atOnce)
+  }))
 
 // No store is told of so many by the library. Whoever uses the port of a store may do so.
 for (const { layer, name } of [oneNode, lentNode5]) {

@@ -10,6 +10,7 @@ import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Key from "../../Key.ts"
 import type * as Policy from "../../Policy.ts"
+import * as Check from "../check.ts"
 import * as Internal from "../definition.ts"
 import { positiveMillis } from "../duration.ts"
 import { mostDependencies } from "../limits.ts"
@@ -65,7 +66,11 @@ export interface Options {
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
   readonly storeFailure?: "load" | "fail"
+  readonly batchSize?: number
 }
+
+// What most databases take as a list of parameters.
+const usualBatch = 1000
 
 export const TypeId = "~effect-cache-algebra/Cached"
 
@@ -83,6 +88,8 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
   readonly lookupMany:
     | ((keys: ReadonlyArray<unknown>) => AnyEffect<ReadonlyArray<Result.Result<unknown, unknown>>>)
     | undefined
+  /** The most keys of one call of `lookupMany`. */
+  readonly batchSize: number
   readonly rules: Rules
   /** Milliseconds. */
   readonly leaseFor: number
@@ -106,6 +113,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
       )
     }
     this.hasVersions = this.value.plan.computed.length > 0 || (this.failures?.plan.computed.length ?? 0) > 0
+    this.batchSize = Check.integer(where, "batchSize", options.batchSize ?? usualBatch)
     const limit = (name: string, input: Duration.Input) => positiveMillis(where, name, input)
     this.rules = {
       refresh: options.refresh ?? "background",

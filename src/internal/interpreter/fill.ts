@@ -8,9 +8,11 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { Begin, Begun, Entry, Lease, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
+import { atOnce } from "../limits.ts"
 import { isServable, refreshOf } from "./decide.ts"
 import type { AnyEffect } from "./definitions.ts"
 import type { Stored } from "./finish.ts"
+import { byCalls, type Loader } from "./loader.ts"
 import * as Loading from "./loading.ts"
 import * as Loads from "./loads.ts"
 import type { Judged, Read, Seen } from "./read.ts"
@@ -148,7 +150,7 @@ const beginLoad = (
       }))
   })
 
-/** Asks for several leases at once. Unless all answered, those that were granted are given up. */
+/** Asks for the leases of one load, some at once. Unless all answered, those that were granted are given up. */
 const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<ReadonlyArray<BegunOrFailed>> => {
   const begun: Array<BegunOrFailed | undefined> = wants.map(() => undefined)
   const asking = Effect.forEach(
@@ -159,7 +161,7 @@ const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<
           begun[i] = answer
         })
       ),
-    { concurrency: "unbounded", discard: true }
+    { concurrency: atOnce, discard: true }
   )
   const giveUp = Effect.suspend(() =>
     Effect.forEach(wants, ({ read: { address, service, store } }, i) => {
@@ -310,7 +312,7 @@ export const fillTogether = <A>(
             ? awaitFilling(want, filling!, "own", inner)
             : joinOther(want, answer, inner)
           return Effect.flatMap(filled, (filled) => inner(use(want, filled)))
-        }), { concurrency: "unbounded" })
+        }), { concurrency: "unbounded" }) // as many as one call loads
       const fillings = own.filter((filling) => filling !== undefined)
       // Each key is waited for by a fiber of its own, so waiting can be interrupted only from outside of it.
       return fillings.length === 0
@@ -323,8 +325,8 @@ export const fillTogether = <A>(
   )
 }
 
-/** Refreshes keys in the background, by one load. */
-export const refreshInBackground = (wants: ReadonlyArray<Want>, lookup: Loads.Lookup): AnyEffect<void> =>
+/** Refreshes keys in the background. */
+export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader): AnyEffect<void> =>
   // Not to be interrupted in between: a key that is marked as being refreshed, and is not, would stay so for ever.
   Effect.uninterruptible(Effect.suspend(() => {
     const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
@@ -332,16 +334,25 @@ export const refreshInBackground = (wants: ReadonlyArray<Want>, lookup: Loads.Lo
     if (first === undefined) return Effect.void
     const { service } = first.read
     for (const { read } of mine) service.refreshing.add(read.address.key)
+    const marked = new Set(mine)
+    const unmark = (some: ReadonlyArray<Want>) =>
+      Effect.sync(() => {
+        for (const want of some) if (marked.delete(want)) service.refreshing.delete(want.read.address.key)
+      })
     // There is no waiter, so no caller would learn that the store failed.
     const report = ({ read }: Want, filled: Filled) =>
       Effect.sync(() => {
         if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
       })
     return Effect.asVoid(Effect.forkIn(
-      Effect.onExit(fillTogether(mine, lookup, report), () =>
-        Effect.sync(() => {
-          for (const { read } of mine) service.refreshing.delete(read.address.key)
-        })),
+      Effect.onExit(
+        byCalls(
+          mine,
+          loader,
+          (some) => Effect.onExit(fillTogether(some, loader.lookup, report), () => unmark(some))
+        ),
+        () => unmark(mine)
+      ),
       service.scope
     ))
   }))

@@ -16,6 +16,7 @@ import type { Lease, Token } from "../../CacheStore.ts"
 import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import type { KeyAddress, Versions } from "../definition.ts"
+import { atOnce } from "../limits.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
 import { type Ended, finish } from "./finish.ts"
 import * as Loading from "./loading.ts"
@@ -178,7 +179,7 @@ const run = (load: Load, lookup: Lookup, counters: Counters): Effect.Effect<void
             jitter: fiber.getRef(Random.Random).nextDoubleUnsafe(),
             partsFor: partsUntil === undefined ? undefined : partsUntil - started
           }, counters)
-        }, { discard: true, concurrency: "unbounded" })
+        }, { discard: true, concurrency: atOnce })
     )
   })
 
@@ -214,7 +215,7 @@ export const start = (
     const abandon = (given: ReadonlyArray<Filling>) =>
       Effect.forEach(given, ({ address, lease, store }) => Effect.ignore(store.abandon(address, lease.token)), {
         discard: true,
-        concurrency: "unbounded"
+        concurrency: atOnce
       })
     let began = false
     const running = Effect.suspend(() => {

@@ -22,10 +22,11 @@ import { isServable } from "../verdicts.ts"
 import type { AnyEffect, Definition } from "./definitions.ts"
 import { begin, byForce, fillOne } from "./fill.ts"
 import { mayBeShared, prepare, type Stored } from "./finish.ts"
+import { inBatches, oneByOne } from "./loader.ts"
 import * as Loading from "./loading.ts"
 import { type Answer, type AnyFiber, circleOf, type Judged, Read } from "./read.ts"
 import { reportUnwritable } from "./report.ts"
-import { inBatches, oneByOne, resolve, resolveOne, type StoreAnswer } from "./resolve.ts"
+import { resolve, resolveOne, type StoreAnswer } from "./resolve.ts"
 import { currentVersions } from "./versions.ts"
 
 const serviceOf = (fiber: AnyFiber): Service => inside(Context.getUnsafe(fiber.context, CacheService))
@@ -140,14 +141,10 @@ const exitsOf = (
   addresses: ReadonlyArray<KeyAddress>,
   fiber: AnyFiber
 ): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> => {
-  if (definition.lookupMany === undefined) {
-    return Effect.forEach(addresses, ({ input }) => Effect.exit(get(definition, input, fiber)), {
-      concurrency: "unbounded"
-    })
-  }
+  const loader = definition.lookupMany === undefined ? oneByOne(definition) : inBatches(definition)
   const reads = addresses.map((address) => new Read(definition, service, address, fiber))
   return Effect.map(
-    resolve(reads, inBatches(definition)),
+    resolve(reads, loader),
     (answers) => reads.map((read) => answers.get(read)!.exit)
   )
 }

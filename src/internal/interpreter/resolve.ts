@@ -8,17 +8,17 @@ import * as Result from "effect/Result"
 import type { Entry, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
 import * as Decide from "./decide.ts"
-import type { AnyEffect, Definition } from "./definitions.ts"
+import type { AnyEffect } from "./definitions.ts"
 import {
   fillByItself,
   type Filled,
-  fillOne,
   fillTogether,
   forCaller,
   inBackground,
   refreshInBackground,
   type Want
 } from "./fill.ts"
+import { byCalls, type Loader, oneByOne } from "./loader.ts"
 import * as Loading from "./loading.ts"
 import type { Lookup } from "./loads.ts"
 import type { Answer, Read, Seen } from "./read.ts"
@@ -26,40 +26,11 @@ import { reportLoad } from "./report.ts"
 import { currentVersions } from "./versions.ts"
 
 // -----------------------------------------------------------------------------
-// lookups
-// -----------------------------------------------------------------------------
-
-/** How the keys that are missing are loaded: one by one, or several by one call. */
-export interface Loader {
-  readonly batches: boolean
-  readonly lookup: Lookup
-}
-
-export const oneByOne = (definition: Definition): Loader => ({
-  batches: false,
-  lookup: (addresses) => Effect.map(Effect.exit(definition.lookupOne(addresses[0]!.input)), (exit) => [exit])
-})
-
-/** Loads several keys by one call, for a definition with a `lookupMany`. */
-export const inBatches = (definition: Definition): Loader => ({ batches: true, lookup: lookupMany(definition) })
-
-const lookupMany = (definition: Definition): Lookup => (addresses) =>
-  Effect.map(Effect.exit(definition.lookupMany!(addresses.map(({ input }) => input))), (exit) => {
-    if (Exit.isFailure(exit)) return addresses.map(() => exit)
-    if (exit.value.length !== addresses.length) {
-      // Thrown, not given as results: it is not known which result belongs to which key, so those who joined look again.
-      throw new Error(
-        `lookupMany of "${definition.name}" gave ${exit.value.length} results for ${addresses.length} keys`
-      )
-    }
-    return exit.value.map((result) =>
-      Result.isSuccess(result) ? Exit.succeed(result.success) : Exit.fail(result.failure)
-    )
-  })
-
-// -----------------------------------------------------------------------------
 // looking
 // -----------------------------------------------------------------------------
+
+// Reads of one turn are few commands, so it can be many. In a cluster each is a command of its own.
+const looksAtOnce = 1024
 
 /** What the store answered to a read; or the answer to the reader, if what has to come before it failed. */
 type Looked =
@@ -86,11 +57,11 @@ const lookAt = (read: Read, first?: StoreAnswer): Effect.Effect<Looked> =>
 
 const answerOf = (exit: Exit.Exit<unknown, unknown>): Answer => ({ exit, from: undefined })
 
-/** Looks at all at once; at a single one without a fiber of its own. */
+/** Looks at many at once; at a single one without a fiber of its own. */
 const forAll = <A, B>(all: ReadonlyArray<A>, f: (a: A) => AnyEffect<B>): AnyEffect<ReadonlyArray<B>> =>
   all.length === 1
     ? Effect.map(f(all[0]!), (one) => [one])
-    : Effect.forEach(all, f, { concurrency: "unbounded" })
+    : Effect.forEach(all, f, { concurrency: looksAtOnce })
 
 // -----------------------------------------------------------------------------
 // resolving
@@ -155,16 +126,15 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
       return answer(answers, want.read, follow(want, filled))
     }
     // Not together: the batch that waits for them is waiting for such a lookup already.
-    const byThemselves = Effect.forEach(inBatch, (want) =>
-      Effect.flatMap(
-        fillOne(want, oneByOne(want.read.definition).lookup),
-        (filled) => use(want, filled)
-      ), { concurrency: "unbounded", discard: true })
+    const byThemselves = (some: ReadonlyArray<Want>) => {
+      const single = oneByOne(some[0]!.read.definition)
+      return byCalls(some, single, (one) => fillTogether(one, single.lookup, use))
+    }
     const rest = Effect.suspend(() => loadUnanswered(unanswered, loader, answers))
     const steps: Array<AnyEffect<unknown>> = []
-    if (stale.length > 0) steps.push(refreshInBackground(stale, lookup))
-    if (inBatch.length > 0) steps.push(byThemselves)
-    if (missing.length > 0) steps.push(fillTogether(missing, lookup, use))
+    if (stale.length > 0) steps.push(refreshInBackground(stale, loader))
+    if (inBatch.length > 0) steps.push(byThemselves(inBatch))
+    if (missing.length > 0) steps.push(byCalls(missing, loader, (some) => fillTogether(some, lookup, use)))
     steps.push(rest)
     return Effect.as(Effect.forEach(steps, (step) => step, { discard: true }), answers)
   })
@@ -278,14 +248,16 @@ const loadUnanswered = (
   }
   for (const { error, read } of all) read.goWithout(error)
   const together: Array<Read> = []
-  const byThemselves: Array<AnyEffect<void>> = []
+  const byThemselves: Array<Read> = []
   for (const { read } of all) {
-    if (loader.batches && Loading.loadedAround(read.reader, read.place) === undefined) together.push(read)
-    else byThemselves.push(answer(answers, read, read.loadAlone(undefined)))
+    const canBatch = loader.batches && Loading.loadedAround(read.reader, read.place) === undefined
+    if (canBatch) together.push(read)
+    else byThemselves.push(read)
   }
+  const alone = (read: Read) => answer(answers, read, read.loadAlone(undefined))
   return Effect.andThen(
-    Effect.forEach(byThemselves, (one) => one, { concurrency: "unbounded", discard: true }),
-    together.length === 0 ? Effect.void : loadTogetherAlone(together, loader.lookup, answers)
+    byCalls(byThemselves, oneByOne(definition), ([read]) => alone(read!)),
+    byCalls(together, loader, (some) => loadTogetherAlone(some, loader.lookup, answers))
   )
 }
 
