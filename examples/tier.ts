@@ -33,7 +33,7 @@ export const tier = (above: CacheStore.CacheStore, below: CacheStore.CacheStore)
 
   // A fill is a load: its lease above is taken before the store below is read, so that an invalidation meanwhile voids it.
   const fill = (below: CacheStore.CacheStore, address: CacheStore.Address, copy: CacheStore.Entry | undefined) => {
-    const slot = { key: address.key, known: [] }
+    const slot = { key: address.key, version: address.version, known: [] }
     const request = { token: name("fill"), seen: copy?.token, drop: false, force: false, leaseFor: fillFor }
     return Effect.acquireUseRelease(
       above.begin(slot, request),

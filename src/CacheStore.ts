@@ -20,6 +20,7 @@
  *    invalidated since `begin`, and no fence stood over them then.
  * 4. `invalidate`: for dependencies, writes them to the journal first and
  *    replaces the tokens second; for keys, removes entry and lease together.
+ *    A key ends what is stored of it in every version, and every load of it.
  * 5. `fence` invalidates, and refuses whatever is loaded until `lift`.
  * 6. An invalidation that a store cannot make in one step is a fence from its
  *    first step to its last. Between two steps a load could read one thing that
@@ -141,11 +142,18 @@ export type Token = string
  *
  * `known` may run a user's function and may throw what that throws.
  *
+ * `version` is that of the definition, if it has one, written so that it holds
+ * none of `: # / { }` and no white space. Entries and leases of two versions lie
+ * apart, and neither is ever given for the other. Whatever names a key concerns
+ * all versions of it: an invalidation, a fence, and a `begin` that drops by force,
+ * with its commit.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Address {
   readonly key: string
+  readonly version?: string | undefined
   readonly known: ReadonlyArray<Dependency.Dependency>
 }
 
@@ -182,6 +190,8 @@ export interface Entry {
  *   that is the answer.
  * - `drop`: the entry that was seen is dead; remove it.
  * - `force`: take the lease whoever has it, and whatever is stored.
+ * - Both together begin a write: what is stored of the key in other versions ends
+ *   now, and again when the write is committed.
  * - `leaseFor`: milliseconds after which others may take the lease. Nothing but
  *   stampede protection depends on it.
  *
@@ -405,8 +415,8 @@ export interface Now {
  * - `fence`: stands, from before the first step to `lift`, and invalidates what it
  *   is over, as hard or soft as that is; gives a count like `invalidate`.
  * - `lift`: takes a fence away; tells whether it stood all the time.
- * - `inspect`: what is known of a stored key. `known` are the dependencies that
- *   the key tells, where the caller knows them.
+ * - `inspect`: what is known of what lies at an address. Its `known` may be empty
+ *   where the caller does not know them.
  * - `scan`: the stored keys of entries, page by page. A key that is stored all the
  *   while is given at least once, and may be given twice.
  * - `announcements`: what is invalidated from now on, here or elsewhere.
@@ -440,10 +450,7 @@ export interface CacheStore {
   readonly invalidate: (batch: Invalidation.Invalidation) => Effect.Effect<number | undefined, StoreError>
   readonly fence: (fence: Fence) => Effect.Effect<number | undefined, StoreError>
   readonly lift: (fence: Fence) => Effect.Effect<boolean, StoreError>
-  readonly inspect: (
-    key: string,
-    known?: ReadonlyArray<Dependency.Dependency>
-  ) => Effect.Effect<Inspection, StoreError>
+  readonly inspect: (address: Address) => Effect.Effect<Inspection, StoreError>
   readonly scan: (scan: Scan) => Effect.Effect<Page, StoreError>
   readonly announcements: Stream.Stream<Announcement>
   readonly routes?: (name: string) => CacheStore
@@ -739,7 +746,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     abandon: (address, token) => always("abandon", () => store.abandon(address, token)),
     // It is meant to take as long as the load that is waited for.
     released: store.released,
-    inspect: (key, known) => guarded("inspect", "walks", () => store.inspect(key, known)),
+    inspect: (address) => guarded("inspect", "walks", () => store.inspect(address)),
     scan: (scan) => {
       // What the caller gets wrong is no failure of the store.
       Check.integer("CacheStore.scan", "the limit of a scan", scan.limit)
@@ -877,7 +884,7 @@ const routed = (fallback: CacheStore, routes: ReadonlyMap<string, CacheStore>): 
     discard: (address, lease, dependencies) => storeAt(address.key).discard(address, lease, dependencies),
     abandon: (address, token) => storeAt(address.key).abandon(address, token),
     released: (address, token) => storeAt(address.key).released(address, token),
-    inspect: (key, known) => storeAt(key).inspect(key, known),
+    inspect: (address) => storeAt(address.key).inspect(address),
     atomic: (batch) => {
       const [first, ...others] = partsOf(batch)
       return first === undefined || (others.length === 0 && first.store.atomic(first.part))

@@ -130,6 +130,10 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  *
  * - `key`, `value`: how keys are written, and the schema of values. Stores that
  *   keep text write values with the schema's JSON codec.
+ * - `version`: an integer or a short text. Give it another one when the schema of
+ *   the values or of the failures changes: while two releases run side by side,
+ *   each then has entries of its own. What is invalidated reaches those of all
+ *   versions, in every release.
  * - `lookup`: loads one value from the origin.
  * - `lookupMany`: loads several at once for `getMany`: one result for each key,
  *   in the order of the keys.
@@ -168,6 +172,7 @@ export interface Options<
 > {
   readonly key: Key.Key<K>
   readonly value: Schema.Codec<V, unknown>
+  readonly version?: string | number
   readonly lookup: (key: NoInfer<K>) => Effect.Effect<NoInfer<V>, E, R>
   readonly lookupMany?: (
     keys: ReadonlyArray<NoInfer<K>>
@@ -193,8 +198,9 @@ export interface Options<
  * Defines a cached read.
  *
  * The policy is an argument of its own, so that the key and value of its
- * functions infer from the options. Throws `InvalidInput` for an empty name and
- * for durations that are not positive.
+ * functions infer from the options. Throws `InvalidInput` for an empty name, for
+ * durations that are not positive, and for a version that is empty, longer than 64
+ * characters, or no integer.
  *
  * **Example** (A typed failure that is cached too)
  *

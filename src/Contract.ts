@@ -58,6 +58,7 @@ import { randomLaw } from "./internal/contract/random/search.ts"
 import { type Rule, settle } from "./internal/contract/rule.ts"
 import { scanLaws } from "./internal/contract/scans.ts"
 import { targetLaws } from "./internal/contract/targets.ts"
+import { versionLaws, versionLossLaw } from "./internal/contract/versions.ts"
 import type { Waiting } from "./internal/contract/waiting.ts"
 
 export { ContractViolation, type Instruments, type Law, type Options } from "./internal/contract/law.ts"
@@ -139,12 +140,14 @@ export const make = <R = never>(options: Options<R> = {}): ReadonlyArray<Law<R>>
     ...invalidationLaws,
     ...announcementLaws(waiting),
     ...fenceLaws,
+    ...versionLaws,
     ...raceLaws,
     ...nestedLaws,
     interruptedLaw(waiting),
     ...(advance === undefined ? [] : clockLaws(advance)),
     ...lossLaws(lose),
     ...(lose.lease === undefined ? [] : [leaseLossLaw(lose.lease)]),
+    ...(lose.markers === undefined ? [] : [versionLossLaw(lose.markers)]),
     ...(lose.journal === undefined ? [] : nestedLossLaws(lose.journal)),
     randomLaw(agreement, "G1", undisturbed),
     ...(losses(lose).length === 0 ? [] : [randomLaw(disturbed, "G9", options)])

@@ -44,7 +44,9 @@ import type { Dependency } from "./Dependency.ts"
 import * as Broadcast from "./internal/broadcast.ts"
 import * as Check from "./internal/check.ts"
 import { HeldLease, Journal, positionOf, type StandingFence } from "./internal/memory/journal.ts"
+import { Places } from "./internal/memory/places.ts"
 import { stronger } from "./internal/mode.ts"
+import { keyOf, placeOf } from "./internal/place.ts"
 import { makeNow } from "./internal/steady.ts"
 import * as Invalidation from "./Invalidation.ts"
 import * as Key from "./Key.ts"
@@ -80,6 +82,10 @@ export interface Options {
  * A store in memory with its instruments: what it holds, and ways to lose it.
  * Losing any of it is always safe; tests do it on purpose.
  *
+ * `keys` gives the stored keys, with a `#` and the version after those of a
+ * definition that has one; `peek` and `corrupt` take them so. `evict` takes a
+ * stored key, and loses it in every version.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -93,14 +99,16 @@ export interface MemoryStore extends CacheStore.CacheStore {
     readonly fences: number
   }
   readonly keys: () => ReadonlyArray<string>
-  readonly peek: (key: string) => CacheStore.Entry | undefined
-  readonly corrupt: (key: string, payload: unknown) => boolean
+  readonly peek: (place: string) => CacheStore.Entry | undefined
+  readonly corrupt: (place: string, payload: unknown) => boolean
   readonly held: () => ReadonlyArray<CacheStore.Token>
   readonly evict: (what: "entry" | "lease" | "journal", key?: string) => void
 }
 
 class Stored implements CacheStore.Entry {
   readonly key: string
+  /** The key, and the version after it. */
+  readonly place: string
   readonly token: CacheStore.Token
   payload: unknown
   readonly stamp: CacheStore.Stamp
@@ -115,8 +123,9 @@ class Stored implements CacheStore.Entry {
   /** What a read answers: made once, so that a hit makes nothing. */
   readonly answer: Exit.Exit<CacheStore.Entry>
 
-  constructor(key: string, draft: CacheStore.Draft) {
+  constructor(key: string, place: string, draft: CacheStore.Draft) {
     this.key = key
+    this.place = place
     this.token = draft.token
     this.expiresAt = draft.expiresAt
     this.payload = draft.payload
@@ -198,6 +207,8 @@ const makeStoreWith = (
     Effect.clockWith((clock) => Effect.succeed(step(now(clock))))
 
   const index = new Map<Dependency, Set<Stored>>()
+  const places = new Places()
+  // Entries and leases are found by their place: the key, and the version after it.
   const leases = new Map<string, HeldLease>()
   const fences = new Map<CacheStore.Token, StandingFence>()
   const journal = new Journal(journalLimit)
@@ -220,17 +231,18 @@ const makeStoreWith = (
 
   // Recency is kept apart from finding: noting each hit would take a good part of the hit. Nothing is evicted between
   // two insertions, so of all uses of an entry between them the first is noted.
-  const byKey = new Map<string, Stored>()
+  const byPlace = new Map<string, Stored>()
   let interval = 0
   // The stored keys in order, for the next page of a scan. Made again if a key came or went meanwhile.
   let sorted: ReadonlyArray<string> | undefined
 
-  const find = (key: string): Exit.Exit<CacheStore.Entry | undefined> => {
-    const entry = byKey.get(key)
+  const find = (address: CacheStore.Address): Exit.Exit<CacheStore.Entry | undefined> => {
+    const place = placeOf(address)
+    const entry = byPlace.get(place)
     if (entry === undefined) return nothing
     if (entry.used !== interval) {
       entry.used = interval
-      entries.get(key)
+      entries.get(place)
     }
     return entry.answer
   }
@@ -238,9 +250,10 @@ const makeStoreWith = (
   const entries = new LRUCache<string, Stored>({
     max: capacity,
     ...(maxBytes === undefined ? {} : { maxSize: maxBytes }),
-    dispose: (entry, key, reason) => {
-      if (byKey.get(key) === entry) {
-        byKey.delete(key)
+    dispose: (entry, place, reason) => {
+      if (byPlace.get(place) === entry) {
+        byPlace.delete(place)
+        tidy(entry.key, place)
         sorted = undefined
       }
       delist(entry)
@@ -248,20 +261,25 @@ const makeStoreWith = (
     }
   })
 
+  const tidy = (key: string, place: string): void => {
+    if (place !== key && !byPlace.has(place) && !leases.has(place)) places.remove(key, place)
+  }
+
   const remember = (entry: Stored, because: string, at: number): void => {
     const { changed, changedAt, softened, stamp } = entry
-    removed.set(entry.key, { entry: { payload: undefined, changed, changedAt, softened, stamp }, because, at })
+    removed.set(entry.place, { entry: { payload: undefined, changed, changedAt, softened, stamp }, because, at })
   }
 
   const remove = (entry: Stored, because: string, now: number): void => {
-    if (entries.peek(entry.key) !== entry) return
-    entries.delete(entry.key)
+    if (entries.peek(entry.place) !== entry) return
+    entries.delete(entry.place)
     remember(entry, because, now)
   }
 
-  const release = (key: string, lease: HeldLease): void => {
-    if (leases.get(key) !== lease) return
-    leases.delete(key)
+  const release = (place: string, lease: HeldLease): void => {
+    if (leases.get(place) !== lease) return
+    leases.delete(place)
+    tidy(keyOf(place), place)
     // Leases stand in the order in which they were taken, so the first is the oldest.
     const oldest = leases.values().next()
     journal.forgetTo(oldest.done ? journal.position : Math.min(oldest.value.since, journal.position))
@@ -283,20 +301,33 @@ const makeStoreWith = (
     for (const [i, entry] of affected.entries()) {
       entry.mark(dependency, mode, now)
       if (mode !== "hard" || !entry.fatal.has(dependency)) continue
-      if (i < forgettable) entries.delete(entry.key)
+      if (i < forgettable) entries.delete(entry.place)
       else remove(entry, "invalidated", now)
     }
     return affected
   }
 
-  const invalidateKey = (key: string, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
-    const lease = leases.get(key)
-    if (lease !== undefined) release(key, lease)
-    const entry = entries.peek(key)
+  const invalidatePlace = (place: string, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> => {
+    const lease = leases.get(place)
+    if (lease !== undefined) release(place, lease)
+    const entry = entries.peek(place)
     if (entry === undefined) return []
     if (mode === "hard") remove(entry, "the key was invalidated", now)
     else entry.softened = true
     return [entry]
+  }
+
+  const invalidateKey = (key: string, mode: Verdict.Mode, now: number): ReadonlyArray<Stored> =>
+    places.isEmpty
+      ? invalidatePlace(key, mode, now)
+      : [key, ...places.of(key)].flatMap((place) => invalidatePlace(place, mode, now))
+
+  /** A write ends what is stored of its key in other versions. */
+  const endOthers = (address: CacheStore.Address, mine: string, now: number): void => {
+    if (address.version === undefined && places.isEmpty) return
+    for (const place of [address.key, ...places.of(address.key)]) {
+      if (place !== mine) invalidatePlace(place, "hard", now)
+    }
   }
 
   const sweepKeys = (
@@ -305,9 +336,9 @@ const makeStoreWith = (
     now: number
   ): ReadonlyArray<Stored> => {
     const affected: Array<Stored> = []
-    for (const key of new Set([...entries.keys(), ...leases.keys()])) {
-      if (!covered(key)) continue
-      for (const entry of invalidateKey(key, mode, now)) affected.push(entry)
+    for (const place of new Set([...entries.keys(), ...leases.keys()])) {
+      if (!covered(keyOf(place))) continue
+      for (const entry of invalidatePlace(place, mode, now)) affected.push(entry)
     }
     return affected
   }
@@ -330,11 +361,14 @@ const makeStoreWith = (
   }
 
   const begin = (address: CacheStore.Address, request: CacheStore.Begin, now: number): CacheStore.Begun => {
-    const entry = entries.peek(address.key)
+    const place = placeOf(address)
+    const writes = request.drop && request.force
+    if (writes) endOthers(address, place, now)
+    const entry = entries.peek(place)
     if (entry !== undefined && !request.force && entry.token !== request.seen) return { _tag: "Found", entry }
     if (entry !== undefined && request.drop) remove(entry, "found dead", now)
     const { known } = address
-    const held = leases.get(address.key)
+    const held = leases.get(place)
     // Asked again, it is the same lease: its load may have begun after the first time.
     if (held?.token === request.token) return { _tag: "Leased", lease: held }
     if (held !== undefined) {
@@ -343,32 +377,37 @@ const makeStoreWith = (
       if (stands && !request.force) {
         return { _tag: "Busy", token: held.token, position: positionOf(journal.position, standingFences(now)) }
       }
-      release(address.key, held)
+      release(place, held)
     }
     const lease = new HeldLease(
       request.token,
       known,
       journal.position,
       standingFences(now),
-      now + request.leaseFor
+      now + request.leaseFor,
+      writes
     )
-    leases.set(address.key, lease)
+    leases.set(places.add(address), lease)
     return { _tag: "Leased", lease }
   }
 
   /** Ends a load: `quiet` if it may be stored. Of unknown dependencies everything that happened counts. */
   const end = (
-    key: string,
+    address: CacheStore.Address,
     lease: CacheStore.Lease,
     dependencies: ReadonlyArray<Dependency> | undefined,
     now: number
   ): "quiet" | "fenced" | "invalidated" | "lost" => {
-    const held = leases.get(key)
+    const { key } = address
+    const place = placeOf(address)
+    const held = leases.get(place)
     if (held === undefined || held.token !== lease.token) return "lost"
     const quiet = dependencies === undefined
       ? journal.position === held.since
       : journal.quietSince(held.since, dependencies)
-    release(key, held)
+    release(place, held)
+    // What began to load beside a write may have read before it.
+    if (held.writes) endOthers(address, place, now)
     if (!quiet) return "invalidated"
     const over = dependencies === undefined
       ? held.fences
@@ -377,12 +416,12 @@ const makeStoreWith = (
   }
 
   const discard = (
-    { key }: CacheStore.Address,
+    address: CacheStore.Address,
     lease: CacheStore.Lease,
     dependencies: ReadonlyArray<Dependency> | undefined,
     now: number
   ): CacheStore.Outcome => {
-    const ended = end(key, lease, dependencies, now)
+    const ended = end(address, lease, dependencies, now)
     return ended === "quiet" ? "unstored" : ended
   }
 
@@ -392,28 +431,29 @@ const makeStoreWith = (
     draft: CacheStore.Draft,
     now: number
   ): CacheStore.Outcome => {
-    const ended = end(address.key, lease, draft.stamp.dependencies, now)
+    const ended = end(address, lease, draft.stamp.dependencies, now)
     if (ended !== "quiet") return ended
     const size = maxBytes === undefined ? undefined : Math.max(1, draft.size())
     if (draft.expiresAt <= now || (size !== undefined && size > maxBytes!)) {
       // Waiters are given the new value, so a later read must not give the old one.
-      const older = entries.peek(address.key)
+      const older = entries.peek(placeOf(address))
       if (older !== undefined) remove(older, "replaced by a value that is not stored", now)
       return "unstored"
     }
-    const entry = new Stored(address.key, draft)
-    entries.set(address.key, entry, size === undefined ? {} : { size })
-    byKey.set(address.key, entry)
+    const entry = new Stored(address.key, placeOf(address), draft)
+    entries.set(entry.place, entry, size === undefined ? {} : { size })
+    byPlace.set(entry.place, entry)
+    places.add(address)
     sorted = undefined
     interval++
     enlist(entry)
-    removed.delete(address.key)
+    removed.delete(entry.place)
     return "stored"
   }
 
   // The cursor is the last key that was looked at: the order in which keys were used changes meanwhile, theirs does not.
   const scan = ({ cursor, limit, pattern }: CacheStore.Scan): CacheStore.Page => {
-    sorted ??= [...byKey.keys()].sort()
+    sorted ??= [...(places.isEmpty ? byPlace.keys() : new Set(Array.from(byPlace.keys(), keyOf)))].sort()
     const keys: Array<string> = []
     let at = cursor === undefined ? 0 : firstAfter(sorted, cursor)
     for (; at < sorted.length && keys.length < limit; at++) {
@@ -422,19 +462,17 @@ const makeStoreWith = (
     return { keys, cursor: at < sorted.length ? sorted[at - 1] : undefined }
   }
 
-  const inspect = (
-    key: string,
-    known: ReadonlyArray<Dependency>,
-    now: number
-  ): CacheStore.Inspection => {
-    const live = entries.peek(key)
-    const gone = live === undefined ? removed.get(key) : undefined
+  const inspect = (address: CacheStore.Address, now: number): CacheStore.Inspection => {
+    const { key, known } = address
+    const place = placeOf(address)
+    const live = entries.peek(place)
+    const gone = live === undefined ? removed.get(place) : undefined
     const entry = live ?? gone?.entry
     return {
       entry,
       changedAt: entry?.changedAt ?? new Map(),
       removed: gone && { because: gone.because, at: gone.at },
-      leased: leases.get(key)?.token,
+      leased: leases.get(place)?.token,
       fenced: standingFences(now).some((fence) =>
         Invalidation.covers(fence.over, key, entry?.stamp.dependencies ?? known)
       )
@@ -445,18 +483,18 @@ const makeStoreWith = (
     name: "memory",
     payload: "value",
     now,
-    read: ({ key }) => find(key),
+    read: find,
     begin: (address, request) => timed((now) => begin(address, request, now)),
     commit: (address, lease, draft) => timed((now) => commit(address, lease, draft, now)),
     discard: (address, lease, dependencies) => timed((now) => discard(address, lease, dependencies, now)),
-    abandon: ({ key }, token) =>
+    abandon: (address, token) =>
       Effect.sync(() => {
-        const held = leases.get(key)
-        if (held?.token === token) release(key, held)
+        const held = leases.get(placeOf(address))
+        if (held?.token === token) release(placeOf(address), held)
       }),
-    released: ({ key }, token) =>
+    released: (address, token) =>
       Effect.callback<void>((resume) => {
-        const held = leases.get(key)
+        const held = leases.get(placeOf(address))
         if (held === undefined || held.token !== token) return resume(Effect.void)
         const wake = () => resume(Effect.void)
         held.waiting.add(wake)
@@ -475,7 +513,7 @@ const makeStoreWith = (
         fences.delete(id)
         return stood
       }),
-    inspect: (key, known = []) => timed((now) => inspect(key, known, now)),
+    inspect: (address) => timed((now) => inspect(address, now)),
     scan: (request) => {
       Check.integer("MemoryCache", "the limit of a scan", request.limit)
       return Effect.sync(() => scan(request))
@@ -490,10 +528,10 @@ const makeStoreWith = (
       fences: fences.size
     }),
     keys: () => [...entries.keys()],
-    peek: (key) => entries.peek(key),
+    peek: (place) => entries.peek(place),
     held: () => [...leases.values()].map(({ token }) => token),
-    corrupt: (key, payload) => {
-      const entry = entries.peek(key)
+    corrupt: (place, payload) => {
+      const entry = entries.peek(place)
       if (entry === undefined) return false
       entry.payload = payload
       entry.memo = undefined
@@ -504,8 +542,8 @@ const makeStoreWith = (
         journal.forgetTo(++journal.position)
         fences.clear()
       } else if (what === "entry") {
-        for (const one of key === undefined ? [...entries.keys()] : [key]) entries.delete(one)
-      } else for (const [one, lease] of [...leases]) if (key === undefined || one === key) release(one, lease)
+        for (const one of [...entries.keys()]) if (key === undefined || keyOf(one) === key) entries.delete(one)
+      } else for (const [one, lease] of [...leases]) if (key === undefined || keyOf(one) === key) release(one, lease)
     }
   }
 }

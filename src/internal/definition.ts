@@ -34,6 +34,8 @@ export interface Versions {
 
 export interface Definition {
   readonly name: string
+  /** As it is written in the places of entries. */
+  readonly version: string | undefined
   readonly key: Key.Key<never>
   readonly written: WrittenKeys
   readonly value: Kind
@@ -107,6 +109,7 @@ export class KeyAddress implements Address {
   readonly definition: Definition
   readonly input: unknown
   readonly key: string
+  readonly version: string | undefined
   private names: ReadonlyArray<Dependency> | undefined
   private count = 0
 
@@ -114,6 +117,7 @@ export class KeyAddress implements Address {
     this.definition = definition
     this.input = input
     this.key = definition.written.get(input)
+    this.version = definition.version
     this.names = definition.knownToAll
   }
 

@@ -13,6 +13,7 @@
  * | `typeMembers("film")` | `entity/film!members` | which rows there are |
  * | `partitionField("film", "genre", "drama", "title")` | `entity/film?genre=drama#title` | one field of any row of the partition |
  * | `partitionMembers("film", "genre", "drama")` | `entity/film?genre=drama!members` | which rows the partition has |
+ * | `ofKey("film:42")` | `key/film:42` | what is cached under a stored key, in any version |
  *
  * Existence and membership are written with `!`, so a field that is called
  * `members` is nothing else than a field.
@@ -52,6 +53,20 @@ export const partitionField = (entity: string, name: string, value: Id, field: s
 /** Which rows a partition has. */
 export const partitionMembers = (entity: string, name: string, value: Id): Dependency =>
   made(`${partition(entity, name, value)}!members`)
+
+/**
+ * What is cached under a stored key. It changes when the key is invalidated, not
+ * when what is cached there was loaded again.
+ */
+export const ofKey = (key: string): Dependency => made(`${keyKind}${key}`)
+
+const keyKind = "key/"
+
+/** Whether a dependency is what is cached under a key. */
+export const isKey = (self: Dependency): boolean => self.startsWith(keyKind)
+
+/** The stored key of a dependency of that kind. */
+export const keyIn = (self: Dependency): string => self.slice(keyKind.length)
 
 /** Whether a dependency is a tag. */
 export const isTag = (self: Dependency): boolean => self.startsWith("tag/")

@@ -56,8 +56,8 @@ describe("several stores", () => {
       assert.deepStrictEqual(yield* keysIn(whole.routes!("far")), [Cached.keyOf(far, "a")])
       assert.strictEqual(whole.routes!("near: here").payload, "value")
       assert.strictEqual(whole.routes!("far").payload, "text")
-      assert.isDefined((yield* whole.inspect(Cached.keyOf(near, "a"))).entry)
-      assert.isDefined((yield* whole.inspect(Cached.keyOf(far, "a"))).entry)
+      assert.isDefined((yield* whole.inspect({ key: Cached.keyOf(near, "a"), known: [] })).entry)
+      assert.isDefined((yield* whole.inspect({ key: Cached.keyOf(far, "a"), known: [] })).entry)
     }).pipe(Effect.provide(service)))
 
   const ways: Record<string, Effect.Effect<CacheService.Invalidated, unknown, CacheService.CacheService>> = {

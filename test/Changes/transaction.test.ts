@@ -315,11 +315,11 @@ describe("a transaction", () => {
       assert.strictEqual(loaded, "Heat")
       yield* Cached.explain(table.title, 7)
       const { store } = yield* CacheService.CacheService
-      const { fenced } = yield* store.inspect(Cached.keyOf(table.title, 7))
+      const { fenced } = yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })
       assert.isTrue(fenced)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(writer)
-      const after = yield* store.inspect(Cached.keyOf(table.title, 7))
+      const after = yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })
       assert.isFalse(after.fenced)
       assert.strictEqual(yield* Cached.get(table.title, 7), "Aliens")
     })
@@ -347,7 +347,7 @@ describe("a transaction", () => {
         lookup: (id) => Effect.sync(() => table.committed(id))
       }, Policy.conditional(Films, { fields: ["title"] }))
       assert.strictEqual(yield* Cached.get(old, 7), "Alien")
-      assert.isDefined((yield* store.inspect(Cached.keyOf(old, 7))).entry)
+      assert.isDefined((yield* store.inspect({ key: Cached.keyOf(old, 7), known: [] })).entry)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(writer)
       assert.strictEqual(yield* Cached.get(table.title, 7), "Aliens")
@@ -382,7 +382,7 @@ describe("a transaction", () => {
       )
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       const { store } = yield* CacheService.CacheService
-      assert.isFalse((yield* store.inspect(Cached.keyOf(table.title, 7))).fenced)
+      assert.isFalse((yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })).fenced)
     })
   )
 
@@ -492,7 +492,7 @@ describe("a transaction", () => {
           yield* Fiber.join(fiber)
           assert.strictEqual(yield* Cached.get(read, 7), title)
           const { store } = yield* CacheService.CacheService
-          assert.isFalse((yield* store.inspect(Cached.keyOf(read, 7))).fenced)
+          assert.isFalse((yield* store.inspect({ key: Cached.keyOf(read, 7), known: [] })).fenced)
         }
       })
     )
@@ -513,7 +513,7 @@ describe("a transaction", () => {
       yield* Effect.flip(Changes.withTransaction(table.transaction)(write))
       yield* settle
       const { store } = yield* CacheService.CacheService
-      assert.isFalse((yield* store.inspect(Cached.keyOf(table.title, 7))).fenced)
+      assert.isFalse((yield* store.inspect({ key: Cached.keyOf(table.title, 7), known: [] })).fenced)
     })
   )
 
@@ -604,7 +604,7 @@ describe("what is collected", () => {
     Effect.gen(function*() {
       const { title } = makeTable()
       const { store } = yield* CacheService.CacheService
-      const isFenced = Effect.map(store.inspect(Cached.keyOf(title, 7)), ({ fenced }) => fenced)
+      const isFenced = Effect.map(store.inspect({ key: Cached.keyOf(title, 7), known: [] }), ({ fenced }) => fenced)
       const [during] = yield* Changes.collect(
         Effect.tap(Cached.mutate(isFenced, Cached.invalidation(title, [7])), settle)
       )

@@ -201,7 +201,7 @@ const onPosition =
   })
 
 const onKeys = (rewrite: (key: string) => string) => (store: MemoryCache.MemoryStore): Partial<Store> => {
-  const at = ({ key, known }: CacheStore.Address) => ({ key: rewrite(key), known })
+  const at = (address: CacheStore.Address) => ({ ...address, key: rewrite(address.key) })
   return {
     read: (address) => store.read(at(address)),
     begin: (address, request) => store.begin(at(address), request),
@@ -209,7 +209,7 @@ const onKeys = (rewrite: (key: string) => string) => (store: MemoryCache.MemoryS
     discard: (address, lease, dependencies) => store.discard(at(address), lease, dependencies),
     abandon: (address, token) => store.abandon(at(address), token),
     released: (address, token) => store.released(at(address), token),
-    inspect: (key, known) => store.inspect(at({ key, known: [] }).key, known),
+    inspect: (address) => store.inspect(at(address)),
     invalidate: (batch) =>
       store.invalidate(changing(batch, {
         keys: (key, mode) => inMode(mode, Invalidation.keys(rewrite(key)))
@@ -697,10 +697,10 @@ wrong("stamps lose what they do not know", onStamp((stamp) => ({ ...stamp, versi
 wrong("stamps are rounded", onStamp((stamp) => ({ ...stamp, duration: Math.round(stamp.duration) })))
 wrong("stamps are sorted", onStamp((stamp) => ({ ...stamp, dependencies: [...stamp.dependencies].sort() })))
 wrong("inspecting takes a lease", (store) => ({
-  inspect: (key, known = []) =>
+  inspect: (address) =>
     Effect.flatMap(
-      store.begin({ key, known }, { ...anyRequest, force: false, token: "inspector" }),
-      () => store.inspect(key, known)
+      store.begin(address, { ...anyRequest, force: false, token: "inspector" }),
+      () => store.inspect(address)
     )
 }))
 wrong("inspecting shows no lease", (store) => ({
@@ -711,20 +711,23 @@ wrong("inspecting shows no fence", (store) => ({
 }))
 
 wrong("inspecting finds an entry only by what the key tells", (store) => ({
-  inspect: (key, known) =>
-    Effect.map(store.inspect(key, known), (found) => known === undefined ? { ...found, entry: undefined } : found)
+  inspect: (address) =>
+    Effect.map(
+      store.inspect(address),
+      (found) => address.known.length === 0 ? { ...found, entry: undefined } : found
+    )
 }))
 wrong("inspecting looks for fences only over what the key tells", (store) => ({
-  inspect: (key, known) =>
+  inspect: (address) =>
     Effect.map(
-      store.inspect(key, known),
-      (found) => ({ ...found, fenced: found.fenced && (known !== undefined || found.entry === undefined) })
+      store.inspect(address),
+      (found) => ({ ...found, fenced: found.fenced && (address.known.length > 0 || found.entry === undefined) })
     )
 }))
 wrong("inspecting shows no marks", (store) => ({
-  inspect: (key, known) =>
+  inspect: (address) =>
     Effect.map(
-      store.inspect(key, known),
+      store.inspect(address),
       (found) => ({ ...found, entry: found.entry && { ...found.entry, changed: undefined, softened: false } })
     )
 }))

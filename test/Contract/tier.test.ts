@@ -128,8 +128,8 @@ describe("a tier", () => {
 let fills = 0
 
 /** Stores above what was read below, under a lease that is taken now. */
-const keep = (above: CacheStore.CacheStore, { key }: CacheStore.Address, entry: CacheStore.Entry) => {
-  const slot = { key, known: [] }
+const keep = (above: CacheStore.CacheStore, { key, version }: CacheStore.Address, entry: CacheStore.Entry) => {
+  const slot = { key, version, known: [] }
   const request = { token: `kept ${++fills}`, seen: undefined, drop: false, force: true, leaseFor: 60_000 }
   return Effect.flatMap(
     above.begin(slot, request),

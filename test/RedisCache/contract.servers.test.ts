@@ -29,7 +29,7 @@ const losing = (client: Client, prefix: string): Required<Contract.Instruments>[
     entry: (key) => del(at.entry(key)),
     lease: (key) => del(at.lease(key)),
     journal: () => del(at.journal, at.fences),
-    markers: (_, names) => del(...names.map(at.marker))
+    markers: (key, names) => del(at.keyMarker(key), ...names.map(at.marker))
   }
 }
 

@@ -137,7 +137,7 @@ const readingUnder = (
     yield* store.fence(fence)
     const early = yield* reading(w, w.here)
     const all = [known(w.cached.name), found(w.cached.name)].map(Dependency.tag)
-    const { fenced } = yield* store.inspect(Cached.keyOf(w.cached, "a"), all)
+    const { fenced } = yield* store.inspect({ key: Cached.keyOf(w.cached, "a"), known: all })
     if (fenced) return { early, fence }
     yield* w.origin.release
     yield* Fiber.join(early)

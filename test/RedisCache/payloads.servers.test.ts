@@ -532,7 +532,7 @@ for (const way of both) {
           for (const text of [...old, written("A", facts), written("B", facts.slice(0, 8))]) {
             const put = promise(() => client.set(key, text))
             yield* put
-            const inspected = yield* one.service.store.inspect("row:a")
+            const inspected = yield* one.service.store.inspect({ key: "row:a", known: [] })
             assert.isUndefined(inspected.entry?.payload, text)
             const { loads } = state
             const { unreadable } = yield* one.run(Cached.stats(cached))

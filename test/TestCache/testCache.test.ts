@@ -150,7 +150,7 @@ describe("operations", () => {
         invalidate: port.invalidate(Invalidation.tags("x")),
         fence: port.fence(fence),
         lift: port.lift(fence),
-        inspect: port.inspect("a"),
+        inspect: port.inspect({ key: "a", known: [] }),
         scan: port.scan({ limit: 1 })
       }
       for (const [name, ask] of Object.entries(asked)) {

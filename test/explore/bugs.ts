@@ -108,7 +108,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "capture before the load",
     seenIn: "key: reader, mutate",
     bug: commitOf((store, address, lease, draft) => {
-      const held = stepInto(store.inspect(address.key)).leased
+      const held = stepInto(store.inspect(address)).leased
       if (held !== lease.token) return outcomeAs(store, [address, lease, draft], (o) => o)
       return stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
     })
@@ -130,7 +130,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
     breaks: "what is found late must have been quiet",
     seenIn: "tag from the value: reader, mutate",
     bug: commitOf((store, address, lease, draft) => {
-      const held = stepInto(store.inspect(address.key)).leased
+      const held = stepInto(store.inspect(address)).leased
       return draft.found.length > 0 && held === lease.token
         ? stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
         : stepInto(store.commit(address, lease, draft))
@@ -153,7 +153,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       return {
         commit: (address, lease, draft) =>
           Effect.sync(() => {
-            const held = stepInto(store.inspect(address.key)).leased
+            const held = stepInto(store.inspect(address)).leased
             return lost.has(lease.token) && held === lease.token
               ? stepInto(store.commit(address, leaseAgain(store, address, lease.token), draft))
               : stepInto(store.commit(address, lease, draft))
@@ -318,7 +318,7 @@ export const mistakes: ReadonlyArray<Mistake> = [
       abandon: (address) => Effect.sync(() => store.evict("lease", address.key)),
       commit: (address, lease, draft) =>
         Effect.sync(() => {
-          const held = stepInto(store.inspect(address.key)).leased
+          const held = stepInto(store.inspect(address)).leased
           if (held === undefined || held === lease.token) return stepInto(store.commit(address, lease, draft))
           return stepInto(store.commit(address, { token: held }, draft))
         })

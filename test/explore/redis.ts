@@ -63,8 +63,8 @@ const keysOf = (definition: string): ReadonlyArray<string> =>
   ["", "page", "site"].map((name) => `${definition}${name}:a`)
 
 const placesOf = (definition: string): Record<Losable, ReadonlyArray<string>> => ({
-  entry: keysOf(definition).map((key) => names.entry(key)),
-  lease: keysOf(definition).map((key) => names.lease(key)),
+  entry: keysOf(definition).map((key) => names.entry({ key })),
+  lease: keysOf(definition).map((key) => names.lease({ key })),
   journal: [names.journal],
   marker: markers,
   fences: [names.fences]

@@ -25,6 +25,7 @@ import type {
 } from "../../src/CacheStore.ts"
 import type { Dependency } from "../../src/Dependency.ts"
 import type { Stamp } from "../../src/internal/stamp.ts"
+import { keyOf, placeOf } from "../../src/internal/place.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import type { Mode } from "../../src/Verdict.ts"
@@ -56,6 +57,10 @@ export type Mistake =
   | "a fence leaves what was stored"
   | "a fence leaves loads that are under way"
   | "doomed leases are waited for"
+  | "a key is that of one version"
+  | "a pattern is that of one version"
+  | "a write leaves what is stored in other versions"
+  | "a write leaves what is loaded beside it in other versions"
 
 interface Marker {
   hard: number
@@ -89,6 +94,7 @@ interface Captured extends Lease {
   readonly epoch: number
   readonly sequence: number
   readonly fences: ReadonlyArray<StandingFence>
+  readonly writes: boolean
 }
 
 interface Held {
@@ -173,32 +179,49 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     markers.set(name, { ...one, [mode]: next })
   }
 
-  const release = (key: string): void => {
-    const held = leases.get(key)
+  const release = (place: string): void => {
+    const held = leases.get(place)
     if (held === undefined) return
-    leases.delete(key)
+    leases.delete(place)
     Deferred.doneUnsafe(held.over, Effect.void)
   }
 
-  const removeKey = (key: string, mode: Mode): number => {
-    if (mistake !== "invalidating a key leaves its lease") release(key)
-    const entry = entries.get(key)
+  const remove = (place: string, mode: Mode): number => {
+    if (mistake !== "invalidating a key leaves its lease") release(place)
+    const entry = entries.get(place)
     if (entry === undefined) return 0
-    if (mode === "hard") entries.delete(key)
+    if (mode === "hard") entries.delete(place)
     else entry.softened = true
     return 1
   }
 
+  /** Where a key has an entry or a lease, in any version. */
+  const placesOf = (key: string): ReadonlySet<string> =>
+    new Set([...entries.keys(), ...leases.keys()].filter((place) => keyOf(place) === key))
+
+  const removeKey = (key: string, mode: Mode): number => {
+    if (mistake === "a key is that of one version") return remove(key, mode)
+    let count = 0
+    for (const place of placesOf(key)) count += remove(place, mode)
+    return count
+  }
+
+  const endOthers = (address: Address): void => {
+    for (const place of placesOf(address.key)) if (place !== placeOf(address)) remove(place, "hard")
+  }
+
   const removeMatching = Effect.fnUntraced(function*(covered: (key: string) => boolean, mode: Mode) {
     let count = 0
+    const covers = (place: string) =>
+      covered(keyOf(place)) && (mistake !== "a pattern is that of one version" || keyOf(place) === place)
     for (const key of [...leases.keys()]) {
-      if (!covered(key) || mistake === "invalidating a key leaves its lease") continue
+      if (!covers(key) || mistake === "invalidating a key leaves its lease") continue
       release(key)
       yield* between
     }
     for (const key of [...entries.keys(), ...leases.keys()]) {
-      if (!covered(key)) continue
-      count += removeKey(key, mode)
+      if (!covers(key)) continue
+      count += remove(key, mode)
       yield* between
     }
     return count
@@ -255,18 +278,21 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     request: Begin,
     before?: Token
   ): Effect.fn.Return<Begun> {
-    const { key, known } = address
+    const { known } = address
+    const place = placeOf(address)
+    const writes = request.drop && request.force
+    if (writes && mistake !== "a write leaves what is stored in other versions") endOthers(address)
     const vector = capture(known)
     yield* step
     const now = yield* Clock.currentTimeMillis
     const early = mistake === "the position is read before the lease is taken" ? locate(now) : undefined
     if (early !== undefined) yield* between
-    const entry = entries.get(key)
+    const entry = entries.get(place)
     if (entry !== undefined && !request.force && entry.token !== request.seen) {
       return { _tag: "Found", entry: view(entry) }
     }
-    if (request.drop) entries.delete(key)
-    const held = leases.get(key)
+    if (request.drop) entries.delete(place)
+    const held = leases.get(place)
     if (held !== undefined && held.token !== request.token && now < held.until && !request.force) {
       const differs = [...vector].some(([name, { hard, soft }]) =>
         held.vector.get(name)?.hard !== hard || held.vector.get(name)?.soft !== soft
@@ -279,8 +305,8 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
       if (split && before !== held.token) return yield* begin(address, request, held.token)
     }
     if (held?.token !== request.token) {
-      release(key)
-      leases.set(key, { token: request.token, until: now + request.leaseFor, vector, over: Deferred.makeUnsafe() })
+      release(place)
+      leases.set(place, { token: request.token, until: now + request.leaseFor, vector, over: Deferred.makeUnsafe() })
     }
     yield* step
     const { epoch, fences, position, sequence } = early ?? locate(now)
@@ -291,21 +317,25 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
       vector,
       epoch,
       sequence,
-      fences
+      fences,
+      writes
     }
     return { _tag: "Leased", lease }
   })
 
-  const commit = Effect.fnUntraced(function*({ key }: Address, given: Lease, draft: Draft): Effect.fn.Return<Outcome> {
+  const commit = Effect.fnUntraced(function*(address: Address, given: Lease, draft: Draft): Effect.fn.Return<Outcome> {
+    const { key } = address
+    const place = placeOf(address)
     const lease = given as Captured
     const known = mistake === "tokens are captured after the load" ? capture([...lease.vector.keys()]) : lease.vector
     const vector = new Map([...known, ...capture(draft.found)])
     yield* step
     const quiet = mistake === "what the value tells is not looked up in the journal" || quietSince(lease, draft.found)
     yield* step
-    const mine = leases.get(key)?.token === lease.token
-    if (mine) release(key)
+    const mine = leases.get(place)?.token === lease.token
+    if (mine) release(place)
     else if (mistake !== "commit asks for no lease") return "lost"
+    if (lease.writes && mistake !== "a write leaves what is loaded beside it in other versions") endOthers(address)
     if (!quiet || (!split && changes(known).size > 0)) return "invalidated"
     const now = yield* Clock.currentTimeMillis
     const over = lease.fences.filter((fence) => {
@@ -319,11 +349,11 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         return stand || mistake === "what a lifted fence was over may be shared" ? "fenced" : "invalidated"
       }
       if (draft.expiresAt <= now) {
-        entries.delete(key)
+        entries.delete(place)
         return "unstored"
       }
       const { expiresAt, payload, stamp, token } = draft
-      entries.set(key, { token, payload, stamp, expiresAt, vector, softened: false })
+      entries.set(place, { token, payload, stamp, expiresAt, vector, softened: false })
       return "stored"
     }
     const done = outcome()
@@ -333,13 +363,16 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   })
 
   const discard = Effect.fnUntraced(function*(
-    { key }: Address,
+    address: Address,
     given: Lease,
     dependencies: ReadonlyArray<Dependency> | undefined
   ): Effect.fn.Return<Outcome> {
+    const { key } = address
+    const place = placeOf(address)
     const lease = given as Captured
-    if (leases.get(key)?.token !== lease.token) return "lost"
-    release(key)
+    if (leases.get(place)?.token !== lease.token) return "lost"
+    release(place)
+    if (lease.writes) endOthers(address)
     yield* step
     if (mistake === "what is not stored may be shared") return "unstored"
     const now = yield* Clock.currentTimeMillis
@@ -378,20 +411,21 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
   const store: MarkerStore = {
     name: "markers",
     payload: "text",
-    read: ({ key }) =>
+    read: (address) =>
       Effect.suspend(() => {
-        const entry = entries.get(key)
+        const entry = entries.get(placeOf(address))
         return Effect.as(step, entry && view(entry))
       }),
     begin,
     commit,
-    abandon: ({ key }, token) =>
+    abandon: (address, token) =>
       Effect.sync(() => {
-        if (leases.get(key)?.token === token) release(key)
+        const place = placeOf(address)
+        if (leases.get(place)?.token === token) release(place)
       }),
-    released: ({ key }, token) =>
+    released: (address, token) =>
       Effect.suspend(() => {
-        const held = leases.get(key)
+        const held = leases.get(placeOf(address))
         return held?.token === token ? Deferred.await(held.over) : Effect.void
       }),
     discard,
@@ -406,20 +440,21 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
         return stood || mistake === "a fence that was lost is lifted without a word" ||
           mistake === "several steps are no fence"
       }),
-    inspect: (key, known = []) =>
+    inspect: (address) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const entry = entries.get(key)
+        const { key, known } = address
+        const entry = entries.get(placeOf(address))
         return {
           entry: entry && view(entry),
           changedAt: new Map(),
           removed: undefined,
-          leased: leases.get(key)?.token,
+          leased: leases.get(placeOf(address))?.token,
           fenced: standing(now).some(({ over }) => Invalidation.covers(over, key, entry?.stamp.dependencies ?? known))
         }
       }),
     scan: ({ cursor = "", limit, pattern }) =>
       Effect.sync(() => {
-        const rest = [...entries.keys()].filter((key) =>
+        const rest = [...new Set([...entries.keys()].map(keyOf))].filter((key) =>
           key > cursor && (pattern === undefined || Key.matches(pattern, key))
         ).sort()
         const keys = rest.slice(0, limit)
@@ -428,8 +463,8 @@ export const makeMarkerStore = Effect.fnUntraced(function*(options: {
     announcements: Stream.fromPubSub(hub),
     leased: () => leases.size,
     lose: (what, key, names) => {
-      if (what === "entry") entries.delete(key)
-      if (what === "lease") release(key)
+      if (what === "entry") { for (const place of placesOf(key)) entries.delete(place) }
+      if (what === "lease") { for (const place of placesOf(key)) release(place) }
       if (what === "markers") { for (const name of names) markers.delete(name) }
       if (what === "journal") {
         const { epoch } = journal

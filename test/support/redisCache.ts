@@ -129,6 +129,7 @@ export const places = (prefix: string) => ({
   entry: (key: string) => `${prefix}:e:{${key}}`,
   lease: (key: string) => `${prefix}:l:{${key}}`,
   marker: (name: string) => `${prefix}:m:{${name}}`,
+  keyMarker: (key: string) => `${prefix}:k:{${key}}`,
   journal: `${prefix}:j:{journal}`,
   fences: `${prefix}:f:{journal}`
 })

@@ -144,7 +144,7 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
 
   law("port", "inspecting says what is there, and changes nothing", function*(s) {
     const address = s.at("a", s.tag("known"))
-    const inspect = Effect.suspend(() => s.store.inspect(address.key, address.known))
+    const inspect = Effect.suspend(() => s.store.inspect(address))
     const before = yield* inspect
     yield* expect(
       before.entry === undefined && before.leased === undefined && !before.fenced,
@@ -171,7 +171,7 @@ export const entryLaws: ReadonlyArray<Rule<never>> = [
 
   law("port", "inspecting needs nothing but the stored key, where there is an entry", function*(s) {
     const address = s.at("a", s.tag("known"))
-    const inspect = Effect.suspend(() => s.store.inspect(address.key))
+    const inspect = Effect.suspend(() => s.store.inspect({ key: address.key, known: [] }))
     const draft = yield* s.put(address, { found: [s.tag("found")] })
     const good = yield* inspect
     yield* expect(

@@ -11,7 +11,7 @@ import { abbreviate, type Scene } from "./scene.ts"
 const mostPages = 100_000
 
 /** All keys that a scan gives, page by page; after each page but the last something may happen. */
-const scanAll = (
+export const scanAll = (
   { store }: Scene,
   scan: Omit<CacheStore.Scan, "cursor">,
   between: Step<unknown> = Effect.void

@@ -13,6 +13,7 @@ import type * as Policy from "../../Policy.ts"
 import * as Check from "../check.ts"
 import * as Internal from "../definition.ts"
 import { positiveMillis } from "../duration.ts"
+import { encodeVersion } from "../keys.ts"
 import { mostDependencies } from "../limits.ts"
 import { refused } from "../refused.ts"
 import type { Refresh, Rules } from "./decide.ts"
@@ -55,6 +56,7 @@ export class LoadCircle extends Schema.TaggedError<LoadCircle>()("LoadCircle", {
 
 /** The options of a definition, without their types. */
 export interface Options {
+  readonly version?: string | number
   readonly key: Key.Key<never>
   readonly value: Schema.Top
   readonly lookup: (key: never) => AnyEffect
@@ -77,6 +79,7 @@ export const TypeId = "~effect-cache-algebra/Cached"
 export class Definition extends Pipeable.Class implements Internal.Definition {
   readonly [TypeId] = {} as never
   readonly name: string
+  readonly version: string | undefined
   readonly key: Key.Key<never>
   readonly written: Internal.WrittenKeys
   readonly policy: Policy.Any
@@ -98,6 +101,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
     super()
     const where = `Cached.make("${name}")`
     this.name = name
+    this.version = options.version === undefined ? undefined : encodeVersion(where, options.version)
     this.key = options.key
     this.written = new Internal.WrittenKeys(name, options.key)
     this.policy = policy
@@ -136,11 +140,13 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
   }
 
   override toString(): string {
-    return `${this.name}(${this.key.fields.join(", ")}): ${this.policy}`
+    const version = this.version === undefined ? "" : ` version ${this.version}`
+    return `${this.name}(${this.key.fields.join(", ")})${version}: ${this.policy}`
   }
 
   toJSON(): unknown {
-    return { _id: "Cached", name: this.name, key: this.key.fields, policy: this.policy.toString() }
+    const version = this.version === undefined ? {} : { version: this.version }
+    return { _id: "Cached", name: this.name, ...version, key: this.key.fields, policy: this.policy.toString() }
   }
 }
 

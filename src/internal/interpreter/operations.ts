@@ -390,7 +390,7 @@ export const explain = (definition: Definition, key: unknown): AnyEffect =>
     const { address, counters, service, store } = read
     return Effect.flatMap(currentVersions(read), (versions) =>
       Effect.map(
-        store.inspect(address.key, address.known),
+        store.inspect(address),
         (inspection) =>
           Explain.make(address, inspection, versions, read.now(), store, counters, whyUnstored(service, read))
       ))

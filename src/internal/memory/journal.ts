@@ -66,6 +66,8 @@ export class HeldLease implements CacheStore.Lease {
   readonly fences: ReadonlyArray<StandingFence>
   readonly fenced: boolean
   readonly until: number
+  /** Whether it is that of a write. */
+  readonly writes: boolean
   readonly waiting = new Set<() => void>()
 
   constructor(
@@ -73,7 +75,8 @@ export class HeldLease implements CacheStore.Lease {
     known: ReadonlyArray<Dependency>,
     since: number,
     fences: ReadonlyArray<StandingFence>,
-    until: number
+    until: number,
+    writes: boolean
   ) {
     this.token = token
     this.known = known
@@ -81,6 +84,7 @@ export class HeldLease implements CacheStore.Lease {
     this.fences = fences
     this.fenced = fences.length > 0
     this.until = until
+    this.writes = writes
   }
 
   /** Asked for only by those who wait. */

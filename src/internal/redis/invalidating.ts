@@ -20,10 +20,17 @@ import * as Wire from "./wire.ts"
 // A fence over more targets is written as one over everything: each load that begins under it reads what it is over.
 const mostFenced = 2000
 
-const countOf = (operation: string, count: unknown): Effect.Effect<number, StoreError> =>
-  typeof count === "number" ? Effect.succeed(count) : Effect.fail(malformed(operation, count))
+/** How many entries it ended; undefined if those with a version, which end by the marker of their key, may be more. */
+type Count = number | undefined
 
-const sum = (counts: ReadonlyArray<number>): number => counts.reduce((total, count) => total + count, 0)
+const countOf = (operation: string, count: unknown, more: unknown): Effect.Effect<Count, StoreError> =>
+  typeof count === "number" && typeof more === "number"
+    ? Effect.succeed(more === 0 ? count : undefined)
+    : Effect.fail(malformed(operation, count))
+
+const add = (a: Count, b: Count): Count => a === undefined || b === undefined ? undefined : a + b
+
+const sum = (counts: ReadonlyArray<Count>): Count => counts.reduce(add, 0)
 
 export type Invalidating = Pick<CacheStore, "atomic" | "invalidate" | "fence" | "lift">
 
@@ -62,12 +69,9 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
   // one piece
   // ---------------------------------------------------------------------------
 
-  const placesOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> =>
-    keys.flatMap((key) => [names.entry(key), names.lease(key)])
-
   /** The keys and the arguments of a script that stand for a piece. */
   const targetsOf = ({ keys, names: dependencies }: Piece) => ({
-    places: [...placesOf(keys.map(([key]) => key)), ...dependencies.map(([name]) => names.marker(name))],
+    places: [...keys.flatMap(([key]) => names.ofKey(key)), ...dependencies.map(([name]) => names.marker(name))],
     modes: [
       ...list(keys.map(([, mode]) => mode)),
       ...list(dependencies.map(([name]) => name)),
@@ -75,7 +79,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
     ]
   })
 
-  const applyAtOnce = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
+  const applyAtOnce = (operation: string, piece: Piece, nonce: string): Effect.Effect<Count, StoreError> => {
     const { modes, places } = targetsOf(piece)
     const batch = asInvalidation(piece)
     return Effect.flatMap(
@@ -89,29 +93,24 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
         settings.journal,
         ...modes
       ], acknowledged),
-      ([, count, position]) => {
+      ([, count, more, position]) => {
         announceHere(batch, String(position))
-        return countOf(operation, count)
+        return countOf(operation, count, more)
       }
     )
   }
 
-  const removeOne = (
-    operation: string,
-    key: string,
-    mode: Mode,
-    send = acknowledged
-  ): Effect.Effect<number, StoreError> =>
+  const removeOne = (operation: string, key: string, mode: Mode, nonce: string): Effect.Effect<Count, StoreError> =>
     Effect.flatMap(
-      run(operation, Scripts.removeKey, placesOf([key]), [names.released, mode], send),
-      ([, count]) => countOf(operation, count)
+      run(operation, Scripts.removeKey, names.ofKey(key), [names.released, mode, nonce], acknowledged),
+      ([, count, more]) => countOf(operation, count, more)
     )
 
   /** Replaces the markers and removes the keys of a piece that the journal knows of. */
-  const changeInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> =>
+  const changeInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<Count, StoreError> =>
     Effect.map(
       Effect.all([
-        together(piece.keys, ([key, mode]) => removeOne(operation, key, mode)),
+        together(piece.keys, ([key, mode]) => removeOne(operation, key, mode, nonce)),
         together(
           piece.names,
           ([name, mode]) =>
@@ -121,7 +120,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
       ([counts]) => sum(counts)
     )
 
-  const applyInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
+  const applyInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<Count, StoreError> => {
     const noting = piece.names.length === 0
       ? Effect.succeed(undefined)
       : Effect.map(
@@ -160,7 +159,8 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
   // ---------------------------------------------------------------------------
 
   // A load that is stored while the keyspace is walked had its lease before and has its entry after. Leases are walked
-  // first, entries second: whichever way it goes, one of them is found.
+  // first, entries second: whichever way it goes, one of them is found. Markers of keys are walked with the leases: they
+  // end entries and loads with a version, and what is made of an entry that is gone.
   const sweepKeys = (
     operation: string,
     which: Key.Pattern | "everything",
@@ -168,21 +168,28 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
     meanwhile: Effect.Effect<void, StoreError>
   ): Effect.Effect<number, StoreError> => {
     let count = 0
-    const covered = (found: ReadonlyArray<string>): ReadonlyArray<string> => {
+    const nonce = newNonce()
+    const covered = (found: ReadonlyArray<string>): ReadonlyArray<string> =>
       // The same name can be given twice.
-      const keys = new Set(found.flatMap((name) => names.keyOf(name) ?? []))
-      return [...keys].filter((key) => which === "everything" || Key.matches(which, key))
-    }
+      [...new Set(found)].filter((name) => {
+        const key = names.keyOf(name)
+        return key !== undefined && (which === "everything" || Key.matches(which, key))
+      })
     const releaseAll = (found: ReadonlyArray<string>) =>
       Effect.asVoid(together(
         covered(found),
-        (key) => run(operation, Scripts.releaseLease, [names.lease(key)], [names.released])
+        (name) =>
+          names.isKeyMarker(name)
+            ? run(operation, Scripts.replaceKeyMarker, [name], [mode, nonce])
+            : run(operation, Scripts.releaseLease, [name], [names.released])
       ))
     const removeAll = (found: ReadonlyArray<string>) =>
       Effect.map(
-        together(covered(found), (key) => removeOne(operation, key, mode, transport.run)),
-        (counts) => {
-          count += sum(counts)
+        together(covered(found), (name) =>
+          run(operation, Scripts.removeKey, names.ofKey(names.keyOf(name)!, name), [names.released, mode, nonce])),
+        (answers) => {
+          // Each is found, whatever its version.
+          for (const [, ended] of answers) count += Number(ended)
         }
       )
     const [leases, entries] = names.globs(which)
@@ -202,7 +209,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
   // ---------------------------------------------------------------------------
 
   /** Opens a fence, and changes the first piece of what it is over. */
-  const openFence = ({ id, length, over }: Fence, piece: Piece, nonce: string): Effect.Effect<number, StoreError> => {
+  const openFence = ({ id, length, over }: Fence, piece: Piece, nonce: string): Effect.Effect<Count, StoreError> => {
     const noting = [nonce, markerLife, journalLife, settings.journal]
     const opening = [
       id,
@@ -239,9 +246,9 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
           batch === undefined ? "" : Wire.writeMessage(notices.origin, batch),
           ...modes
         ], acknowledged),
-        ([, count, position]) => {
+        ([, count, more, position]) => {
           if (batch !== undefined) announceHere(batch, String(position))
-          return countOf("fence", count)
+          return countOf("fence", count, more)
         }
       )
   }
@@ -283,18 +290,18 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
       // What is refused from here on is a part of what has begun.
       const more = yield* Effect.mapError(
         Effect.gen(function*() {
-          let count = 0
+          let count: Count = 0
           for (const piece of others) {
             const [changed] = yield* Effect.all([apply("fence", piece, nonce), renew], { concurrency: "unbounded" })
-            count += changed
+            count = add(count, changed)
           }
-          for (const { mode, pattern } of patterns.values()) count += yield* sweep(pattern, mode, renew)
-          if (everything !== undefined) count += yield* sweep("everything", everything, renew)
+          for (const { mode, pattern } of patterns.values()) count = add(count, yield* sweep(pattern, mode, renew))
+          if (everything !== undefined) count = add(count, yield* sweep("everything", everything, renew))
           return count
         }),
         (error) => error.ofPart()
       )
-      return dependencies.size > 0 ? undefined : opened + more
+      return dependencies.size > 0 ? undefined : add(opened, more)
     })
 
   return {

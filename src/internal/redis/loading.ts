@@ -31,6 +31,8 @@ interface Captured extends Lease {
   readonly sequence: string
   readonly fences: ReadonlyArray<{ readonly id: Token; readonly over: Invalidation.Invalidation }>
   readonly position: Position
+  /** Whether it is that of a write, which ends what is stored of its key in other versions. */
+  readonly writes: boolean
 }
 
 /** The epoch and the sequence of the journal, and the ids of the fences, each before what it is over. */
@@ -53,8 +55,10 @@ interface Taken {
   readonly lease: Captured | undefined
 }
 
+const isWrite = ({ drop, force }: Begin): boolean => drop && force
+
 const captured = (
-  token: Token,
+  request: Begin,
   known: ReadonlyArray<Dependency>,
   tokens: ReadonlyArray<string>,
   answer: ReadonlyArray<unknown>
@@ -68,7 +72,8 @@ const captured = (
     standing.push({ id: fences[i]!, over: Wire.coveredBy(fences[i + 1]!) })
   }
   return {
-    token,
+    token: request.token,
+    writes: isWrite(request),
     fenced: standing.length > 0,
     vector: new Map(known.map((name, i) => [name, tokens[i]!])),
     epoch,
@@ -83,13 +88,16 @@ const mostCaptures = 3
 
 /**
  * What a load has to know of all that it depended on, in that order, when it ends; where that is not known, of what its
- * dependencies known from the key. The token of what was found in the value is empty.
+ * key tells. The token of what was found in the value is empty.
  */
-const vectorOf = ({ vector }: Captured, dependencies: ReadonlyArray<Dependency> = [...vector.keys()]) => ({
-  dependencies,
-  expected: dependencies.map((name) => vector.get(name) ?? ""),
-  found: dependencies.filter((name) => !vector.has(name))
-})
+const vectorOf = (address: Address, { vector }: Captured, dependencies: ReadonlyArray<Dependency> | undefined) => {
+  const all = dependencies === undefined ? [...vector.keys()] : Wire.namesOf(address, dependencies)
+  return {
+    all,
+    expected: all.map((name) => vector.get(name) ?? ""),
+    found: all.filter((name) => !vector.has(name))
+  }
+}
 
 const fencesOver = (
   { fences }: Captured,
@@ -123,42 +131,49 @@ export const make = (
         ([, token]) => typeof token === "string" ? Effect.succeed(token) : Effect.fail(malformed(operation, token))
       ))
 
+  const endedBy = (address: Address, writes: boolean): ReadonlyArray<string> => writes ? names.ofKey(address.key) : []
+
   const beginAtOnce = (address: Address, request: Begin, known: ReadonlyArray<Dependency>, nonce: string) =>
     Effect.map(
       run("begin", Scripts.begin, [
-        names.entry(address.key),
-        names.lease(address.key),
+        names.entry(address),
+        names.lease(address),
         names.journal,
         names.fences,
-        ...known.map((name) => names.marker(name))
+        ...known.map((name) => names.marker(name)),
+        ...endedBy(address, isWrite(request))
       ], [
-        ...taking(request),
+        ...taking(address, request),
+        flag(isWrite(request)),
         nonce,
         markerLife,
         journalLife,
         ...list(known)
-      ], sendFor(request)),
+      ], sendFor(isWrite(request))),
       ([, answer, other, epoch, sequence, tokens, fences]): Taken => ({
         answer,
         other,
         lease: Wire.isStrings(tokens) && tokens.length === known.length
-          ? captured(request.token, known, tokens, [epoch, sequence, fences])
+          ? captured(request, known, tokens, [epoch, sequence, fences])
           : undefined
       })
     )
 
-  const taking = ({ drop, force, leaseFor, seen, token }: Begin): ReadonlyArray<string | number> => [
+  const taking = (
+    { version }: Address,
+    { drop, force, leaseFor, seen, token }: Begin
+  ): ReadonlyArray<string | number> => [
     names.released,
     token,
     seen ?? "",
     flag(drop),
     flag(force),
-    Math.max(1, Math.ceil(Math.min(leaseFor, longest)))
+    Math.max(1, Math.ceil(Math.min(leaseFor, longest))),
+    flag(version !== undefined)
   ]
 
   // A write-through empties the key before it writes: that must hold wherever its invalidation would.
-  const sendFor = ({ drop, force }: Begin): Transport["run"] =>
-    drop && force ? transport.runAcknowledged : transport.run
+  const sendFor = (writes: boolean): Transport["run"] => writes ? transport.runAcknowledged : transport.run
 
   const positionNow = (operation: string, nonce: string): Effect.Effect<ReadonlyArray<unknown>, StoreError> =>
     Effect.map(
@@ -172,13 +187,24 @@ export const make = (
     known: ReadonlyArray<Dependency>,
     tokens: ReadonlyArray<string>,
     before: Token
-  ) =>
-    run("begin", Scripts.takeLease, [names.entry(address.key), names.lease(address.key)], [
-      ...taking(request),
+  ) => {
+    // Where a version is captured, its other versions were ended before.
+    const ends = isWrite(request) && address.version === undefined
+    return run("begin", Scripts.takeLease, [
+      names.entry(address),
+      names.lease(address),
+      ...endedBy(address, ends)
+    ], [
+      ...taking(address, request),
+      flag(ends),
       ...list(known),
       ...list(tokens),
       before
-    ], sendFor(request))
+    ], sendFor(isWrite(request)))
+  }
+
+  const removeKey = (operation: string, key: string, nonce: string) =>
+    run(operation, Scripts.removeKey, names.ofKey(key), [names.released, "hard", nonce], transport.runAcknowledged)
 
   const beginInSteps = (
     address: Address,
@@ -189,6 +215,7 @@ export const make = (
     captures = 1
   ): Effect.Effect<Taken, StoreError> =>
     Effect.gen(function*() {
+      if (isWrite(request) && address.version !== undefined) yield* removeKey("begin", address.key, nonce)
       const tokens = yield* capture("begin", known, nonce)
       const [, answer, other] = yield* takeInSteps(address, request, known, tokens, before)
       if (answer === "differs" && typeof other === "string") {
@@ -196,7 +223,7 @@ export const make = (
         return { answer: "busy", other, lease: undefined }
       }
       if (answer !== "leased" && answer !== "busy") return { answer, other, lease: undefined }
-      return { answer, other, lease: captured(request.token, known, tokens, yield* positionNow("begin", nonce)) }
+      return { answer, other, lease: captured(request, known, tokens, yield* positionNow("begin", nonce)) }
     })
 
   const begin = (address: Address, request: Begin, turns = 4): Effect.Effect<Begun, StoreError> =>
@@ -204,7 +231,7 @@ export const make = (
       const begun: Effect.Effect<Taken, StoreError> = (split ? beginInSteps : beginAtOnce)(
         address,
         request,
-        address.known,
+        Wire.namesOf(address, address.known),
         newNonce()
       )
       return Effect.flatMap(begun, ({ answer, lease, other }): Effect.Effect<Begun, StoreError> => {
@@ -221,38 +248,41 @@ export const make = (
       })
     })
 
-  const commitAtOnce = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> => {
-    const { dependencies, expected } = vectorOf(lease, draft.stamp.dependencies)
+  const commitAtOnce = (address: Address, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> => {
+    const { all, expected } = vectorOf(address, lease, draft.stamp.dependencies)
     return Effect.flatMap(
       run("commit", Scripts.commit, [
-        names.entry(key),
-        names.lease(key),
+        names.entry(address),
+        names.lease(address),
         names.journal,
         names.fences,
-        ...dependencies.map((name) => names.marker(name))
+        ...all.map((name) => names.marker(name)),
+        ...endedBy(address, lease.writes)
       ], [
         names.released,
         lease.token,
         newNonce(),
         markerLife,
         longestLife(draft, longest),
+        flag(address.version !== undefined),
+        flag(lease.writes),
         lease.epoch,
         lease.sequence,
         expiry(draft),
         draft.token,
         Wire.writeFacts(draft.stamp, draft.expiresAt),
         draft.payload as string,
-        ...list(fencesOver(lease, key, draft.stamp.dependencies)),
+        ...list(fencesOver(lease, address.key, draft.stamp.dependencies)),
         ...list(expected),
-        ...list(dependencies)
-      ]),
+        ...list(all)
+      ], sendFor(lease.writes)),
       ([, outcome]) => asOutcome(outcome)
     )
   }
 
-  const giveUp = (operation: string, key: string, token: Token): Effect.Effect<boolean, StoreError> =>
+  const giveUp = (operation: string, address: Address, token: Token): Effect.Effect<boolean, StoreError> =>
     Effect.map(
-      run(operation, Scripts.abandonLease, [names.lease(key)], [names.released, token]),
+      run(operation, Scripts.abandonLease, [names.lease(address)], [names.released, token]),
       ([, mine]) => mine === 1
     )
 
@@ -269,16 +299,21 @@ export const make = (
         ([, quiet]) => quiet === 1
       )
 
-  const commitInSteps = (key: string, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
+  const commitInSteps = (address: Address, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
-      const { dependencies, expected, found } = vectorOf(lease, draft.stamp.dependencies)
-      const over = fencesOver(lease, key, draft.stamp.dependencies)
-      const fresh = yield* capture("commit", found, newNonce())
-      const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(dependencies[i]!)]! : token)
+      const { all, expected, found } = vectorOf(address, lease, draft.stamp.dependencies)
+      const over = fencesOver(lease, address.key, draft.stamp.dependencies)
+      const nonce = newNonce()
+      const fresh = yield* capture("commit", found, nonce)
+      const tokens = expected.map((token, i) => token === "" ? fresh[found.indexOf(all[i]!)]! : token)
       if (!(yield* isQuiet("commit", lease, found))) {
-        return (yield* giveUp("commit", key, lease.token)) ? "invalidated" : "lost"
+        return (yield* giveUp("commit", address, lease.token)) ? "invalidated" : "lost"
       }
-      const [, stored, kept] = yield* run("commit", Scripts.storeEntry, [names.entry(key), names.lease(key)], [
+      const [, stored, kept, first] = yield* run("commit", Scripts.storeEntry, [
+        names.entry(address),
+        names.lease(address),
+        ...endedBy(address, lease.writes)
+      ], [
         names.released,
         lease.token,
         flag(over.length === 0),
@@ -287,22 +322,28 @@ export const make = (
         draft.token,
         Wire.writeFacts(draft.stamp, draft.expiresAt),
         draft.payload as string,
+        flag(address.version !== undefined),
+        flag(lease.writes),
+        nonce,
+        markerLife,
         ...list(tokens)
-      ])
+      ], sendFor(lease.writes))
       const outcome = yield* asOutcome(stored)
-      if (outcome === "lost") return outcome
-      return (yield* stillTrue("commit", dependencies, tokens, over, Number(kept))) ? outcome : "invalidated"
+      if (outcome === "lost" || outcome === "invalidated") return outcome
+      // That of the key is new after a write.
+      const now = tokens.map((token, i) => i === 0 && typeof first === "string" ? first : token)
+      return (yield* stillTrue("commit", all, now, over, Number(kept))) ? outcome : "invalidated"
     })
 
   const discardAtOnce = (
-    key: string,
+    address: Address,
     lease: Captured,
     dependencies: ReadonlyArray<Dependency> | undefined
   ): Effect.Effect<Outcome, StoreError> => {
-    const { dependencies: looked, expected } = vectorOf(lease, dependencies)
+    const { all: looked, expected } = vectorOf(address, lease, dependencies)
     return Effect.flatMap(
       run("discard", Scripts.discard, [
-        names.lease(key),
+        names.lease(address),
         names.journal,
         names.fences,
         ...looked.map((name) => names.marker(name))
@@ -312,7 +353,7 @@ export const make = (
         lease.epoch,
         lease.sequence,
         flag(dependencies === undefined),
-        ...list(fencesOver(lease, key, dependencies)),
+        ...list(fencesOver(lease, address.key, dependencies)),
         ...list(expected),
         ...list(looked)
       ]),
@@ -322,15 +363,15 @@ export const make = (
 
   // The lease is given up first: from then on no other caller can join the load.
   const discardInSteps = (
-    key: string,
+    address: Address,
     lease: Captured,
     dependencies: ReadonlyArray<Dependency> | undefined
   ): Effect.Effect<Outcome, StoreError> =>
     Effect.gen(function*() {
-      if (!(yield* giveUp("discard", key, lease.token))) return "lost"
-      const { dependencies: looked, found } = vectorOf(lease, dependencies)
-      const known = vectorOf(lease, looked.filter((name) => lease.vector.has(name)))
-      const over = fencesOver(lease, key, dependencies)
+      if (!(yield* giveUp("discard", address, lease.token))) return "lost"
+      const { all: looked, found } = vectorOf(address, lease, dependencies)
+      const known = looked.filter((name) => lease.vector.has(name))
+      const over = fencesOver(lease, address.key, dependencies)
       const [quiet, holds] = yield* Effect.all([
         dependencies === undefined
           ? Effect.map(positionNow("discard", newNonce()), (answer) => {
@@ -338,7 +379,7 @@ export const make = (
             return located !== undefined && positionAt(located) === lease.position
           })
           : isQuiet("discard", lease, found),
-        stillTrue("discard", known.dependencies, known.expected, over, 0)
+        stillTrue("discard", known, known.map((name) => lease.vector.get(name)!), over, 0)
       ], { concurrency: "unbounded" })
       return !quiet || !holds ? "invalidated" : over.length > 0 ? "fenced" : "unstored"
     })
@@ -365,23 +406,28 @@ export const make = (
       return stand === 1
     })
 
-  const discard: Loading["discard"] = ({ key }, lease, dependencies) =>
-    Effect.suspend(() => (split ? discardInSteps : discardAtOnce)(key, lease as Captured, dependencies))
+  const discard: Loading["discard"] = (address, lease, dependencies) =>
+    Effect.suspend(() => (split ? discardInSteps : discardAtOnce)(address, lease as Captured, dependencies))
 
   const commit: Loading["commit"] = (address, lease, draft) =>
     Effect.suspend(() => {
       // A name that cannot be written comes from another store: the load is as good, and its entry is not kept.
-      if (!Wire.isWritable(draft.token)) return discard(address, lease, draft.stamp.dependencies)
+      if (!Wire.isWritable(draft.token)) {
+        const ended = discard(address, lease, draft.stamp.dependencies)
+        return (lease as Captured).writes ? Effect.tap(ended, () => removeKey("commit", address.key, newNonce())) : ended
+      }
       return Effect.map(
-        (split ? commitInSteps : commitAtOnce)(address.key, lease as Captured, draft),
+        (split ? commitInSteps : commitAtOnce)(address, lease as Captured, draft),
         (outcome) => {
-          if (outcome === "stored" && draft.found.length > 0) remember(address.key, draft.stamp.dependencies)
+          if (outcome === "stored" && draft.found.length > 0) {
+            remember(address, Wire.namesOf(address, draft.stamp.dependencies))
+          }
           return outcome
         }
       )
     })
 
-  const released: Loading["released"] = ({ key }, token) =>
+  const released: Loading["released"] = (address, token) =>
     Effect.suspend(() => {
       let stop = () => {}
       const waiting = Effect.callback<void>((resume) => {
@@ -390,7 +436,7 @@ export const make = (
       })
       // Asked after listening has begun: the end of a lease that is over by then may have been published before.
       const asking = Effect.flatMap(
-        run("released", Scripts.awaitLease, [names.lease(key)], [token]),
+        run("released", Scripts.awaitLease, [names.lease(address)], [token]),
         ([, stands]) => stands === 1 ? Effect.never : Effect.void
       )
       return Effect.raceFirst(waiting, asking)
@@ -400,7 +446,7 @@ export const make = (
     begin: (address, request) => begin(address, request),
     commit,
     discard,
-    abandon: ({ key }, token) => Effect.asVoid(giveUp("abandon", key, token)),
+    abandon: (address, token) => Effect.asVoid(giveUp("abandon", address, token)),
     released
   }
 }

@@ -28,6 +28,8 @@ local function lasts(key, least)
   if redis.call('PTTL', key) < least then redis.call('PEXPIRE', key, string.format('%.0f', least)) end
 end
 
+local function hard(token) return string.match(token, '^[^/]*') end
+
 -- A marker that is missing is made new, so nothing older can match it.
 local function capture(key, nonce, life)
   local token = get(key)
@@ -41,7 +43,7 @@ end
 local function replace(key, mode, nonce, life)
   local token = us .. nonce
   local old = get(key)
-  if old and mode == 'soft' then token = string.match(old, '^[^/]*') .. '/' .. token end
+  if old and mode == 'soft' then token = hard(old) .. '/' .. token end
   local done
   if old then done = redis.pcall('SET', key, token, 'KEEPTTL')
   else done = redis.pcall('SET', key, token, 'PX', string.format('%.0f', life)) end
@@ -52,6 +54,14 @@ local function tokenOf(entry)
   local head = redis.pcall('GETRANGE', entry, 0, 255)
   if type(head) == 'table' then redis.call('DEL', entry); return nil end
   return string.match(head, '^[Bb]([ -~]*)\\n')
+end
+
+-- The first token of the vector of an entry with a version is that of its key. It is there unless the key was
+-- invalidated: then the entry goes, and so does what cannot be read.
+local function dropIfOver(entry, current)
+  local head = redis.call('GETRANGE', entry, 0, 1023)
+  local token = string.match(head, '^[Bb][ -~]*\\n([^,\\n]*)')
+  if not token or hard(token) ~= hard(current) then redis.call('DEL', entry) end
 end
 
 local function held(lease)
@@ -65,6 +75,23 @@ local function release(lease, channel)
   local token, value = held(lease)
   redis.call('DEL', lease)
   if token and string.sub(value, 1, 1) == '1' then redis.call('PUBLISH', channel, token) end
+end
+
+-- The marker of a key. One that is missing is as good as one that was replaced, so it costs nothing where no entry of
+-- the key has a version. Answers whether there was one.
+local function replaceKey(marker, mode, nonce)
+  if mode == 'hard' then return redis.call('DEL', marker) == 1 end
+  if not get(marker) then return false end
+  replace(marker, mode, nonce, 0)
+  return true
+end
+
+-- A write ends what is stored of its key in other versions: by the marker, and the entry without version.
+local function endOthers(entry, lease, marker, channel)
+  redis.call('DEL', marker)
+  if entry == KEYS[1] then return end
+  release(lease, channel)
+  redis.call('DEL', entry)
 end
 
 -- Whether a lease was taken under other tokens than these.
@@ -81,7 +108,8 @@ end
 -- A lease that was taken under older tokens than the caller's cannot be stored under, since something that it depends on
 -- was invalidated. So it is stolen. No clock says which tokens are older. The caller's are not, if they were captured when
 -- that lease was there: 'before' names the one that it had seen. Otherwise the caller is asked to capture them again.
-local function take(entry, lease, channel, token, seen, drop, force, length, names, tokens, before)
+local function take(entry, lease, channel, token, seen, drop, force, length, versioned, names, tokens, before)
+  if versioned then dropIfOver(entry, tokens[1]) end
   local stored = tokenOf(entry)
   if stored and not force and stored ~= seen then return 'found', '' end
   if drop then redis.call('DEL', entry) end
@@ -234,15 +262,32 @@ end
 `
 
 export const removing = `
--- Entry and lease go together, so that an in-flight load is void.
-local function remove(entry, lease, channel, mode)
-  release(lease, channel)
+local function removeEntry(entry, mode)
   if mode == 'hard' then return redis.call('DEL', entry) end
   local first = redis.pcall('GETRANGE', entry, 0, 0)
   if type(first) == 'table' or first ~= '' and first ~= 'B' and first ~= 'b' then return redis.call('DEL', entry) end
   if first == '' then return 0 end
   if failed(redis.pcall('SETRANGE', entry, 0, 'b')) then redis.call('DEL', entry) end
   return 1
+end
+
+-- Entry and lease go together, so that an in-flight load is void; entries and loads with a version end by the marker.
+-- Answers how many entries it ended, and 1 if those with a version may be more.
+local function remove(entry, lease, marker, channel, mode, nonce)
+  release(lease, channel)
+  local more = replaceKey(marker, mode, nonce)
+  return removeEntry(entry, mode), more and 1 or 0
+end
+
+-- The entry, the lease and the marker of each key are keys of the script, beginning with one.
+local function removeAll(first, modes, channel, nonce)
+  local count, more = 0, 0
+  for i = 1, #modes do
+    local at = first + 3 * (i - 1)
+    local ended, versioned = remove(KEYS[at], KEYS[at + 1], KEYS[at + 2], channel, modes[i], nonce)
+    count, more = count + ended, more + versioned
+  end
+  return count, more
 end
 `
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { LRUCache } from "lru-cache"
 import type { Address, CacheStore, Entry, StoreError, Token } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
+import { placeOf } from "../place.ts"
 import type { Value } from "./client.ts"
 import type { Session } from "./session.ts"
 import * as Wire from "./wire.ts"
@@ -29,10 +30,13 @@ interface Remembered {
 class Seen implements Entry {
   readonly changed: Entry["changed"]
   private readonly from: Text
+  private readonly softly: boolean
 
-  constructor(from: Text, changed: Entry["changed"]) {
+  /** `softly`: its key was invalidated so, and it has a version. */
+  constructor(from: Text, changed: Entry["changed"], softly = false) {
     this.from = from
     this.changed = changed
+    this.softly = softly
   }
   get token(): Token {
     return this.from.written.token
@@ -47,7 +51,7 @@ class Seen implements Entry {
     return this.from.written.expiresAt
   }
   get softened(): boolean {
-    return this.from.written.softened
+    return this.softly || this.from.written.softened
   }
   get memo(): unknown {
     return this.from.memo
@@ -64,10 +68,10 @@ const bytesOfNames = 8_388_608
 
 const noNames: ReadonlyArray<Dependency> = []
 
-/** The dependencies known from the key, if the user's function does not throw; `begin` lets it throw. */
+/** What the key tells, if the user's function does not throw; `begin` lets it throw. */
 const knownOf = (address: Address): ReadonlyArray<Dependency> => {
   try {
-    return address.known
+    return Wire.namesOf(address, address.known)
   } catch {
     return noNames
   }
@@ -78,8 +82,8 @@ const sameNames = (a: ReadonlyArray<Dependency>, b: ReadonlyArray<Dependency>): 
 
 export interface Reading {
   readonly read: CacheStore["read"]
-  /** The next read of the key will ask for these markers. */
-  readonly remember: (key: string, dependencies: ReadonlyArray<Dependency>) => void
+  /** The next read of the address will ask for these markers. */
+  readonly remember: (address: Address, names: ReadonlyArray<Dependency>) => void
 }
 
 export const make = ({ clock, names, settings, synchronize, transport }: Session): Reading => {
@@ -90,50 +94,55 @@ export const make = ({ clock, names, settings, synchronize, transport }: Session
     sizeCalculation: ({ last, names }) => 300 + names.length * 200 + (last === undefined ? 0 : 4 * last.text.length)
   })
 
-  const placesFor = (key: string, all: ReadonlyArray<Dependency>): ReadonlyArray<string> => [
-    names.entry(key),
+  const placesFor = (address: Address, all: ReadonlyArray<Dependency>): ReadonlyArray<string> => [
+    names.entry(address),
     ...all.map((name) => names.marker(name))
   ]
 
-  const remember = (key: string, dependencies: ReadonlyArray<Dependency>, last?: Text): void => {
-    const before = remembered.get(key)
-    const same = before !== undefined && sameNames(before.names, dependencies)
+  const remember = (address: Address, all: ReadonlyArray<Dependency>, last?: Text): void => {
+    const place = placeOf(address)
+    const before = remembered.get(place)
+    const same = before !== undefined && sameNames(before.names, all)
     if (same && last === undefined && before.last === undefined) return
-    remembered.set(key, {
-      names: dependencies,
-      places: same ? before.places : placesFor(key, dependencies),
+    remembered.set(place, {
+      names: all,
+      places: same ? before.places : placesFor(address, all),
       last
     })
   }
 
-  const parse = (key: string, text: string): Text => {
-    const parsed: Text = { text, written: Wire.readEntry(text, clock.behind), memo: undefined }
+  const parse = (address: Address, text: string): Text => {
+    const parsed: Text = { text, written: Wire.readEntry(text, clock.behind, Wire.keyOf(address)), memo: undefined }
     const keep = settings.remember > 0 && text.length <= longestRemembered
-    remember(key, parsed.written.stamp.dependencies, keep ? parsed : undefined)
+    remember(address, parsed.written.names, keep ? parsed : undefined)
     return parsed
   }
 
   /** Makes an entry of what was read; asks again where its dependencies are others than were asked for. */
   const see = (
-    key: string,
+    address: Address,
     asked: ReadonlyArray<Dependency>,
     values: ReadonlyArray<Value>,
     last: Remembered | undefined
   ): Effect.Effect<Entry | undefined, StoreError> => {
     const text = values[0]
     if (typeof text !== "string") return Effect.succeed(undefined)
-    const seen = last?.last !== undefined && last.last.text === text ? last.last : parse(key, text)
-    const { stamp: { dependencies }, vector } = seen.written
+    const seen = last?.last !== undefined && last.last.text === text ? last.last : parse(address, text)
+    const { names: all, vector } = seen.written
     if (vector.length === 0) return Effect.succeed(new Seen(seen, undefined))
-    if (sameNames(asked, dependencies)) {
+    if (sameNames(asked, all)) {
       let same = true
       for (let i = 0; same && i < vector.length; i++) same = vector[i] === values[i + 1]
       if (same) return Effect.succeed(new Seen(seen, undefined))
     }
     const markers = new Map<Dependency, Value>()
     for (let i = 0; i < asked.length; i++) markers.set(asked[i]!, values[i + 1] ?? null)
-    const missing = dependencies.filter((name) => !markers.has(name))
-    const look = () => new Seen(seen, Wire.changesOf(seen.written, (name) => markers.get(name)))
+    const missing = all.filter((name) => !markers.has(name))
+    const look = () => {
+      const found = Wire.changesOf(seen.written, (name) => markers.get(name))
+      const { changed, key } = Wire.apartFromKey(found, Wire.keyOf(address))
+      return key === "hard" ? undefined : new Seen(seen, changed, key === "soft")
+    }
     return missing.length === 0
       ? Effect.sync(look)
       : Effect.map(transport.get("read", missing.map((name) => names.marker(name))), (more) => {
@@ -143,10 +152,10 @@ export const make = ({ clock, names, settings, synchronize, transport }: Session
   }
 
   const readOnce = (address: Address): Effect.Effect<Entry | undefined, StoreError> => {
-    const last = remembered.get(address.key)
+    const last = remembered.get(placeOf(address))
     const asked = last?.names ?? knownOf(address)
-    const places = last?.places ?? placesFor(address.key, asked)
-    return Effect.flatMap(transport.get("read", places), (values) => see(address.key, asked, values, last))
+    const places = last?.places ?? placesFor(address, asked)
+    return Effect.flatMap(transport.get("read", places), (values) => see(address, asked, values, last))
   }
 
   const read = (address: Address): Effect.Effect<Entry | undefined, StoreError> =>

@@ -11,9 +11,10 @@
  *
  * | key | what |
  * |---|---|
- * | entry | `B` (`b` once softened), token, vector, facts, payload; a line each |
+ * | entry | `B` (`b` once softened), token, vector, facts, payload; a line each. With a version: the vector begins with the token of its key |
  * | lease | `0` (`1` once a caller waits for it), token; then the vector it was taken under, a name and a token a line |
  * | marker | the token, and after a `/` the one of the last soft invalidation since |
+ * | marker of a key | the same; there only if an entry with a version was loaded since the key was last invalidated |
  * | journal | a sorted set: the epoch (score -1), `!` (up to where it has forgotten), and `=` names by when they were last invalidated |
  * | fences | a hash: id to until when it stands, and over what |
  */
@@ -47,36 +48,39 @@ const askingToTake = `
 local room, refusal = mayWrite(KEYS[1])
 if not room then
   if drop and (force or tokenOf(KEYS[1]) == seen) then redis.call('DEL', KEYS[1]) end
+  if ends then endOthers(KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], channel) end
   return redis.error_reply(refusal.err)
 end
+if ends then endOthers(KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], channel) end
 `
 
 // -----------------------------------------------------------------------------
 // one node: an operation, a script
 // -----------------------------------------------------------------------------
 
-/** KEYS: entry, lease, journal, fences, a marker a name. */
+/** KEYS: entry, lease, journal, fences, a marker a name; what else a write ends (`Names.ofKey`). */
 export const begin = script(
   "begin",
   fencing,
   `
-local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local nonce, life, journalLife, names = arg(), number(), arg(), list()
+local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()
+local versioned, ends = arg() == '1', arg() == '1'${askingToTake}local nonce, life, journalLife, names = arg(), number(), arg(), list()
 local tokens = {}
 for i = 1, #names do tokens[i] = capture(KEYS[4 + i], nonce, life) end
-local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens)
+local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, versioned, names, tokens)
 if answer == 'found' then return { now, answer, other } end
 local epoch, sequence = position(KEYS[3], nonce, journalLife)
 return { now, answer, other, epoch, sequence, tokens, standing(KEYS[4]) }
 `
 )
 
-/** KEYS: entry, lease, journal, fences, a marker a dependency. */
+/** KEYS: entry, lease, journal, fences, a marker a name; what else a write ends (`Names.ofKey`). */
 export const commit = script(
   "commit",
   fencing,
   storing,
   `${asking}
-local channel, token, nonce, margin, longest = arg(), arg(), arg(), number(), arg()
+local channel, token, nonce, margin, longest, versioned, ends = arg(), arg(), arg(), number(), arg(), arg() == '1', arg() == '1'
 local epoch, sequence, expires, name, facts, payload = arg(), arg(), arg(), arg(), arg(), arg()
 local over, expected, names = list(), list(), list()
 if held(KEYS[2]) ~= token then return { now, 'lost' } end
@@ -85,6 +89,10 @@ local found, tokens = {}, {}
 for i = 1, #names do
   if expected[i] == '' then found[#found + 1] = names[i]
   elseif get(KEYS[4 + i]) ~= expected[i] then return { now, 'invalidated' } end
+end
+if ends then
+  endOthers(KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], channel)
+  if versioned then expected[1] = capture(KEYS[#KEYS], nonce, margin) end
 end
 if not quiet(KEYS[3], epoch, sequence, found) then return { now, 'invalidated' } end
 if not allStand(KEYS[4], over) then return { now, 'invalidated' } end
@@ -118,7 +126,7 @@ return { now, #over > 0 and 'fenced' or 'unstored' }
 `
 )
 
-/** KEYS: journal, fences, entry and lease of each key, a marker a name. */
+/** KEYS: journal, fences, entry, lease and marker of each key, a marker a name. */
 export const invalidate = script(
   "invalidate",
   fencing,
@@ -128,17 +136,16 @@ export const invalidate = script(
   `
 local channel, loud, message, nonce, life, journalLife, limit = arg(), arg(), arg(), arg(), number(), arg(), number()
 local keyModes, names, modes = list(), list(), list()
-local count = 0
-for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
+local count, more = removeAll(3, keyModes, channel, nonce)
 note(KEYS[1], names, limit, nonce, journalLife)
-for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
+for i = 1, #names do replace(KEYS[2 + 3 * #keyModes + i], modes[i], nonce, life) end
 local position = positionAfter(KEYS[1], KEYS[2], names, nonce)
 announce(loud, message, position)
-return { now, count, position }
+return { now, count, more, position }
 `
 )
 
-/** KEYS: journal, fences, entry and lease of each key, a marker a name. */
+/** KEYS: journal, fences, entry, lease and marker of each key, a marker a name. */
 export const fence = script(
   "fence",
   fencing,
@@ -149,14 +156,13 @@ export const fence = script(
 local channel, id, length, over = arg(), arg(), number(), arg()
 local nonce, life, journalLife, limit, loud, message = arg(), number(), arg(), number(), arg(), arg()
 local keyModes, names, modes = list(), list(), list()
-local count = 0
 open(KEYS[2], id, length, over, life)
 note(KEYS[1], names, limit, nonce, journalLife)
-for i = 1, #keyModes do count = count + remove(KEYS[1 + 2 * i], KEYS[2 + 2 * i], channel, keyModes[i]) end
-for i = 1, #names do replace(KEYS[2 + 2 * #keyModes + i], modes[i], nonce, life) end
+local count, more = removeAll(3, keyModes, channel, nonce)
+for i = 1, #names do replace(KEYS[2 + 3 * #keyModes + i], modes[i], nonce, life) end
 local position = positionAfter(KEYS[1], KEYS[2], names, nonce)
 announce(loud, message, position)
-return { now, count, position }
+return { now, count, more, position }
 `
 )
 
@@ -173,12 +179,13 @@ return { now, capture(KEYS[1], nonce, life) }
 `
 )
 
-/** KEYS: entry, lease. */
+/** KEYS: entry, lease; what else a write ends (`Names.ofKey`). */
 export const takeLease = script(
   "take",
   `
-local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()${askingToTake}local names, tokens, before = list(), list(), arg()
-local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, names, tokens, before)
+local channel, token, seen, drop, force, length = arg(), arg(), arg(), arg() == '1', arg() == '1', arg()
+local versioned, ends = arg() == '1', arg() == '1'${askingToTake}local names, tokens, before = list(), list(), arg()
+local answer, other = take(KEYS[1], KEYS[2], channel, token, seen, drop, force, length, versioned, names, tokens, before)
 return { now, answer, other }
 `
 )
@@ -203,19 +210,29 @@ return { now, quiet(KEYS[1], epoch, sequence, names) and 1 or 0 }
 `
 )
 
-/** KEYS: entry, lease. Stores if the lease is the caller's; the lease is over then. */
+/**
+ * KEYS: entry, lease; what else a write ends (`Names.ofKey`). Stores if the lease is the caller's; the lease is over
+ * then. Answers what was done, how long it will be kept, and the first token of its vector.
+ */
 export const storeEntry = script(
   "store",
   storing,
   `${asking}
 local channel, token, keep, longest, expires, name, facts, payload = arg(), arg(), arg() == '1', arg(), arg(), arg(), arg(), arg()
-local tokens = list()
-if held(KEYS[2]) ~= token then return { now, 'lost', 0 } end
+local versioned, ends, nonce, margin, tokens = arg() == '1', arg() == '1', arg(), number(), list()
+local first = tokens[1] or ''
+if held(KEYS[2]) ~= token then return { now, 'lost', 0, first } end
 release(KEYS[2], channel)
-if not keep then return { now, 'fenced', 0 } end
+if ends then
+  local same = not versioned or get(KEYS[#KEYS]) == first
+  endOthers(KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], channel)
+  if not same then return { now, 'invalidated', 0, first } end
+  if versioned then first = capture(KEYS[#KEYS], nonce, margin); tokens[1] = first end
+end
+if not keep then return { now, 'fenced', 0, first } end
 local left = put(KEYS[1], name, tokens, facts, payload, expires, longest)
-if not left then return { now, 'unstored', 0 } end
-return { now, 'stored', string.format('%.0f', left) }
+if not left then return { now, 'unstored', 0, first } end
+return { now, 'stored', string.format('%.0f', left), first }
 `
 )
 
@@ -253,13 +270,22 @@ return { now }
 `
 )
 
-/** KEYS: entry, lease. How many entries were removed or softened. */
+/** KEYS: entry, lease and marker of a key. How many entries were removed or softened, and 1 if those with a version may be more. */
 export const removeKey = script(
   "remove",
   removing,
   `
-local channel, mode = arg(), arg()
-return { now, remove(KEYS[1], KEYS[2], channel, mode) }
+local channel, mode, nonce = arg(), arg(), arg()
+return { now, remove(KEYS[1], KEYS[2], KEYS[3], channel, mode, nonce) }
+`
+)
+
+/** KEYS: the marker of a key, if there is one. */
+export const replaceKeyMarker = script(
+  "replaceKey",
+  `
+local mode, nonce = arg(), arg()
+return { now, replaceKey(KEYS[1], mode, nonce) and 1 or 0 }
 `
 )
 

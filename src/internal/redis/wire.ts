@@ -4,18 +4,23 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Entry, Position } from "../../CacheStore.ts"
+import type { Address, Entry, Position } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import type * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
+import { isKey, keyIn, ofKey } from "../dependencies.ts"
 import type { Stamp } from "../stamp.ts"
 import { slack } from "../steady.ts"
 
+/** A key, and the version of the definition whose entry of it is meant. */
+type At = Pick<Address, "key" | "version">
+
 /**
  * The names of keys and channels. A stored key or dependency stands in braces,
- * which are escaped in it: a cluster keeps an entry and its lease together, and
- * no name can be taken for another.
+ * which are escaped in it: a cluster keeps an entry, its lease and the marker of
+ * its key together, and no name can be taken for another. The version of an entry
+ * stands behind the braces.
  */
 export class Names {
   readonly journal: string
@@ -28,11 +33,16 @@ export class Names {
   private readonly entries: string
   private readonly leases: string
   private readonly markers: string
+  private readonly keyMarkers: string
+
+  private readonly prefix: string
 
   constructor(prefix: string) {
+    this.prefix = prefix
     this.entries = `${prefix}:e:{`
     this.leases = `${prefix}:l:{`
     this.markers = `${prefix}:m:{`
+    this.keyMarkers = `${prefix}:k:{`
     this.journal = `${prefix}:j:{journal}`
     this.fences = `${prefix}:f:{journal}`
     this.probe = `${prefix}:p:{probe}`
@@ -41,34 +51,46 @@ export class Names {
     this.invalidated = `${prefix}:invalidated`
   }
 
-  entry(key: string): string {
-    return `${this.entries}${key}}`
+  entry({ key, version }: At): string {
+    return version === undefined ? `${this.entries}${key}}` : `${this.entries}${key}}#${version}`
   }
 
-  lease(key: string): string {
-    return `${this.leases}${key}}`
+  lease({ key, version }: At): string {
+    return version === undefined ? `${this.leases}${key}}` : `${this.leases}${key}}#${version}`
   }
 
+  /** That of a key lies where its entries do. */
   marker(name: Dependency): string {
-    return `${this.markers}${name}}`
+    return isKey(name) ? this.keyMarker(keyIn(name)) : `${this.markers}${name}}`
   }
 
-  /** The stored key of an entry or a lease. */
+  keyMarker(key: string): string {
+    return `${this.keyMarkers}${key}}`
+  }
+
+  /** What an invalidation of a key removes, in the order of `Scripts.removeKey`; an entry that was found in place of its own. */
+  ofKey(key: string, entry = this.entry({ key })): ReadonlyArray<string> {
+    return [entry, `${this.leases}${entry.slice(this.entries.length)}`, this.keyMarker(key)]
+  }
+
+  /** The key of an entry, of a lease, or of a key's marker. */
   keyOf(name: string): string | undefined {
-    const start = name.startsWith(this.entries)
-      ? this.entries.length
-      : name.startsWith(this.leases)
-      ? this.leases.length
-      : undefined
-    return start === undefined || !name.endsWith("}") ? undefined : name.slice(start, -1)
+    const kind = [this.entries, this.leases, this.keyMarkers].find((kind) => name.startsWith(kind))
+    const end = kind === undefined ? -1 : name.indexOf("}", kind.length)
+    return end < 0 ? undefined : name.slice(kind!.length, end)
   }
 
-  /** Glob patterns of leases, then of entries. What they find too much is compared again. */
+  /** Of what was found by the first glob: whether it is the marker of a key. */
+  isKeyMarker(name: string): boolean {
+    return name.startsWith(this.keyMarkers)
+  }
+
+  /** Glob patterns of leases and markers of keys, then of entries. What they find too much is compared again. */
   globs(pattern: Key.Pattern | "everything"): readonly [string, string] {
     const inside = pattern === "everything"
       ? "*"
       : [glob(pattern.name), ...pattern.parts.map((part) => part === undefined ? "*" : glob(part))].join(":")
-    return [`${glob(this.leases)}${inside}}`, `${glob(this.entries)}${inside}}`]
+    return [`${glob(this.prefix)}:[kl]:{${inside}}*`, `${glob(this.entries)}${inside}}*`]
   }
 }
 
@@ -147,7 +169,9 @@ export interface Written {
   readonly softened: boolean
   readonly stamp: Stamp
   readonly expiresAt: number
-  /** The tokens of the stamp's dependencies, in their order. */
+  /** What it was loaded under: its key first if it has a version, then the stamp's dependencies. */
+  readonly names: ReadonlyArray<Dependency>
+  /** Their tokens, in their order. */
   readonly vector: ReadonlyArray<string>
   readonly payload: unknown
 }
@@ -169,6 +193,7 @@ const unreadable = (token: string): Written => ({
     failure: false
   },
   expiresAt: 0,
+  names: none,
   vector: none,
   payload: undefined
 })
@@ -259,10 +284,23 @@ const inTimeOf = (behind: number, written: Written): Written => {
   }
 }
 
-/** Reads what lies under an entry's key. The server's clock is so much behind the time of this process. */
-export const readEntry = (text: string, behind: number): Written => inTimeOf(behind, parseEntry(text))
+/** What an entry with a version depends on beside what its definition says; it is the first of its vector. */
+export const keyOf = ({ key, version }: At): Dependency | undefined => version === undefined ? undefined : ofKey(key)
 
-const parseEntry = (text: string): Written => {
+/** All that an entry is loaded under. */
+export const namesOf = (address: At, dependencies: ReadonlyArray<Dependency>): ReadonlyArray<Dependency> => {
+  const key = keyOf(address)
+  return key === undefined ? dependencies : [key, ...dependencies]
+}
+
+/**
+ * Reads what lies under an entry's name. The server's clock is so much behind the time of this process; `key` is the
+ * dependency on its key, if it has a version.
+ */
+export const readEntry = (text: string, behind: number, key?: Dependency): Written =>
+  inTimeOf(behind, parseEntry(text, key))
+
+const parseEntry = (text: string, key: Dependency | undefined): Written => {
   const flag = text[0]
   const endOfToken = text.indexOf("\n")
   // Those of releases before begin with an A: the facts in them are others.
@@ -275,20 +313,34 @@ const parseEntry = (text: string): Written => {
   const facts = readFacts(text.slice(endOfVector + 1, endOfFacts))
   if (facts === undefined) return unreadable(token)
   const vector = endOfVector === endOfToken + 1 ? none : text.slice(endOfToken + 1, endOfVector).split(",")
-  if (vector.length !== facts.stamp.dependencies.length) return unreadable(token)
-  return { token, softened: flag === "b", ...facts, vector, payload: text.slice(endOfFacts + 1) }
+  const { dependencies } = facts.stamp
+  const names = key === undefined ? dependencies : [key, ...dependencies]
+  if (vector.length !== names.length) return unreadable(token)
+  return { token, softened: flag === "b", ...facts, names, vector, payload: text.slice(endOfFacts + 1) }
 }
 
-/** What became of an entry's dependencies, where a marker is given for each. */
+/** What became of what an entry was loaded under, where a marker is given for each. */
 export const changesOf = (
-  { stamp, vector }: Pick<Written, "stamp" | "vector">,
+  { names, vector }: Pick<Written, "names" | "vector">,
   markerOf: (name: Dependency) => string | null | undefined
-): Entry["changed"] => {
+): Map<Dependency, Mode> | undefined => {
   let changed: Map<Dependency, Mode> | undefined
   for (let i = 0; i < vector.length; i++) {
-    const name = stamp.dependencies[i]!
+    const name = names[i]!
     const mode = changeBetween(vector[i]!, markerOf(name))
     if (mode !== undefined) (changed ??= new Map()).set(name, mode)
   }
   return changed
+}
+
+/** What is served of an entry with a version: nothing once its key was invalidated, and it is softened if that was soft. */
+export const apartFromKey = (
+  changed: Map<Dependency, Mode> | undefined,
+  key: Dependency | undefined
+): { readonly changed: Entry["changed"]; readonly key: Mode | undefined } => {
+  const mode = key && changed?.get(key)
+  if (mode === undefined) return { changed, key: undefined }
+  const others = new Map(changed)
+  others.delete(key!)
+  return { changed: others.size === 0 ? undefined : others, key: mode }
 }

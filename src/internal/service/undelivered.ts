@@ -237,9 +237,9 @@ export const withoutUndelivered = (
         ending(address, lease, dependencies, store.discard(address, lease, dependencies)),
       abandon,
       released: store.released,
-      inspect: (key, known) =>
-        Effect.map(store.inspect(key, known), (found) => {
-          const covering = found.entry && kept.index?.covering(key, found.entry.stamp.dependencies)
+      inspect: (address) =>
+        Effect.map(store.inspect(address), (found) => {
+          const covering = found.entry && kept.index?.covering(address.key, found.entry.stamp.dependencies)
           return covering === undefined || found.removed !== undefined
             ? found
             : { ...found, removed: { because: "invalidated, not acknowledged by the store", at: covering.since } }

@@ -142,7 +142,7 @@ export const instrument = (
     invalidate: (batch) => around("invalidate", undefined, batch.toString(), store.invalidate(batch)),
     fence: (fence) => around("fence", undefined, fence.over.toString(), store.fence(fence)),
     lift: (fence) => around("lift", undefined, fence.over.toString(), store.lift(fence)),
-    inspect: (key, known) => around("inspect", key, undefined, store.inspect(key, known)),
+    inspect: (address) => around("inspect", address.key, undefined, store.inspect(address)),
     scan: (scan) => around("scan", undefined, undefined, store.scan(scan))
   })
 
