@@ -154,6 +154,7 @@ export const make = Effect.fnUntraced(function*(
     refreshing: new Set(),
     definitions: new Map(),
     unwritten: new Unwritten(),
+    otherShapes: new Set(),
     counters: (name, fiber) => {
       let mine = counters.get(name)
       if (mine === undefined) {

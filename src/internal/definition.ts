@@ -13,6 +13,7 @@ import { type Codec, makeCodec } from "./codec.ts"
 import type { Counters } from "./counters.ts"
 import { encodeName } from "./keys.ts"
 import { mostDependencies } from "./limits.ts"
+import { placeOf } from "./place.ts"
 import * as Plan from "./plan.ts"
 import type * as Node from "./policy/node.ts"
 import * as Tree from "./policy/tree.ts"
@@ -121,6 +122,11 @@ export class KeyAddress implements Address {
     this.names = definition.knownToAll
   }
 
+  /** Where its entry lies: the key, and the version after it. */
+  get place(): string {
+    return placeOf(this)
+  }
+
   get known(): ReadonlyArray<Dependency> {
     if (this.names === undefined) {
       const names = knownOf(this.definition, this.input)
@@ -213,6 +219,18 @@ export const open = (
   } catch {
     return undefined
   }
+}
+
+/** Whether an entry could be served if it had not been written under another schema: by another release, for one. */
+export const hasOtherShape = (
+  { definition }: KeyAddress,
+  { changed, expiresAt, softened, stamp }: Entry,
+  store: CacheStore,
+  now: number
+): boolean => {
+  const kind = kindOf(definition, stamp.failure)
+  const isWhole = changed === undefined && !softened && now < expiresAt
+  return isWhole && store.payload === "text" && kind !== undefined && stamp.shape !== kind.codec.shape()
 }
 
 /** Dependencies of which a hard change leaves nothing to serve. */

@@ -320,6 +320,7 @@ export const make = (
  */
 export interface Description {
   readonly name: string
+  readonly version: string | undefined
   readonly key: ReadonlyArray<string>
   readonly policy: string
   readonly failures: string | undefined
@@ -382,6 +383,7 @@ const causes = (policy: Tree): ReadonlyArray<string> => {
 export const describe = (definition: Definition): Description => {
   const description = {
     name: definition.name,
+    version: definition.version,
     key: definition.key.fields,
     policy: Text.print(definition.value.policy.node),
     failures: definition.failures && Text.print(definition.failures.policy.node),
@@ -403,7 +405,9 @@ export const describe = (definition: Definition): Description => {
     ...description,
     toString() {
       return [
-        `${description.name}(${description.key.join(", ")})`,
+        `${description.name}(${description.key.join(", ")})${
+          description.version === undefined ? "" : ` version ${description.version}`
+        }`,
         `  policy: ${description.policy}`,
         ...(description.failures === undefined ? [] : [`  failures: ${description.failures}`]),
         "  invalidated by:",

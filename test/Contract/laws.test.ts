@@ -853,7 +853,11 @@ const protocolMistakes: ReadonlyArray<Mistake> = [
   "the position says nothing",
   "a fence leaves what was stored",
   "a fence leaves loads that are under way",
-  "doomed leases are waited for"
+  "doomed leases are waited for",
+  "a key is that of one version",
+  "a pattern is that of one version",
+  "a write leaves what is stored in other versions",
+  "a write leaves what is loaded beside it in other versions"
 ]
 
 const brokenMemory = (change: (store: MemoryCache.MemoryStore) => Partial<Store>) =>
@@ -895,6 +899,7 @@ const notRandom = [
   /^scans/,
   /^one step comes apart/,
   /doomed leases/,
+  /version/,
   /the journal forgets/
 ]
 

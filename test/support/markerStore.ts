@@ -24,8 +24,8 @@ import type {
   Token
 } from "../../src/CacheStore.ts"
 import type { Dependency } from "../../src/Dependency.ts"
-import type { Stamp } from "../../src/internal/stamp.ts"
 import { keyOf, placeOf } from "../../src/internal/place.ts"
+import type { Stamp } from "../../src/internal/stamp.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import type { Mode } from "../../src/Verdict.ts"

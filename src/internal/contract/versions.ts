@@ -17,7 +17,8 @@ const named = (version: Version): string => version === undefined ? "no version"
 const inVersion = (address: CacheStore.Address, version: Version): CacheStore.Address => ({ ...address, version })
 
 /** One key in each version. */
-const inEach = (s: Scene): ReadonlyArray<CacheStore.Address> => versions.map((version) => inVersion(covered(s), version))
+const inEach = (s: Scene): ReadonlyArray<CacheStore.Address> =>
+  versions.map((version) => inVersion(covered(s), version))
 
 const putEach = (s: Scene): Step<ReadonlyArray<CacheStore.Draft>> =>
   Effect.forEach(inEach(s), (address) => s.put(address, finding(s)))
@@ -57,7 +58,7 @@ export const versionLaws: ReadonlyArray<Rule<never>> = [
             else yield* s.isDead(address)
           }
         }
-        if (mode === "hard") for (const address of inEach(s)) yield* beginsAnew(s, address)
+        if (mode === "hard") { for (const address of inEach(s)) yield* beginsAnew(s, address) }
       }, alone)
     ),
 
@@ -108,8 +109,10 @@ export const versionLaws: ReadonlyArray<Rule<never>> = [
   law("G7", "a fence over a key stands over it in all versions", function*(s) {
     yield* putEach(s)
     const fence = yield* s.fence(Invalidation.keys(covered(s).key))
-    const loads = yield* Effect.forEach(inEach(s), (address) =>
-      Effect.andThen(s.isDead(address), s.load(address, { force: true })))
+    const loads = yield* Effect.forEach(
+      inEach(s),
+      (address) => Effect.andThen(s.isDead(address), s.load(address, { force: true }))
+    )
     const [first, ...others] = loads
     yield* s.outcome(yield* s.commit(first!, finding(s)), "fenced")
     yield* s.lift(fence)
@@ -176,7 +179,10 @@ export const versionLaws: ReadonlyArray<Rule<never>> = [
     yield* expect((yield* s.store.inspect(first!)).entry?.softened === true, () => "the soft invalidation is not shown")
     yield* s.invalidate(Invalidation.keys(first!.key))
     const over = yield* s.store.inspect(first!)
-    yield* expect(over.entry === undefined || over.removed !== undefined, () => "an entry that is over is shown as good")
+    yield* expect(
+      over.entry === undefined || over.removed !== undefined,
+      () => "an entry that is over is shown as good"
+    )
   })
 ]
 

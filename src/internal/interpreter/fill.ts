@@ -329,15 +329,15 @@ export const fillTogether = <A>(
 export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader): AnyEffect<void> =>
   // Not to be interrupted in between: a key that is marked as being refreshed, and is not, would stay so for ever.
   Effect.uninterruptible(Effect.suspend(() => {
-    const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.key))
+    const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.place))
     const [first] = mine
     if (first === undefined) return Effect.void
     const { service } = first.read
-    for (const { read } of mine) service.refreshing.add(read.address.key)
+    for (const { read } of mine) service.refreshing.add(read.address.place)
     const marked = new Set(mine)
     const unmark = (some: ReadonlyArray<Want>) =>
       Effect.sync(() => {
-        for (const want of some) if (marked.delete(want)) service.refreshing.delete(want.read.address.key)
+        for (const want of some) if (marked.delete(want)) service.refreshing.delete(want.read.address.place)
       })
     // There is no waiter, so no caller would learn that the store failed.
     const report = ({ read }: Want, filled: Filled) =>

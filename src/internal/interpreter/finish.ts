@@ -217,7 +217,7 @@ export const finish = (
   const committed = Effect.matchEffect(store.commit(address, lease, draft), {
     onSuccess: (outcome) =>
       Effect.sync(() => {
-        service.unwritten.forget(address.key)
+        service.unwritten.forget(address.place)
         settle(
           exit,
           mayBeShared(outcome) ? "all" : "older",

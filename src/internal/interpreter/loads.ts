@@ -17,15 +17,14 @@ import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import type { KeyAddress, Versions } from "../definition.ts"
 import { atOnce } from "../limits.ts"
-import * as Place from "../place.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
 import { type Ended, finish } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { reportLoad } from "./report.ts"
 
-export const placeOf = (service: Service, address: Pick<KeyAddress, "key" | "version">): Loading.Place => ({
+export const placeOf = (service: Service, address: Pick<KeyAddress, "place">): Loading.Place => ({
   of: service.loads,
-  key: Place.placeOf(address)
+  key: address.place
 })
 
 // Loads within loads begin and end on one stack, which holds only so many.

@@ -381,7 +381,7 @@ const written = (
 // -----------------------------------------------------------------------------
 
 const whyUnstored = ({ unwritten }: Service, read: Read): string | undefined => {
-  const last = unwritten.of(read.address.key)
+  const last = unwritten.of(read.address.place)
   return last && `what was loaded ${Explain.ago(read.elapsed() - last.at)} ago was not stored: ${last.because}`
 }
 

@@ -21,7 +21,7 @@ import { type Definition, LoadCircle } from "./definitions.ts"
 import type { Stored } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { moment, placeOf } from "./loads.ts"
-import { reportLoad, reportStoreFailure } from "./report.ts"
+import { reportLoad, reportOtherShape, reportStoreFailure } from "./report.ts"
 
 export type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -147,6 +147,7 @@ export class Read {
     const view = Internal.open(this.address, entry, this.store, this.counters)
     if (view === undefined) {
       this.counters.unreadable++
+      if (Internal.hasOtherShape(this.address, entry, this.store, this.now())) this.otherShape()
       this.service.publish({ _tag: "Unreadable", ...this.label() })
       return undefined
     }
@@ -161,6 +162,11 @@ export class Read {
     const now = this.now()
     const usableUntil = () => Plan.usableUntil(view.armed, now, entry.changed, current)
     return { entry, view, versions, again, verdict: again(now), usableUntil }
+  }
+
+  private otherShape(): void {
+    const { definition, fiber, service } = this
+    Effect.runForkWith(fiber.context)(reportOtherShape(service, definition))
   }
 
   look(entry: Entry | undefined, versions: Internal.Versions): Seen {

@@ -22,13 +22,13 @@ export const resultOf = (exit: Exit.Exit<unknown, unknown>): "success" | "failur
 export const reportUnwritable = (
   service: Service,
   counters: Counters,
-  { definition: { name }, key }: KeyAddress,
+  { definition: { name }, key, place }: KeyAddress,
   because: string
 ): Effect.Effect<void> =>
   Effect.clockWith((clock) => {
     counters.unwritable++
     service.publish({ _tag: "Unwritable", name, key, because })
-    const untold = service.unwritten.add(name, key, { because, at: elapsed(clock) })
+    const untold = service.unwritten.add(name, place, { because, at: elapsed(clock) })
     if (untold === undefined) return Effect.void
     const more = untold === 0 ? "" : `; ${untold} more of "${name}" since the last warning`
     return Effect.logWarning(`${Key.format(key)} is served and not stored: ${because}${more}`)
@@ -45,6 +45,18 @@ export const reportAmbiguous = (service: Service, { failures, name, value }: Def
         "A value that would come back as another is served and not stored"
     )
 }
+
+/** Says of a definition, once, that two releases drop each other's entries in turn. */
+export const reportOtherShape = (service: Service, { name, version }: Definition): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (service.otherShapes.has(name)) return Effect.void
+    service.otherShapes.add(name)
+    const remedy = version === undefined ? "a `version`" : "another `version`"
+    return Effect.logWarning(
+      `an entry of "${name}" was written under another schema, and is dropped. ` +
+        `Where two releases run side by side, each drops the entries of the other: give the definition ${remedy}`
+    )
+  })
 
 export const reportLoad = (
   service: Service,

@@ -32,7 +32,8 @@ export const make = ({ clock, names, run, transport }: Session): Inspecting => (
         })),
         removed,
         leased: typeof lease === "string" ? /^[01]([^\n]*)\n/.exec(lease)?.[1] : undefined,
-        fenced: over.some((text) => Invalidation.covers(Wire.coveredBy(text), address.key, written?.stamp.dependencies ?? address.known)
+        fenced: over.some((text) =>
+          Invalidation.covers(Wire.coveredBy(text), address.key, written?.stamp.dependencies ?? address.known)
         )
       }
     }),

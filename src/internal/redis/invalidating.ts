@@ -189,7 +189,9 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
           run(operation, Scripts.removeKey, names.ofKey(names.keyOf(name)!, name), [names.released, mode, nonce])),
         (answers) => {
           // Each is found, whatever its version.
-          for (const [, ended] of answers) count += Number(ended)
+          for (const [, ended] of answers) {
+            count += Number(ended)
+          }
         }
       )
     const [leases, entries] = names.globs(which)

@@ -414,7 +414,9 @@ export const make = (
       // A name that cannot be written comes from another store: the load is as good, and its entry is not kept.
       if (!Wire.isWritable(draft.token)) {
         const ended = discard(address, lease, draft.stamp.dependencies)
-        return (lease as Captured).writes ? Effect.tap(ended, () => removeKey("commit", address.key, newNonce())) : ended
+        return (lease as Captured).writes
+          ? Effect.tap(ended, () => removeKey("commit", address.key, newNonce()))
+          : ended
       }
       return Effect.map(
         (split ? commitInSteps : commitAtOnce)(address, lease as Captured, draft),

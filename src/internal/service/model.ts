@@ -213,6 +213,7 @@ export interface Collecting {
  * - `refreshing`: keys that this process refreshes in the background.
  * - `definitions`: the definition that was used last, by name.
  * - `unwritten`: what could not be stored as text.
+ * - `otherShapes`: the definitions of which it was told that entries are of another schema.
  * - `counters`: by name of definition.
  * - `publish`: gives an event to the listeners, if there are any.
  * - `scope`: what loads run in: released with the layer, which interrupts them.
@@ -231,6 +232,7 @@ export interface Service extends CacheService {
   readonly refreshing: Set<string>
   readonly definitions: Map<string, Definition>
   readonly unwritten: Unwritten
+  readonly otherShapes: Set<string>
   readonly counters: (name: string, fiber: Fiber.Fiber<unknown, unknown>) => Counters.Counters
   readonly allCounters: () => ReadonlyMap<string, Counters.Counters>
   readonly watched: () => boolean
