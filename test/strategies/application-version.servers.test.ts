@@ -68,7 +68,7 @@ layer(site, { timeout: "60 seconds" })("application version", (it) => {
           assert.strictEqual(yield* queriesOf(newer.run(Cached.get(Site.sidebar, undefined))), 0)
         }))
 
-      it.effect(`with one name two releases load at each turn, with the shape in the name they do not [${name}]`, () =>
+      it.effect(`without a version two releases load at each turn, with the shape as the version they do not [${name}]`, () =>
         Effect.gen(function*() {
           const [older, newer] = yield* processes
           const turns = Effect.all([

@@ -35,7 +35,7 @@ layer(site, { timeout: "60 seconds" })("global version", (it) => {
   describe("the way here", () => {
     onBoth(
       it,
-      "with the version in the name two deploys live side by side, and hear of each other's writes",
+      "with a version of the definition two deploys live side by side, and hear of each other's writes",
       (one, other) =>
         Effect.gen(function*() {
           const read = Effect.all([one.run(Cached.get(oldHeading, 2)), other.run(Cached.get(newHeading, 2))])
@@ -47,6 +47,9 @@ layer(site, { timeout: "60 seconds" })("global version", (it) => {
           assert.deepStrictEqual(yield* read, [after.title, after.title])
           const { after: last } = yield* other.run(Writes.updateArticle(2, { title: "By the new deploy" }))
           assert.deepStrictEqual(yield* read, [last.title, last.title])
+          yield* silently(2, `${last.title}, and nobody was told`)
+          yield* one.run(Cached.invalidate(oldHeading, 2))
+          assert.strictEqual((yield* read)[1], `${last.title}, and nobody was told`)
         })
     )
 

@@ -40,13 +40,19 @@ export const rendered = (TEMPLATE: number) =>
 // #endregion
 
 // #region side-by-side
-/** The shape in the name: the releases may run side by side, each with its own. */
+/** The shape as the version: the releases may run side by side, each with its own entries. */
 export const sideBySide = {
-  one: Cached.make(
-    `card@${Policy.versionOf(OldCard)}`,
-    { key: Key.int("id"), value: OldCard, lookup: (id) => Effect.map(card(id), ({ title }) => ({ title })) },
-    ofHour()
-  ),
-  two: Cached.make(`card@${Policy.versionOf(Card)}`, { key: Key.int("id"), value: Card, lookup: card }, ofHour())
+  one: Cached.make("card", {
+    key: Key.int("id"),
+    value: OldCard,
+    version: Policy.versionOf(OldCard),
+    lookup: (id) => Effect.map(card(id), ({ title }) => ({ title }))
+  }, ofHour()),
+  two: Cached.make("card", {
+    key: Key.int("id"),
+    value: Card,
+    version: Policy.versionOf(Card),
+    lookup: card
+  }, ofHour())
 }
 // #endregion

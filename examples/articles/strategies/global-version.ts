@@ -7,21 +7,21 @@ import * as Queries from "../Queries.ts"
 const whatIsShown = <V>() =>
   Policy.all(Policy.ttl<number, V>("1 day"), Policy.conditional(Articles, { fields: ["title"] }))
 
-// #region name
-/** Another deploy shows another thing: it is another definition. `VERSION` is a constant of the program. */
+// #region version
+/** Another deploy shows another thing. `VERSION` is a constant of the program. */
 export const heading = (VERSION: number) =>
   Cached.make(
-    `heading@${VERSION}`,
-    { key: Key.int("id"), value: Schema.String, lookup: (id) => Queries.title(id) },
+    "heading",
+    { key: Key.int("id"), value: Schema.String, version: VERSION, lookup: (id) => Queries.title(id) },
     whatIsShown()
   )
 // #endregion
 
 // #region constant
-/** The same name, and the version in the policy. */
+/** The version in the policy. */
 export const strictHeading = (VERSION: number) =>
   Cached.make(
-    "heading",
+    "strictHeading",
     { key: Key.int("id"), value: Schema.String, lookup: (id) => Queries.title(id) },
     Policy.all(whatIsShown(), Policy.versioned(VERSION))
   )
