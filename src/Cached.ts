@@ -26,7 +26,8 @@
  * - Invalidate **after** the write is committed, or use `mutate`.
  * - The name is part of every stored key: a second definition of a name with
  *   other fields of its key or another schema is refused by the first operation that
- *   reads by it, as a defect (`InvalidInput`, `NameTaken`). One that is built again is the same.
+ *   reads by it, as a defect (`InvalidInput`, `NameTaken`). One that is built again is the same, and one
+ *   with another `version` is another shape of it.
  * - A value that is made of another cached value does not inherit its dependencies:
  *   give it the same tags.
  * - A load runs in the context of the caller that started it, and others may

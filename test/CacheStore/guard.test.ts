@@ -429,11 +429,11 @@ describe("guard", () => {
       yield* TestCache.fail("begin", 3)
       for (let i = 0; i < 3; i++) assert.strictEqual(yield* begun, "Unavailable")
       assert.deepStrictEqual(yield* Effect.forEach(writes, reasonOf), ["CircuitOpen", "CircuitOpen", "fine"])
-      assert.deepStrictEqual([yield* read, yield* reasonOf(inspect("a"))], ["fine", "fine"])
+      assert.deepStrictEqual([yield* read, yield* reasonOf(inspect(at("a")))], ["fine", "fine"])
 
       yield* TestCache.fail("scan", 3)
       for (let i = 0; i < 3; i++) assert.strictEqual(yield* reasonOf(scan({ limit: 1 })), "Unavailable")
-      assert.strictEqual(yield* reasonOf(inspect("a")), "CircuitOpen")
+      assert.strictEqual(yield* reasonOf(inspect(at("a"))), "CircuitOpen")
       assert.deepStrictEqual([yield* read, yield* begun], ["fine", "fine"])
 
       yield* TestCache.fail("read", 3)
@@ -450,7 +450,7 @@ describe("guard", () => {
       const { inspect } = yield* store
       assert.strictEqual(yield* frozenFor(250, read), "Timeout")
       assert.strictEqual(yield* frozenFor(1000, begun), "Timeout")
-      assert.strictEqual(yield* frozenFor(1000, reasonOf(inspect("a"))), "Timeout")
+      assert.strictEqual(yield* frozenFor(1000, reasonOf(inspect(at("a")))), "Timeout")
     }).pipe(Effect.provide(text())))
 
   it.effect("its limit is a quarter of the other, unless given", () =>

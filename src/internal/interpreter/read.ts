@@ -13,6 +13,8 @@ import { conditionsOf } from "../condition.ts"
 import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import * as Internal from "../definition.ts"
+import { encodeName } from "../keys.ts"
+import { placeOf as textOfPlace } from "../place.ts"
 import * as Plan from "../plan.ts"
 import { refused } from "../refused.ts"
 import { type ClockedStore, type Service, storeOf } from "../service/model.ts"
@@ -61,16 +63,19 @@ export const circleOf = (keys: ReadonlyArray<string>): LoadCircle =>
  */
 const admit = (service: Service, definition: Definition): void => {
   const { definitions } = service
-  const known = definitions.get(definition.name)
+  // Two versions of one name lie apart.
+  const id = textOfPlace({ key: encodeName(definition.name), version: definition.version })
+  const known = definitions.get(id)
   if (known === definition) return
   if (known !== undefined && !Internal.isSame(known, definition)) {
     throw refused(
       `Cached "${definition.name}"`,
       "NameTaken",
-      "another definition of this name is in use, with other fields of its key or another schema. Rename one of them"
+      "another definition of this name is in use, with other fields of its key or another schema. Rename one of them, " +
+        "or give it a `version` if it is the same in another shape"
     )
   }
-  definitions.set(definition.name, definition)
+  definitions.set(id, definition)
 }
 
 export class Read {
