@@ -30,10 +30,11 @@
  *   with another `version` is another shape of it.
  * - A value that is made of another cached value does not inherit its dependencies:
  *   give it the same tags.
- * - A load runs in the context of the caller that started it, and others may
- *   wait for it, or be served what it stored. In a transaction that would be what
- *   only the transaction sees: say where it is, with `Changes.withTransaction`,
- *   and reads inside go past the cache.
+ * - A load has a scope of its own, and the services of the caller that started it;
+ *   others may wait for it, or be served what it stored. So a lookup must not ask
+ *   for what ends with a request. In a transaction it would store what only the
+ *   transaction sees: say where it is, with `Changes.withTransaction`, and reads
+ *   inside go past the cache.
  *
  * **Example** (Define, read, invalidate)
  *
@@ -69,6 +70,7 @@ import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
 import type * as CacheStore from "./CacheStore.ts"
 import type * as Dependency from "./Dependency.ts"
@@ -135,7 +137,7 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  *   the values or of the failures changes: while two releases run side by side,
  *   each then has entries of its own. What is invalidated reaches those of all
  *   versions, in every release.
- * - `lookup`: loads one value from the origin.
+ * - `lookup`: loads one value from the origin, in a scope of its own.
  * - `lookupMany`: loads several at once for `getMany`: one result for each key,
  *   in the order of the keys.
  * - `batchSize`: the most keys of one call of `lookupMany` (1000). Of more missing
@@ -260,7 +262,7 @@ export const make = <
   | EF
   | ([H] extends [never] ? never : Definitions.LoadTimeout)
   | (S extends "fail" ? CacheStore.StoreError : never),
-  R | PR | RM | RF
+  Exclude<R | RM, Scope.Scope> | PR | RF
 > => new Definitions.Definition(name, options as unknown as Definitions.Options, policy as Policy.Any) as never
 
 /**

@@ -55,6 +55,18 @@ describe("A definition infers without annotations", () => {
     expect(Cached.get(films, "drama")).type.toBe<Effect.Effect<ReadonlyArray<Film>, never, Service>>()
   })
 
+  test("a load has a scope of its own, so its callers need none", () => {
+    const connect = Effect.acquireRelease(Effect.succeed(1), () => Effect.void)
+    const scoped = Cached.make("scoped", {
+      key: Key.int("id"),
+      value: Schema.Int,
+      lookup: () => Effect.andThen(connect, Effect.map(Settings, ({ version }) => version)),
+      lookupMany: () => Effect.as(connect, [])
+    }, Policy.forever)
+    expect(scoped).type.toBe<Cached.Cached<number, number, never, Settings>>()
+    expect(Cached.get(scoped, 1)).type.toBe<Effect.Effect<number, never, Service | Settings>>()
+  })
+
   test("and its key and value in functions of policies, however these are composed", () => {
     const titles = { key: Key.int("id"), value: Schema.String, lookup: () => Effect.succeed("") }
     const tagged = Policy.and(

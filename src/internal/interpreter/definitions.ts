@@ -128,15 +128,17 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
     this.leaseFor = limit("lease", options.lease ?? "1 minute")
     const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
     const { lookup, lookupMany } = options
-    const bounded = <A>(effect: AnyEffect<A>, key: () => string): AnyEffect<A> =>
-      hard === undefined ? effect : Effect.timeoutOrElse(effect, {
+    /** In a scope of its own: its caller's may be closed while others wait for it. */
+    const bounded = <A>(lookup: () => AnyEffect<A>, key: () => string): AnyEffect<A> => {
+      const scoped = Effect.scoped(Effect.suspend(lookup))
+      return hard === undefined ? scoped : Effect.timeoutOrElse(scoped, {
         duration: hard,
         orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: hard }))
       })
-    this.lookupOne = (key) =>
-      bounded(Effect.suspend(() => lookup(key as never)), () => Key.format(this.written.get(key)))
+    }
+    this.lookupOne = (key) => bounded(() => lookup(key as never), () => Key.format(this.written.get(key)))
     this.lookupMany = lookupMany &&
-      ((keys) => bounded(Effect.suspend(() => lookupMany(keys as never)), () => `${keys.length} keys of "${name}"`))
+      ((keys) => bounded(() => lookupMany(keys as never), () => `${keys.length} keys of "${name}"`))
   }
 
   override toString(): string {

@@ -3,9 +3,12 @@
  * joining the loads of others.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
 import type { Begin, Begun, Entry, Lease, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
 import { atOnce } from "../limits.ts"
@@ -259,7 +262,7 @@ export const fillOne = (want: Want, lookup: Loads.Lookup, token?: Token): AnyEff
       const by = waitingFor(want)
       return Effect.flatMap(
         Loads.start(service, [filling], lookup, counters, held, by),
-        (load) => Effect.onExit(awaitFilling(want, filling, "own", restore), () => Effect.sync(() => load.leave(by)))
+        (load) => Effect.onExit(awaitFilling(want, filling, "own", restore), () => load.leave(by))
       )
     })
   )
@@ -319,11 +322,19 @@ export const fillTogether = <A>(
         ? restore(waiting)
         : Effect.flatMap(
           Loads.start(service, fillings, lookup, counters, held, by),
-          (load) => Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
+          (load) => Effect.onExit(restore(waiting), () => load.leave(by))
         )
     })
   )
 }
+
+/** What goes on when its caller was answered is no part of the caller's spans: they have ended. */
+const outOfRequest = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<R>) =>
+      Context.omit(Tracer.ParentSpan, References.CurrentLogSpans)(context) as Context.Context<R>
+  )
 
 /** Refreshes keys in the background. */
 export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader): AnyEffect<void> =>
@@ -344,15 +355,10 @@ export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader):
       Effect.sync(() => {
         if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
       })
-    return Effect.asVoid(Effect.forkIn(
-      Effect.onExit(
-        byCalls(
-          mine,
-          loader,
-          (some) => Effect.onExit(fillTogether(some, loader.lookup, report), () => unmark(some))
-        ),
-        () => unmark(mine)
-      ),
-      service.scope
-    ))
+    const filling = byCalls(
+      mine,
+      loader,
+      (some) => Effect.onExit(fillTogether(some, loader.lookup, report), () => unmark(some))
+    )
+    return Effect.asVoid(Effect.forkIn(outOfRequest(Effect.onExit(filling, () => unmark(mine))), service.scope))
   }))

@@ -17,10 +17,11 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Token } from "../../CacheStore.ts"
 
-/** A stored key of a service: two services may each have one of the same name. */
+/** Where an entry of a service lives: two services may each have one of the same name. */
 export interface Place {
   /** What all views of a service have in common. */
   readonly of: object
+  /** Its key, and its version. */
   readonly key: string
 }
 

@@ -10,7 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { Lease, Token } from "../../CacheStore.ts"
 import type { Counters } from "../counters.ts"
@@ -97,15 +97,17 @@ export class Load {
   }
 
   /** A waiter leaves; the last one ends the load. `by` is the lookup that waited, if it was one. */
-  leave(by: Loading.Loading | undefined): void {
+  leave(by: Loading.Loading | undefined): Effect.Effect<void> {
     by?.ends(this.loading)
     this.waiters--
-    if (this.waiters > 0 || this.held || this.fiber === undefined) return
+    if (this.waiters > 0 || this.held || this.fiber === undefined) return Effect.void
     // Detached first, so that no caller joins what is being given up.
     for (const filling of this.fillings) this.service.loads.delete(filling.lease.token)
     const { fiber, loading: { depth } } = this
     if (isOnStack(depth)) fiber.interruptUnsafe()
     else fiber.currentDispatcher.scheduleTask(() => fiber.interruptUnsafe(), 0)
+    // A transaction must not end, or go on, while something still uses its connection. Nobody else is kept waiting.
+    return this.service.collecting === undefined ? Effect.void : Effect.asVoid(Fiber.await(fiber))
   }
 }
 
@@ -265,6 +267,6 @@ export const awaitFilling = (
             return undefined
           })
       })
-    return Effect.onExit(restore(waiting), () => Effect.sync(() => load.leave(by)))
+    return Effect.onExit(restore(waiting), () => load.leave(by))
   })
 }

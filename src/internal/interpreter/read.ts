@@ -14,7 +14,7 @@ import type { Counters } from "../counters.ts"
 import { elapsed } from "../deadline.ts"
 import * as Internal from "../definition.ts"
 import { encodeName } from "../keys.ts"
-import { placeOf as textOfPlace } from "../place.ts"
+import { keyOf, placeOf as textOfPlace } from "../place.ts"
 import * as Plan from "../plan.ts"
 import { refused } from "../refused.ts"
 import { type ClockedStore, type Service, storeOf } from "../service/model.ts"
@@ -55,7 +55,7 @@ export interface Answer {
 
 /** The defect of a read that needs itself. */
 export const circleOf = (keys: ReadonlyArray<string>): LoadCircle =>
-  new LoadCircle({ keys: keys.map((key) => Key.format(key)) })
+  new LoadCircle({ keys: keys.map((place) => Key.format(keyOf(place))) })
 
 /**
  * Refuses a second definition of a name whose keys or values are others: it would be served what the first one has
