@@ -33,6 +33,7 @@ const Reasons = Schema.Literals([
   "InvalidKeyPart",
   "InvalidVersion",
   "TooManyAlternatives",
+  "TooManyPolicies",
   "TooManyDependencies",
   "UnknownField",
   "DifferentRows",

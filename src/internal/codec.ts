@@ -55,7 +55,9 @@ const unambiguous: Ambiguity = { pairs: [], possible: false }
 const issueOf = (cause: Cause.Cause<unknown>): string => {
   const [reason] = cause.reasons
   const error: unknown = reason !== undefined && Cause.isFailReason(reason) ? reason.error : undefined
-  return Schema.isSchemaError(error) ? error.message.replace(/\s*\n\s*/g, " ") : "the schema threw"
+  return Schema.isSchemaError(error)
+    ? error.message.split("\n").map((line) => line.trim()).join(" ")
+    : "the schema threw"
 }
 
 /** Compiled when it is first needed: a store that keeps values as they are never does. */

@@ -218,12 +218,14 @@ const decisive = (part: Part): string =>
 const lineOf = ({ because, label, verdict }: Part): string =>
   `${label}  ${verdict}${because === "" ? "" : `: ${because}`}`
 
-const draw = (part: Part): ReadonlyArray<string> => [
-  lineOf(part),
-  ...part.parts.flatMap((child, i) => {
-    const [first, rest] = i === part.parts.length - 1 ? ["└─ ", "   "] : ["├─ ", "│  "]
-    return draw(child).map((line, j) => (j === 0 ? first : rest) + line)
-  })
+/** Each line once, behind the branches that it hangs from. */
+const draw = (part: Part, branch = "", trunk = ""): ReadonlyArray<string> => [
+  branch + lineOf(part),
+  ...part.parts.flatMap((child, i) =>
+    i === part.parts.length - 1
+      ? draw(child, `${trunk}└─ `, `${trunk}   `)
+      : draw(child, `${trunk}├─ `, `${trunk}│  `)
+  )
 ]
 
 const explanation = (fields: Omit<Explanation, "toString">): Explanation => ({

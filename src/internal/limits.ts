@@ -11,6 +11,12 @@
 export const mostDependencies = 2000
 
 /**
+ * The most policies that one is made of. They are walked when it is made, drawn
+ * and explained, and a call stack has an end. A list of tags is one policy.
+ */
+export const mostPolicies = 256
+
+/**
  * Milliseconds of the longest fence. Of what it is over nothing is cached while it
  * stands, and that of a process that has died stands to its end. Servers cannot
  * count to the end of an infinite one.

@@ -11,6 +11,8 @@ import type { Selector } from "./selector.ts"
 export interface Tree {
   readonly node: Node
   readonly plan: Plan.Plan
+  /** Of how many policies it is made. */
+  readonly size: number
 }
 
 /** What a `Conditional` looks at. Without ids or values the key itself says it. */

@@ -4,7 +4,6 @@
 import * as Result from "effect/Result"
 import { InvalidInput } from "../../InvalidInput.ts"
 import * as Crons from "../cron.ts"
-import { refused } from "../refused.ts"
 import { and, or } from "./compose.ts"
 import { conditional, forever, never, tagged, ttl, until, versioned, xfetch } from "./leaves.ts"
 import type { Scope, Tree } from "./node.ts"
@@ -61,9 +60,6 @@ export const parse = (text: string): Result.Result<Tree, InvalidInput> => {
     return Result.succeed(fromSyntax(Text.parse(text)))
   } catch (error) {
     if (error instanceof InvalidInput) return Result.fail(error)
-    if (error instanceof RangeError) { // the call stack has an end
-      return Result.fail(refused("Policy.FromString", "Unparsable", "the policy is nested too deeply"))
-    }
     throw error
   }
 }

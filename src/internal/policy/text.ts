@@ -10,9 +10,11 @@
  * back: a policy with functions has no text that could stand for it.
  */
 import type * as Cron from "effect/Cron"
+import type { InvalidInput } from "../../InvalidInput.ts"
 import type { Severity } from "../../Verdict.ts"
 import * as Crons from "../cron.ts"
 import * as Durations from "../duration.ts"
+import { mostPolicies } from "../limits.ts"
 import { refused } from "../refused.ts"
 import type { Case, Node } from "./node.ts"
 
@@ -105,6 +107,13 @@ export const print = (node: Node): string => {
 // reading back
 // -----------------------------------------------------------------------------
 
+export const tooManyPolicies = (where: string): InvalidInput =>
+  refused(
+    where,
+    "TooManyPolicies",
+    `a policy may be made of ${mostPolicies} others, and this one is made of more. Many tags are one: tagged([...])`
+  )
+
 /** A policy without functions, as data. */
 export type Syntax =
   | { readonly _tag: "Forever" }
@@ -140,11 +149,30 @@ export type Syntax =
   | { readonly _tag: "And"; readonly left: Syntax; readonly right: Syntax }
   | { readonly _tag: "Or"; readonly left: Syntax; readonly right: Syntax }
 
-const number = /(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/i
+// No two of their parts take the same character, so that they never try again: texts may be long.
+const digits = "(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:e[+-]?\\d+)?"
+const aNumber = new RegExp(`-?${digits}`, "i")
+const aPart = new RegExp(`(${digits})(ms|[dhms])`, "i")
+
+const blank = /\s*/y
+
+// A pattern looks only where the reader is.
+const stickies = new WeakMap<RegExp, RegExp>()
+
+const stickyOf = (pattern: RegExp): RegExp => {
+  let sticky = stickies.get(pattern)
+  if (sticky === undefined) stickies.set(pattern, sticky = new RegExp(pattern.source, `${pattern.flags}y`))
+  return sticky
+}
+
+// So much of a text is shown around what is wrong in it.
+const shown = 200
 
 class Reader {
   readonly text: string
-  at = 0
+  private at = 0
+  private depth = 0
+  private leaves = 0
 
   constructor(text: string) {
     this.text = text
@@ -154,17 +182,42 @@ class Reader {
     throw refused(
       "Policy.FromString",
       "Unparsable",
-      `expected ${wanted} at ${this.at} of ${JSON.stringify(this.text)}`
+      `expected ${wanted} at ${this.at} of ${this.shown()}`
     )
   }
 
-  take(pattern: RegExp): string | undefined {
-    const sticky = new RegExp(`\\s*(${pattern.source})`, `${pattern.flags.replace("y", "")}y`)
-    sticky.lastIndex = this.at
+  private shown(): string {
+    const { at, text } = this
+    if (text.length <= 2 * shown) return JSON.stringify(text)
+    return `...${JSON.stringify(text.slice(Math.max(0, at - shown), at + shown))}...`
+  }
+
+  find(pattern: RegExp): RegExpExecArray | undefined {
+    blank.lastIndex = this.at
+    blank.exec(this.text)
+    const sticky = stickyOf(pattern)
+    sticky.lastIndex = blank.lastIndex
     const found = sticky.exec(this.text)
     if (found === null) return undefined
     this.at = sticky.lastIndex
-    return found[1]
+    return found
+  }
+
+  take(pattern: RegExp): string | undefined {
+    return this.find(pattern)?.[0]
+  }
+
+  /** Counts a policy that others are made of. */
+  leaf(): void {
+    if (++this.leaves > mostPolicies) throw tooManyPolicies("Policy.FromString")
+  }
+
+  /** Reads what stands in brackets. */
+  inside<A>(read: () => A): A {
+    if (++this.depth > mostPolicies) this.fail("fewer brackets within brackets")
+    const inner = read()
+    this.depth--
+    return inner
   }
 
   takeAll(pattern: RegExp, wanted: string): string {
@@ -186,7 +239,7 @@ class Reader {
   }
 
   number(): number {
-    return Number(this.takeAll(new RegExp(`-?${number.source}`, "i"), "a number"))
+    return Number(this.takeAll(aNumber, "a number"))
   }
 
   duration(): number {
@@ -194,11 +247,10 @@ class Reader {
     let total = 0
     let read = false
     for (;;) {
-      const part = this.take(new RegExp(`${number.source}(?:ms|[dhms])`, "i"))
+      const part = this.find(aPart)
       if (part === undefined) return read ? total : this.fail("a duration")
-      const unit = /[a-z]+$/i.exec(part)![0]
-      const size = Durations.units.find(([name]) => name === unit)?.[1] ?? this.fail("a unit of time")
-      total += Number(part.slice(0, -unit.length)) * size
+      const size = Durations.units.find(([name]) => name === part[2])?.[1] ?? this.fail("a unit of time")
+      total += Number(part[1]) * size
       read = true
     }
   }
@@ -293,10 +345,11 @@ const reason = /\((?:[^()"]|"(?:[^"\\]|\\.)*")*\)/
 
 const parseFactor = (reader: Reader): Syntax => {
   if (reader.has(/\(/)) {
-    const inner = parseOr(reader)
+    const inner = reader.inside(() => parseOr(reader))
     reader.takeAll(/\)/, ")")
     return inner
   }
+  reader.leaf()
   const name = reader.takeAll(/[A-Za-z]+/, "a policy")
   if (name === "forever") return { _tag: "Forever" }
   if (name === "never") return { _tag: "Never", because: reader.take(reason)?.slice(1, -1) ?? null }
@@ -322,6 +375,6 @@ const parseOr = (reader: Reader): Syntax => {
 export const parse = (text: string): Syntax => {
   const reader = new Reader(text)
   const policy = parseOr(reader)
-  reader.takeAll(/\s*$/, "the end")
+  reader.takeAll(/$/, "the end")
   return policy
 }

@@ -5,6 +5,7 @@ import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
 import * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import { mostPolicies } from "../limits.ts"
 import * as Plan from "../plan.ts"
 import type { Node, Tree } from "./node.ts"
 import * as Text from "./text.ts"
@@ -39,7 +40,12 @@ const Proto = {
   }
 }
 
-export const make = (node: Node, plan: Plan.Plan): Tree => Object.assign(Object.create(Proto), { node, plan })
+/** Throws `InvalidInput` for a policy that is made of too many others. */
+export const make = (node: Node, plan: Plan.Plan): Tree => {
+  const size = node._tag === "And" || node._tag === "Or" ? node.left.size + node.right.size : 1
+  if (size > mostPolicies) throw Text.tooManyPolicies(`Policy.${node._tag.toLowerCase()}`)
+  return Object.assign(Object.create(Proto), { node, plan, size })
+}
 
 export const isTree = (u: unknown): u is Tree => Predicate.hasProperty(u, TypeId)
 
