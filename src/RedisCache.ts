@@ -51,6 +51,7 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -69,10 +70,11 @@ import * as Notices from "./internal/redis/notices.ts"
 import * as Scripts from "./internal/redis/scripts.ts"
 import type { Settings } from "./internal/redis/session.ts"
 import * as Store from "./internal/redis/store.ts"
+import * as Target from "./internal/redis/target.ts"
 import * as Transport from "./internal/redis/transport.ts"
 import { Names } from "./internal/redis/wire.ts"
 import { refused } from "./internal/refused.ts"
-import type { InvalidInput } from "./InvalidInput.ts"
+import { InvalidInput } from "./InvalidInput.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -91,9 +93,9 @@ interface ConnectionOptions {
   readonly port?: number
   readonly path?: string
   readonly username?: string
-  readonly password?: string | Redacted.Redacted<string>
+  readonly password?: string | Redacted.Redacted<string> | Effect.Effect<string | Redacted.Redacted<string>, unknown>
   readonly db?: number
-  readonly tls?: object
+  readonly tls?: object | boolean
   readonly sentinels?: ReadonlyArray<{ readonly host?: string; readonly port?: number }>
   readonly name?: string
   readonly sentinelUsername?: string
@@ -168,34 +170,6 @@ const natural = (name: string, value: number, least: number): number => Check.in
 const prefixOf = ({ prefix = "cache" }: Options): string => {
   if (typeof prefix === "string" && /^[^\s{}*?[\]\\^\p{Cs}\p{Cc}]+$/u.test(prefix)) return prefix
   throw refuse("a prefix needs at least one character, and none of { } * ? [ ] \\ ^ or white space")
-}
-
-// The message leaves out the URL: it may hold a password.
-const checkUrl = (url: string): string => {
-  if (/^rediss?:\/\//.test(url) && URL.canParse(url)) return url
-  throw refuse("a url begins with redis:// or rediss://")
-}
-
-const checked = <A extends object>(options: A): A => {
-  const complaint = Ioredis.complaintAbout(options)
-  if (complaint !== undefined) throw refuse(complaint)
-  return options
-}
-
-const targetOf = ({ client, cluster, options, url }: Options): Ioredis.Target => {
-  const given = [client, cluster, url ?? options].filter((one) => one !== undefined).length
-  if (given !== 1) throw refuse("give one of `url` or `options`, `cluster`, or `client`")
-  if (client !== undefined) {
-    checked(client.options)
-    return { _tag: "Client", client }
-  }
-  if (cluster !== undefined) {
-    if (cluster.nodes.length === 0) throw refuse("a cluster needs a node to begin with")
-    const redisOptions = checked(cluster.options ?? {})
-    return { _tag: "Cluster", nodes: cluster.nodes, options: { ...checked(cluster.cluster ?? {}), redisOptions } }
-  }
-  const plain = url === undefined ? undefined : checkUrl(Redacted.isRedacted(url) ? Redacted.value(url) : url)
-  return { _tag: "Node", url: plain, options: checked(options ?? {}) }
 }
 
 const day = 86_400_000
@@ -285,6 +259,16 @@ const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retr
   }))
 }
 
+const scheduleOf = <S extends Schedule.Schedule<unknown, never>>(name: string, given: S | undefined): S | undefined => {
+  if (given === undefined || Schedule.isSchedule(given)) return given
+  throw refuse(`${name} is to be a Schedule`)
+}
+
+const trustedOf = ({ trusted = false }: Options): boolean => {
+  if (typeof trusted === "boolean") return trusted
+  throw refuse("trusted is true or false")
+}
+
 /** Everything that options decide, checked before anything is done. */
 const prepare = (options: Options) => {
   const patience = finiteMillis(where, "timeLimit", options.timeLimit ?? "1 second")
@@ -301,11 +285,12 @@ const prepare = (options: Options) => {
     },
     patience,
     patienceOfReaders,
-    target: targetOf(options),
+    target: Target.targetOf(options),
     settings: settingsOf(options),
     acknowledgement: acknowledgementOf(options, Math.max(1, Math.floor(patience * 0.8))),
-    retry: options.retry ?? defaultRetry,
-    trusted: options.trusted === true
+    retry: scheduleOf("retry", options.retry) ?? defaultRetry,
+    redeliver: scheduleOf("redeliver", options.redeliver),
+    trusted: trustedOf(options)
   }
 }
 
@@ -423,4 +408,15 @@ export const layer = (options: Options): Layer.Layer<CacheService.CacheService> 
 export const layerConfig = (
   config: Config.Wrap<Options>
 ): Layer.Layer<CacheService.CacheService, Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(config), (options) => layer(options)))
+  Layer.unwrap(Effect.flatMap(Config.unwrap(config), (options) =>
+    Effect.suspend(() => {
+      try {
+        return Effect.succeed(layer(options))
+      } catch (error) {
+        return error instanceof InvalidInput ? Effect.fail(configError(error)) : Effect.die(error)
+      }
+    })))
+
+// Its message is that of the refusal, which has no secrets.
+const configError = (error: InvalidInput): Config.ConfigError =>
+  new Config.ConfigError(new ConfigProvider.SourceError({ message: error.message, cause: error }))

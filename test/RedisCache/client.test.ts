@@ -2,7 +2,6 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import { complaintAbout } from "../../src/internal/redis/ioredis.ts"
 import { claimOf, coverAll, everySlot, tagIn } from "../../src/internal/redis/slots.ts"
 import { isReadOnly, isRefusal, wordsOf } from "../../src/internal/redis/words.ts"
 import { packageOf, readModules, root, target } from "../support/modules.ts"
@@ -28,15 +27,6 @@ describe("the package", () => {
     assert.deepStrictEqual(mentioning, [])
     const users = modules.filter((module) => module.imports.some((one) => target(module, one) === adapter))
     assert.deepStrictEqual(users.map(({ name }) => name), ["RedisCache"])
-  })
-
-  it("is complained about where its options would break a promise", () => {
-    assert.isUndefined(complaintAbout({ host: "h", keyPrefix: "", scaleReads: "master", role: "master" }))
-    assert.match(complaintAbout({ keyPrefix: "x" })!, /keyPrefix/)
-    assert.match(complaintAbout({ redisOptions: { keyPrefix: "x" } })!, /keyPrefix/)
-    for (const options of [{ scaleReads: "all" }, { role: "slave" }, { readOnly: true }]) {
-      assert.match(complaintAbout(options)!, /primaries only/)
-    }
   })
 })
 

@@ -19,6 +19,7 @@ import * as Ioredis from "../../src/internal/redis/ioredis.ts"
 import * as Notices from "../../src/internal/redis/notices.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Store from "../../src/internal/redis/store.ts"
+import * as Target from "../../src/internal/redis/target.ts"
 import * as Transport from "../../src/internal/redis/transport.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { serviceOn } from "./port.ts"
@@ -67,7 +68,7 @@ export const lent =
 
 /** The port of a client on the shared node. */
 export const nodeClient: Effect.Effect<RedisClient.Client, never, Scope.Scope> = Effect.suspend(() =>
-  Ioredis.open({ _tag: "Node", url: nodeUrl(), options: {} }, Scripts.all, 20_000)
+  Ioredis.open(Target.targetOf({ url: nodeUrl() }), Scripts.all, 20_000)
 )
 
 /**

@@ -19,6 +19,7 @@ import * as Routes from "./routes.ts"
 import type { Script } from "./scripts.ts"
 import { inRealTime } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
+import type { Target } from "./target.ts"
 import { isReadOnly, isRefusal } from "./words.ts"
 
 // -----------------------------------------------------------------------------
@@ -180,37 +181,6 @@ const whyNotLoaded = (cause: unknown): string => {
     : `RedisCache could not load the package "ioredis": ${String(message)}`
 }
 
-/** Where to connect to. */
-export type Target =
-  | { readonly _tag: "Client"; readonly client: object }
-  | {
-    readonly _tag: "Node"
-    readonly url: string | undefined
-    readonly options: object
-    readonly password?: Password | undefined
-  }
-  | {
-    readonly _tag: "Cluster"
-    readonly nodes: ReadonlyArray<unknown>
-    readonly options: object
-    readonly password?: Password | undefined
-  }
-
-/** A password that is asked for at each connection. */
-export type Password = Effect.Effect<string, Error>
-
-/** Why a connection with these options would break what the cache promises; nothing if it would not. */
-export const complaintAbout = (options: object): string | undefined => {
-  const { keyPrefix, readOnly, redisOptions, role, scaleReads } = options as Readonly<Record<string, unknown>>
-  if (keyPrefix !== undefined && keyPrefix !== "") {
-    return "keyPrefix of ioredis would hide keys from patterns: use `prefix`"
-  }
-  if ((scaleReads ?? "master") !== "master" || role === "slave" || readOnly === true) {
-    return "a cache reads from primaries only: a replica may not know yet what was invalidated"
-  }
-  return typeof redisOptions === "object" && redisOptions !== null ? complaintAbout(redisOptions) : undefined
-}
-
 const reconnectAfter = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 2000)
 
 /** What a client of ours needs whatever it is told: it is connected, and connected again, by `keepConnected`. */
@@ -234,18 +204,21 @@ const nodeDefaults = (patience: number) => ({
   connectTimeout: patience,
   disconnectTimeout: disconnectWithin,
   // Who cannot reach any Sentinel begins anew, as with a server.
-  sentinelRetryStrategy: null,
-  reconnectOnError: isMoved
+  sentinelRetryStrategy: null
 })
 
 // A replica that was the primary: the connection leads to the wrong node, and a new one finds the right one.
 const isMoved = (error: Error): boolean => isReadOnly(error.message)
 
+type Reconnect = ((error: Error) => unknown) | null
+
+// Only the store knows what may be sent again (2).
+const isMovedOr = (given: Reconnect | undefined) => (error: Error): boolean => isMoved(error) || Boolean(given?.(error))
+
 // A handshake that takes longer than that many milliseconds is begun anew.
 const handshakeWithin = 10_000
 
 const clusterDefaults = (patience: number) => ({
-  enableOfflineQueue: false,
   enableAutoPipelining: true,
   slotsRefreshTimeout: patience,
   // What one command waits for while the cluster changes must fit into a time limit.
@@ -255,9 +228,12 @@ const clusterDefaults = (patience: number) => ({
   retryDelayOnTryAgain: 50
 })
 
+/** Without what is absent, and with the secrets as they are. */
 const plainly = (options: object): object =>
   Object.fromEntries(
-    Object.entries(options).map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
+    Object.entries(options)
+      .filter(([, value]) => value !== undefined && value !== null)
+      .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
   )
 
 const emitterOf = (raw: unknown) => raw as { emit(event: string, ...args: Array<unknown>): void }
@@ -273,19 +249,18 @@ const telling = (retry: ClusterRetry): ClusterRetry =>
 
 type NodeTarget = Extract<Target, { readonly _tag: "Node" }>
 
-const constructNode = ({ module }: Loaded, { options, url }: NodeTarget, patience: number): Raw => {
-  const given = plainly(options) as { readonly sentinels?: unknown }
+const constructNode = ({ module }: Loaded, { options }: NodeTarget, patience: number): Raw => {
+  const given = plainly(options) as { readonly sentinels?: unknown; readonly reconnectOnError?: Reconnect }
   const connector = given.sentinels === undefined ? {} : { Connector: sentinelConnector(module) }
-  const all = { ...nodeDefaults(patience), ...connector, ...given, ...ours }
-  return url === undefined ? new module.Redis(all) : new module.Redis(url, all)
+  const reconnectOnError = isMovedOr(given.reconnectOnError)
+  return new module.Redis({ ...nodeDefaults(patience), ...connector, ...given, ...ours, reconnectOnError })
 }
 
 type ClusterTarget = Extract<Target, { readonly _tag: "Cluster" }>
 
 const constructCluster = ({ module, sockets }: Loaded, target: ClusterTarget, patience: number): Raw => {
   const { connectionName, connectTimeout, disconnectTimeout } = nodeDefaults(patience)
-  const { clusterRetryStrategy = reconnectAfter, redisOptions = {}, ...rest } = target.options as {
-    readonly redisOptions?: object
+  const { clusterRetryStrategy = reconnectAfter, ...rest } = plainly(target.options) as {
     readonly clusterRetryStrategy?: ClusterRetry
   }
   let password = ""
@@ -295,18 +270,21 @@ const constructCluster = ({ module, sockets }: Loaded, target: ClusterTarget, pa
   const tell = (error: Error, node: string): void => {
     emitterOf(raw).emit("node error", error, node)
   }
+  const Connector = nodeConnector(module, sockets, renew, tell)
   const options = {
     ...clusterDefaults(patience),
-    ...plainly(rest),
+    ...rest,
     clusterRetryStrategy: telling(clusterRetryStrategy),
     lazyConnect: true,
+    enableOfflineQueue: false,
     redisOptions: {
       connectionName,
       connectTimeout,
       disconnectTimeout,
-      Connector: nodeConnector(module, sockets, renew, tell),
-      ...plainly(redisOptions),
-      ...(target.password === undefined ? {} : { password: late(() => password) })
+      Connector,
+      ...plainly(target.nodeOptions),
+      stringNumbers: false,
+      ...(target.password === undefined ? {} : { Connector, password: late(() => password) })
     }
   }
   const raw = new module.Cluster(target.nodes, options)
@@ -368,12 +346,24 @@ const connectOnce = ({ fresh, link, raw }: Source, settled: Effect.Effect<unknow
     }
   })
 
+type Retry = (times: number) => unknown
+
+/** The pause before a connection: that of the options, if they have one. */
+const pauseAfter = (retry: Retry | undefined, times: number): number => {
+  const pause = retry?.(times)
+  return typeof pause === "number" && pause >= 0 ? pause : reconnectAfter(times)
+}
+
 /** Connects a client of one node again and again, each time with the options as they are then. */
-const keepConnected = (source: Source, settled: Effect.Effect<unknown>): Effect.Effect<never> => {
+const keepConnected = (
+  source: Source,
+  retry: Retry | undefined,
+  settled: Effect.Effect<unknown>
+): Effect.Effect<never> => {
   let failures = 0
   return Effect.forever(Effect.flatMap(connectOnce(source, settled), (connected) => {
     failures = connected ? 1 : failures + 1
-    return inRealTime(Effect.sleep(reconnectAfter(failures)))
+    return inRealTime(Effect.sleep(pauseAfter(retry, failures)))
   }))
 }
 
@@ -386,17 +376,18 @@ const nothing: Effect.Effect<object> = Effect.succeed({})
 const made = (
   make: () => Raw,
   fresh: Source["fresh"],
-  patience: number
+  patience: number,
+  retry?: Retry
 ): Effect.Effect<Source, never, Scope.Scope> =>
   Effect.gen(function*() {
     const raw = yield* owned(make)
     const link = yield* watch(raw, true)
-    const source = { raw, link, fresh, beside: Effect.suspend(() => made(make, fresh, patience)) }
+    const source = { raw, link, fresh, beside: Effect.suspend(() => made(make, fresh, patience, retry)) }
     if (raw.isCluster) {
       yield* within(connect(raw), patience)
     } else {
       const settled = yield* Deferred.make<void>()
-      yield* Effect.forkScoped(keepConnected(source, Deferred.succeed(settled, undefined)))
+      yield* Effect.forkScoped(keepConnected(source, retry, Deferred.succeed(settled, undefined)))
       yield* within(Deferred.await(settled), patience)
     }
     return source
@@ -431,7 +422,7 @@ const lent = (raw: Raw, patience: number): Effect.Effect<Source, never, Scope.Sc
       ...ours,
       disconnectTimeout: disconnectWithin,
       sentinelRetryStrategy: null,
-      reconnectOnError: isMoved,
+      reconnectOnError: isMovedOr((raw.options as { readonly reconnectOnError?: Reconnect }).reconnectOnError),
       himportFieldsets: undefined,
       db: raw.condition?.select ?? (raw.options as { readonly db?: number }).db
     })
@@ -458,7 +449,8 @@ const sourceOf = (target: Target, patience: number): Effect.Effect<Source, never
       return yield* made(() => constructCluster(loaded, target, patience), nothing, patience)
     }
     const fresh = target.password === undefined ? nothing : Effect.map(target.password, (password) => ({ password }))
-    return yield* made(() => constructNode(loaded, target, patience), fresh, patience)
+    const { retryStrategy } = target.options as { readonly retryStrategy?: Retry }
+    return yield* made(() => constructNode(loaded, target, patience), fresh, patience, retryStrategy)
   })
 
 /** How connections like these are made. */
@@ -474,7 +466,11 @@ const makingFrom = ({ beside, fresh, raw }: Source, patience: number): Routes.Ma
     connect: (like) =>
       like === raw
         ? beside
-        : made(() => like.duplicate(optionsOf(like)) as Raw, Effect.sync(() => optionsOf(like)), patience),
+        : made(
+          () => like.duplicate(optionsOf(like)) as Raw,
+          Effect.map(fresh, (options) => ({ ...optionsOf(like), ...options })),
+          patience
+        ),
     isAnswered: (like, writes) =>
       Effect.scoped(Effect.gen(function*() {
         const options = yield* fresh
