@@ -95,3 +95,7 @@ export const malformed = (operation: string, answer: unknown): StoreError =>
     mayHaveHappened: true,
     cause: new Error(`an answer of type ${Array.isArray(answer) ? "array" : typeof answer}`)
   })
+
+/** A number in an answer; a client that was lent may give it as a text. Not a number if it is none. */
+export const numberOf = (answer: unknown): number =>
+  typeof answer === "number" || (typeof answer === "string" && answer !== "") ? Number(answer) : Number.NaN

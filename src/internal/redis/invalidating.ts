@@ -11,7 +11,7 @@ import * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
 import { elapsed } from "../deadline.ts"
 import { targetsIn } from "../targets.ts"
-import { malformed } from "./client.ts"
+import { malformed, numberOf } from "./client.ts"
 import { asInvalidation, emptyPiece, type Piece, pieceSize, piecesOf } from "./pieces.ts"
 import * as Scripts from "./scripts.ts"
 import { journalLife, list, markerLife, type Session, together } from "./session.ts"
@@ -24,9 +24,9 @@ const mostFenced = 2000
 type Count = number | undefined
 
 const countOf = (operation: string, count: unknown, more: unknown): Effect.Effect<Count, StoreError> =>
-  typeof count === "number" && typeof more === "number"
-    ? Effect.succeed(more === 0 ? count : undefined)
-    : Effect.fail(malformed(operation, count))
+  Number.isNaN(numberOf(count) + numberOf(more))
+    ? Effect.fail(malformed(operation, count))
+    : Effect.succeed(numberOf(more) === 0 ? numberOf(count) : undefined)
 
 const add = (a: Count, b: Count): Count => a === undefined || b === undefined ? undefined : a + b
 
@@ -311,6 +311,9 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
     invalidate,
     fence,
     lift: ({ id }) =>
-      Effect.map(run("lift", Scripts.liftFence, [names.fences], [id], acknowledged), ([, stood]) => stood === 1)
+      Effect.map(
+        run("lift", Scripts.liftFence, [names.fences], [id], acknowledged),
+        ([, stood]) => numberOf(stood) === 1
+      )
   }
 }

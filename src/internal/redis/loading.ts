@@ -17,7 +17,7 @@ import type {
 } from "../../CacheStore.ts"
 import type { Dependency } from "../../Dependency.ts"
 import * as Invalidation from "../../Invalidation.ts"
-import { malformed } from "./client.ts"
+import { malformed, numberOf } from "./client.ts"
 import type { Reading } from "./reading.ts"
 import * as Scripts from "./scripts.ts"
 import { journalLife, list, markerLife, type Session, together } from "./session.ts"
@@ -283,7 +283,7 @@ export const make = (
   const giveUp = (operation: string, address: Address, token: Token): Effect.Effect<boolean, StoreError> =>
     Effect.map(
       run(operation, Scripts.abandonLease, [names.lease(address)], [names.released, token]),
-      ([, mine]) => mine === 1
+      ([, mine]) => numberOf(mine) === 1
     )
 
   /** Whether none of these was invalidated since, as far as the journal knows. */
@@ -296,7 +296,7 @@ export const make = (
       ? Effect.succeed(true)
       : Effect.map(
         run(operation, Scripts.quietSince, [names.journal], [epoch, sequence, ...list(found)]),
-        ([, quiet]) => quiet === 1
+        ([, quiet]) => numberOf(quiet) === 1
       )
 
   const commitInSteps = (address: Address, lease: Captured, draft: Draft): Effect.Effect<Outcome, StoreError> =>
@@ -403,7 +403,7 @@ export const make = (
       ) return false
       if (over.length === 0) return true
       const [, stand] = yield* run(operation, Scripts.fencesStand, [names.fences], list(over))
-      return stand === 1
+      return numberOf(stand) === 1
     })
 
   const discard: Loading["discard"] = (address, lease, dependencies) =>
@@ -439,7 +439,7 @@ export const make = (
       // Asked after listening has begun: the end of a lease that is over by then may have been published before.
       const asking = Effect.flatMap(
         run("released", Scripts.awaitLease, [names.lease(address)], [token]),
-        ([, stands]) => stands === 1 ? Effect.never : Effect.void
+        ([, stands]) => numberOf(stands) === 1 ? Effect.never : Effect.void
       )
       return Effect.raceFirst(waiting, asking)
     })

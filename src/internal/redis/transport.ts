@@ -8,7 +8,16 @@ import { StoreError } from "../../CacheStore.ts"
 import { Deadline } from "../deadline.ts"
 import { slices } from "../slices.ts"
 import { together } from "./batch.ts"
-import { type Argument, type Client, malformed, type Node, unavailable, type Value, type Wait } from "./client.ts"
+import {
+  type Argument,
+  type Client,
+  malformed,
+  type Node,
+  numberOf,
+  unavailable,
+  type Value,
+  type Wait
+} from "./client.ts"
 import type { Script } from "./scripts.ts"
 import { sha1 } from "./sha1.ts"
 import { type Claim, claimOf, coverAll, everySlot, tagIn } from "./slots.ts"
@@ -132,7 +141,7 @@ const timeIn = (operation: string, answer: unknown): Effect.Effect<number, Store
 }
 
 const enough = (operation: string, { replicas }: Acknowledgement, count: unknown): Effect.Effect<void, StoreError> =>
-  typeof count === "number" && count >= replicas
+  numberOf(count) >= replicas
     ? Effect.void
     : Effect.fail(unavailable(operation, new Error(`${String(count)} of ${replicas} replicas acknowledged`)))
 
