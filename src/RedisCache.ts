@@ -26,8 +26,9 @@
  * - Values are shared: reads of one process that see the same stored text are
  *   given the same decoded object. Do not change it.
  * - A client that is lent is used as it is. One with an offline queue keeps
- *   commands while it is not connected, and sends them late; the time limit
- *   still holds.
+ *   commands while it connects for the first time, and sends them late; the time
+ *   limit still holds. While the layer is there, its errors are those of what is
+ *   asked of it: `ioredis` no longer prints those that nobody listens to.
  *
  * **Example** (Swapping the layer)
  *
@@ -55,7 +56,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as CacheService from "./CacheService.ts"
@@ -107,9 +108,12 @@ interface ConnectionOptions {
  * Options of a cache on Redis. One of `url`, `options`, `cluster` and `client`
  * says where it is (`url` and `options` go together).
  *
- * - `url`: `redis://user:password@host:port/db`, or `rediss://` for TLS.
+ * - `url`: `redis://user:password@host:port/db`, or `rediss://` for TLS. What has
+ *   a meaning in a URL is encoded: a `%` in a password is written `%25`.
  * - `options`: of the connection to a node, or to Sentinel. What is not named in
- *   the type is given to `ioredis` as it is.
+ *   the type is given to `ioredis` as it is. `password` may be an Effect, which is
+ *   run at each connection: for a token that is renewed. If it fails, there is no
+ *   connection, for that reason, and it is run again.
  * - `cluster`: a Redis Cluster: the `nodes` to begin with (the others are found),
  *   the `options` of each node, and options for `ioredis`.
  * - `client`: a client of `ioredis` that is yours, a `Redis` or a `Cluster`: it is
@@ -391,7 +395,8 @@ export const layer = (options: Options): Layer.Layer<CacheService.CacheService> 
   )
 
 /**
- * A cache on Redis whose options come from a `Config`.
+ * A cache on Redis whose options come from a `Config`. Options that cannot be
+ * are a `ConfigError`, too.
  *
  * **Example** (A URL from the environment)
  *

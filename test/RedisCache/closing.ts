@@ -1,7 +1,6 @@
 /**
- * A program that opens a layer on a server that is away, reads, closes it, and
- * has nothing else to do: prints for how many milliseconds it is kept from
- * ending. Run with the name of a way to a server.
+ * A program that opens layers on servers that are away, reads, and closes them.
+ * It prints for each what would keep it from ending a moment later, and ends.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -34,10 +33,10 @@ const ways: Record<string, () => Promise<Way>> = {
   sentinel: async () => ({ options: { options: { sentinels: [away], name: "main" } } }),
   cluster: async () => ({ options: { cluster: { nodes: [away] } } }),
   lent: async () => {
-    const client = new Redis({ ...away, retryStrategy: () => 10_000 })
+    // What the client itself has is not of the layer.
+    const client = new Redis({ ...away, retryStrategy: null })
     client.on("error", () => undefined)
-    // The timer of the client itself is not of the layer.
-    return { options: { client }, end: () => void client.disconnect() }
+    return { options: { client } }
   },
   mute: async () => {
     const server = await mute()
@@ -46,7 +45,7 @@ const ways: Record<string, () => Promise<Way>> = {
     server.on("connection", (socket) => sockets.add(socket))
     const end = (): void => {
       server.close()
-      for (const socket of sockets) socket.unref()
+      for (const socket of sockets) socket.destroy()
     }
     return { options: { options: { host: "127.0.0.1", port } }, end }
   }
@@ -58,9 +57,14 @@ const cached = Cached.make(
   Policy.ttl("1 minute")
 )
 
-const { end, options } = await ways[process.argv[2]!]!()
-const layer = RedisCache.layer({ timeLimit: "300 millis", ...options })
-await Effect.runPromise(Effect.provide(Cached.get(cached, "a"), layer))
-const closed = performance.now()
-end?.()
-process.on("exit", () => console.log(`kept for ${Math.round(performance.now() - closed)} ms`))
+const moment = 200
+
+for (const [name, way] of Object.entries(ways)) {
+  const { end, options } = await way()
+  const layer = RedisCache.layer({ timeLimit: "300 millis", ...options })
+  await Effect.runPromise(Effect.provide(Cached.get(cached, "a"), layer))
+  end?.()
+  await new Promise((resolve) => setTimeout(resolve, moment))
+  const left = process.getActiveResourcesInfo().filter((one) => /Timeout|TCP|TLS/.test(one))
+  console.log(JSON.stringify({ name, left }))
+}
