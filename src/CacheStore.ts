@@ -46,6 +46,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
@@ -544,6 +545,12 @@ export interface GuardOptions {
 // So many targets a store may send one after another.
 const longList = 1000
 
+// So many of each kind are under way at once: a store takes them in a fraction of a time limit.
+const mostUnderWay = 512
+
+// More, where reads end within a limit of the store's own: it may make few commands of them.
+const mostReads = 2048
+
 // What a store throws is no answer. Interruption passes.
 const sound = <A>(operation: string, exit: Exit.Exit<A, StoreError>): Exit.Exit<A, StoreError> =>
   Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) ? exit : Exit.fail(StoreError.fromCause(operation, exit.cause))
@@ -589,6 +596,10 @@ const limitsOf = (where: string, { failures, openAfter, openFor }: GuardOptions)
  * try again, that happens beside the operation that found it so, by one that
  * changes nothing. Where it failed at once, the next operation itself tries.
  *
+ * Of the steps of loads 512 are asked at once, and of reads some more. The others
+ * wait for their turn in this process, where no time limit runs: that a program
+ * asks for thousands at once is not the store's failure.
+ *
  * Invalidations, fences, their lifting, and giving up a lease are always tried: they
  * fail truthfully or not at all. A lease that could not be given up does not count
  * as a failure: that follows one that was counted.
@@ -624,6 +635,11 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     reads: new Group(limits, condition, "reads"),
     writes: new Group(limits, condition, "writes"),
     walks: new Group(limits, condition, undefined)
+  }
+  const turns = {
+    reads: Semaphore.makeUnsafe(mostUnderWay),
+    writes: Semaphore.makeUnsafe(mostUnderWay),
+    walks: Semaphore.makeUnsafe(mostUnderWay)
   }
 
   const bounded = <A>(
@@ -698,7 +714,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     const group = groups[name]
     if (isAnswer(effect) && group.circuit.isQuiet) return effect
     const deadline = name === "reads" ? brief : short
-    return Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
+    return turns[name].withPermit(Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
       if (!group.isOpen(fiber)) return bounded(operation, effect, deadline, group, undefined, fiber)
       if (group.circuit.isSlow && name !== "walks") {
         beside(name, fiber)
@@ -708,21 +724,35 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
       return ticket === undefined
         ? Effect.fail(refusal(operation, group))
         : bounded(operation, effect, deadline, group, ticket, fiber)
-    })
+    }))
   }
+
+  let underWay = 0
 
   // Without a fiber and a deadline of its own, which cost more than the rest of a hit.
   const inTime = <A>(operation: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> => {
     const { reads } = groups
     if (isAnswer(effect) && reads.circuit.isQuiet) return effect
-    if (!reads.circuit.isQuiet) return guarded(operation, "reads", () => effect)
-    return Effect.onExit(effect, (exit) =>
-      Exit.isSuccess(exit) && reads.circuit.isQuiet && condition.lost.size === 0
+    if (!reads.circuit.isQuiet || underWay >= mostReads) return guarded(operation, "reads", () => effect)
+    let mine = 0
+    const counted = Effect.suspend(() => {
+      mine++
+      underWay++
+      return effect
+    })
+    return Effect.onExit(counted, (exit) => {
+      // One that was interrupted before it began was not counted.
+      if (mine > 0) {
+        mine--
+        underWay--
+      }
+      return Exit.isSuccess(exit) && reads.circuit.isQuiet && condition.lost.size === 0
         ? Effect.void
         : Effect.withFiber((fiber) => {
           learn(reads, operation, exit, undefined, fiber)
           return Effect.void
-        }))
+        })
+    })
   }
 
   const walks = (batch: Invalidation.Invalidation) =>
