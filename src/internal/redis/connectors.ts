@@ -51,7 +51,7 @@ export const disconnectWithin = 50
 /** As that of the package, but tells why a Sentinel could not be reached, and leaves no timer behind. */
 export const sentinelConnector = ({ SentinelConnector }: Module) =>
   class extends SentinelConnector {
-    private tell: Emit | undefined
+    tell: Emit | undefined
 
     override connect(emit: Emit): Promise<unknown> {
       this.tell = emit
@@ -83,7 +83,7 @@ export const nodeConnector = (
   tell: (error: Error, node: string) => void
 ) =>
   class extends AbstractConnector {
-    private readonly options: NodeOptions
+    readonly options: NodeOptions
 
     constructor(options: NodeOptions) {
       super(options.disconnectTimeout)
