@@ -91,8 +91,11 @@ export const cut = ({ stream }: Raw): void => {
 // So many connections were made by this process: which of two is the older one.
 let made = 0
 
-/** Called with what is known of its server now; `demoted` if that was the primary, and is a replica now. */
-type Changed = (line: Line, demoted: boolean) => void
+/** Called when something else is known of its server; `left` is the run that was the primary, and is a replica now. */
+type Changed = (line: Line, left: string | undefined) => void
+
+// Beats. As long, at the most, a name may already lead to the new primary, and nobody has looked.
+const longestPause = 8
 
 export class Line {
   server: Server = asking
@@ -144,7 +147,7 @@ export class Line {
       return false
     }
     this.pause = this.nextPause
-    this.nextPause = Math.min(2 * this.nextPause, 32)
+    this.nextPause = Math.min(2 * this.nextPause, longestPause)
     return true
   }
 
@@ -184,14 +187,19 @@ export class Line {
   }
 
   private hearRole(info: unknown): void {
-    if (this.server._tag === "Primary" && isReplica(info)) this.become(replica)
+    if (isReplica(info)) this.demote()
+  }
+
+  /** Its server is a replica now. */
+  demote(): void {
+    if (this.server._tag === "Primary") this.become(replica)
   }
 
   private become(server: Server): void {
-    const before = this.server
+    const [before, { run }] = [this.server, this]
     this.server = server
     if (server !== asking) this.tell()
-    if (server !== before) this.changed(this, server === replica && before._tag === "Primary")
+    if (server !== before) this.changed(this, server === replica ? run : undefined)
   }
 }
 
@@ -246,11 +254,13 @@ export class Lines {
     return runs.size === 1 ? [...runs][0] : undefined
   }
 
-  private readonly changed = (line: Line, demoted: boolean): void => {
+  private readonly changed: Changed = (line, left) => {
+    // What one has been told holds for all that lead there.
+    if (left !== undefined) { for (const other of this.all) if (other.run === left) other.demote() }
     const { primary } = this
     this.reader = this.choose()
-    if (demoted) this.on.demoted(line)
-    if (demoted || (primary !== undefined && this.run !== undefined && primary !== this.run)) this.on.moved()
+    if (left !== undefined) this.on.demoted(line)
+    if (left !== undefined || (primary !== undefined && this.run !== undefined && primary !== this.run)) this.on.moved()
     if (primary !== undefined) this.run = primary
   }
 
