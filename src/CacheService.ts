@@ -46,6 +46,7 @@ import {
   type Service,
   type Undelivered as Kept
 } from "./internal/service/model.ts"
+import { Slots } from "./internal/service/slots.ts"
 import { inOneStep } from "./internal/service/steps.ts"
 import { Undelivered as Queue, withoutUndelivered } from "./internal/service/undelivered.ts"
 import { Unwritten } from "./internal/service/unwritten.ts"
@@ -153,6 +154,7 @@ export const make = Effect.fnUntraced(function*(
     loads,
     refreshing: new Set(),
     definitions: new Map(),
+    slots: new Slots(),
     unwritten: new Unwritten(),
     otherShapes: new Set(),
     counters: (name, fiber) => {

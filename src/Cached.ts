@@ -154,6 +154,10 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  *   minute). Correctness does not depend on it.
  * - `waitLimit`: how long a caller waits for a load of another process before
  *   it loads for itself, without storing (10 seconds).
+ * - `concurrency`: how many lookups run at once in this process; a call of `lookupMany`
+ *   is one. Others wait their turn, in the order in which they came: loads for callers,
+ *   refreshes in the background, and loads without the store alike. No limit unless given.
+ *   A lookup for which another one waits that has its turn does not wait, and comes on top.
  * - `storeFailure`: what a read does when the store fails: `load` from the
  *   origin (the default), or `fail` with `StoreError`, to protect the origin.
  *
@@ -190,6 +194,7 @@ export interface Options<
   readonly hardTimeout?: H
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
+  readonly concurrency?: number
   readonly storeFailure?: S
 }
 

@@ -29,7 +29,6 @@ const Reasons = Schema.Literals([
   "InvalidCron",
   "EmptyName",
   "EmptyTag",
-  "EmptyKeyPart",
   "InvalidKeyPart",
   "InvalidVersion",
   "TooManyAlternatives",

@@ -7,8 +7,6 @@
  *
  * **Gotchas**
  *
- * - An empty string is not a key part: the operation that was given it refuses it
- *   with `InvalidInput`.
  * - `Key.number` and `Key.int` refuse `NaN`; `-0` is `0`.
  *
  * **Example** (Keys of one and of several parts)
@@ -130,7 +128,6 @@ const onePart = <A>(name: string, write: (input: A) => string, lasting: boolean)
     if (typeof text !== "string") {
       throw refused("Key", "InvalidKeyPart", `key part "${name}" cannot be written from ${String(input)}`)
     }
-    if (text.length === 0) throw refused("Key", "EmptyKeyPart", `key part "${name}" is empty`)
     return escapePart(text)
   }
   return makeKey([name], (input) => [encode(input)], (input) => [
@@ -142,7 +139,7 @@ const refuse = (name: string, wanted: string, input: unknown): InvalidInput =>
   refused("Key", "InvalidKeyPart", `key part "${name}" must be ${wanted}, and is ${String(input)}`)
 
 /**
- * A key of one non-empty string.
+ * A key of one string, which may be empty.
  *
  * @category constructors
  * @since 0.1.0

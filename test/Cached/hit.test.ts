@@ -29,6 +29,32 @@ describe("a miss and a hit", () => {
   )
 
   onEach(
+    "an empty text is a key like others: a search for nothing",
+    Effect.gen(function*() {
+      const found = Cached.make("search", {
+        key: Key.struct({ q: Key.string("q"), page: Key.int("page") }),
+        value: Schema.String,
+        lookup: ({ q }) => Effect.sync(() => (loads++, `found for "${q}"`))
+      }, Policy.forever)
+      let loads = 0
+      const all = Effect.forEach(["", "tea"], (q) => Cached.get(found, { q, page: 1 }))
+      assert.deepStrictEqual(yield* all, ["found for \"\"", "found for \"tea\""])
+      yield* all
+      assert.strictEqual(loads, 2)
+      yield* Cached.apply(Cached.pattern(found, { q: "" }))
+      yield* all
+      assert.strictEqual(loads, 3)
+      yield* Cached.invalidate(found, { q: "", page: 1 })
+      yield* all
+      assert.strictEqual(loads, 4)
+      assert.strictEqual(
+        (yield* Cached.explain(found, { q: "", page: 1 })).toString().split("\n")[0],
+        "search::1 is Fresh: all of its policy holds"
+      )
+    })
+  )
+
+  onEach(
     "each key has a value of its own",
     Effect.gen(function*() {
       let loads = 0

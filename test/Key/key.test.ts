@@ -350,12 +350,21 @@ describe("A bucket of time", () => {
   })
 })
 
+describe("An empty text", () => {
+  test("is a part of its own, and looks like no other", () => {
+    const key = Key.string("q")
+    const others = ["%00", "\0", " ", "%", "%25", "undefined", "null", "\"\""]
+    assert.isFalse(others.map((text) => Key.encode(key, text)).includes(Key.encode(key, "")))
+    assert.strictEqual(refusal(() => Key.encode(key, undefined as never)).reason, "InvalidKeyPart")
+    const pair = Key.tuple(key, key)
+    const all = (["", ":", "a"] as const).flatMap((a) => (["", ":", "a"] as const).map((b) => Key.encode(pair, [a, b])))
+    assert.strictEqual(new Set(all).size, 9)
+    assert.strictEqual(Key.encode(Key.make("own", () => ""), 1), "")
+  })
+})
+
 describe("What has no encoding is refused", () => {
   const inputs: ReadonlyArray<readonly [string, InvalidInput.InvalidInput["reason"], () => unknown]> = [
-    ["an empty string", "EmptyKeyPart", () => Key.encode(Key.string("id"), "")],
-    ["an empty part of a struct", "EmptyKeyPart", () => Key.encode(page, { genre: "", page: 1, adult: false })],
-    ["an empty part of a tuple", "EmptyKeyPart", () => Key.encode(Key.tuple(Key.string("a")), [""])],
-    ["a text that one's own key writes empty", "EmptyKeyPart", () => Key.encode(Key.make("id", () => ""), 1)],
     ["what one's own key does not write", "InvalidKeyPart", () => Key.encode(Key.make("id", () => 1 as never), 1)],
     ["NaN as an integer", "InvalidKeyPart", () => Key.encode(Key.int("id"), Number.NaN)],
     ["NaN as a number", "InvalidKeyPart", () => Key.encode(Key.number("id"), Number.NaN)],
@@ -455,8 +464,13 @@ describe("A pattern is a set of keys", () => {
     assert.deepStrictEqual(Key.string("valueOf").pattern({}), [undefined])
   })
 
-  test("refuses a part that no key can have", () =>
-    assert.strictEqual(refusal(() => pattern({ genre: "" })).reason, "EmptyKeyPart"))
+  test("fixes an empty part, which is another than one that is left open", () => {
+    assert.deepStrictEqual(pattern({ genre: "" }).parts, ["", undefined, undefined])
+    const drama = { name: "films", parts: ["", undefined] }
+    assert.isTrue(Key.matches(drama, "films::2"))
+    assert.isFalse(Key.matches(drama, "films:drama:2"))
+    assert.isFalse(Key.matches(drama, "films:2"))
+  })
 })
 
 test("names of definitions are escaped too, so none reaches into another's keys", () => {

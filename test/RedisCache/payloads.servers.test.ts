@@ -212,6 +212,7 @@ for (const way of both) {
 // -----------------------------------------------------------------------------
 
 const hostile = [
+  "",
   "*",
   "?",
   "[a]",
@@ -273,6 +274,8 @@ for (const way of both) {
       ({ client, prefix, process }) =>
         Effect.gen(function*() {
           const state = { version: 0, loads: 0 }
+          // A tag is not empty.
+          const tagOf = (a: string) => a === "" ? "''" : a
           const key = Key.struct({ a: Key.string("a"), b: Key.string("b") })
           const cached = Cached.make(
             "na*me:{x}",
@@ -286,7 +289,7 @@ for (const way of both) {
                 })
             },
             Policy.all(
-              Policy.tagged(({ a }: { a: string; b: string }) => [a]),
+              Policy.tagged(({ a }: { a: string; b: string }) => [tagOf(a)]),
               Policy.tagged({ fromValue: (_: string, { a }: { a: string; b: string }) => [`${a} found`] })
             )
           )
@@ -306,7 +309,7 @@ for (const way of both) {
           const ways: ReadonlyArray<
             readonly [string, (a: string) => Invalidation.Invalidation, ReadonlyArray<string>]
           > = [
-            ["a known tag", (a) => Invalidation.tags(a), ["*", "1"]],
+            ["a known tag", (a) => Invalidation.tags(tagOf(a)), ["*", "1"]],
             ["a found tag", (a) => Invalidation.tags(`${a} found`), ["*", "1"]],
             ["a key", (a) => Cached.invalidation(cached, [{ a, b: "*" }]), ["*"]],
             ["a pattern over the first", (a) => Cached.pattern(cached, { a }), ["*", "1"]]

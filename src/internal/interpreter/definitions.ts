@@ -17,6 +17,7 @@ import { encodeVersion } from "../keys.ts"
 import { mostDependencies } from "../limits.ts"
 import { refused } from "../refused.ts"
 import type { Refresh, Rules } from "./decide.ts"
+import { limited } from "./limited.ts"
 
 export type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
 
@@ -67,6 +68,7 @@ export interface Options {
   readonly hardTimeout?: Duration.Input
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
+  readonly concurrency?: number
   readonly storeFailure?: "load" | "fail"
   readonly batchSize?: number
 }
@@ -127,6 +129,11 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
     }
     this.leaseFor = limit("lease", options.lease ?? "1 minute")
     const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
+    const most = options.concurrency === undefined
+      ? undefined
+      : Check.integer(where, "concurrency", options.concurrency)
+    // Waiting for a slot is not part of the load's time.
+    const inTurn = <A>(effect: AnyEffect<A>): AnyEffect<A> => most === undefined ? effect : limited(effect, name, most)
     const { lookup, lookupMany } = options
     /** In a scope of its own: its caller's may be closed while others wait for it. */
     const bounded = <A>(lookup: () => AnyEffect<A>, key: () => string): AnyEffect<A> => {
@@ -136,9 +143,9 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
         orElse: () => Effect.fail(new LoadTimeout({ name, key: key(), millis: hard }))
       })
     }
-    this.lookupOne = (key) => bounded(() => lookup(key as never), () => Key.format(this.written.get(key)))
+    this.lookupOne = (key) => inTurn(bounded(() => lookup(key as never), () => Key.format(this.written.get(key))))
     this.lookupMany = lookupMany &&
-      ((keys) => bounded(() => lookupMany(keys as never), () => `${keys.length} keys of "${name}"`))
+      ((keys) => inTurn(bounded(() => lookupMany(keys as never), () => `${keys.length} keys of "${name}"`)))
   }
 
   override toString(): string {

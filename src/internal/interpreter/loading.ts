@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Token } from "../../CacheStore.ts"
+import type { Waits } from "../service/slots.ts"
 
 /** Where an entry of a service lives: two services may each have one of the same name. */
 export interface Place {
@@ -32,7 +33,7 @@ export interface Place {
  */
 export type Kind = "load" | "versions" | "write"
 
-export class Loading {
+export class Loading implements Waits {
   readonly kind: Kind
   /** In which it was begun, by a read that waits for it. */
   readonly parent: Loading | undefined
@@ -89,6 +90,10 @@ export class Loading {
     const left = (this.waitsFor.get(waitingFor) ?? 0) - 1
     if (left > 0) this.waitsFor.set(waitingFor, left)
     else this.waitsFor.delete(waitingFor)
+  }
+
+  addWaitedFor(all: Set<Waits>): void {
+    for (const next of this.waitsFor.keys()) all.add(next)
   }
 
   /** The one around it, if that waits for it. */

@@ -256,6 +256,7 @@ export const awaitFilling = (
 ): Effect.Effect<Ended | undefined> => {
   load.waiters++
   by?.begins(load.loading)
+  load.service.slots.freeNeeded()
   return Effect.suspend(() => {
     const waiting: Effect.Effect<Ended | undefined> = limit === undefined
       ? Deferred.await(ended)
