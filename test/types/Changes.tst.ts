@@ -49,19 +49,29 @@ describe("lists of any length", () => {
 describe("a transaction", () => {
   test("adds what it and the delivery can fail with, and what it needs", () => {
     expect(Changes.withTransaction(transaction)(write)).type.toBe<
+      Effect.Effect<Film, Refused | CommitFailed, Database | Service>
+    >()
+    expect(Changes.withTransaction(transaction, { onUndelivered: "fail" })(write)).type.toBe<
       Effect.Effect<Film, Refused | CommitFailed | NotInvalidated, Database | Service>
     >()
-    expect(write.pipe(Outbox.withTransaction(transaction))).type.toBe<
+    expect(write.pipe(Outbox.withTransaction(transaction, { onUndelivered: "fail" }))).type.toBe<
       Effect.Effect<
         Film,
         Refused | CommitFailed | Outbox.OutboxError | NotInvalidated,
         Database | Outbox.Outbox | Service
       >
     >()
+    expect(write.pipe(Outbox.withTransaction(transaction))).type.toBe<
+      Effect.Effect<
+        Film,
+        Refused | CommitFailed | Outbox.OutboxError,
+        Database | Outbox.Outbox | Service
+      >
+    >()
     expect(SqlOutbox.withTransaction(write)).type.toBe<
       Effect.Effect<
         Film,
-        Refused | SqlError | Outbox.OutboxError | NotInvalidated,
+        Refused | SqlError | Outbox.OutboxError,
         Database | SqlClient | Outbox.Outbox | Service
       >
     >()
