@@ -48,6 +48,7 @@ import {
 } from "./internal/service/model.ts"
 import { Slots } from "./internal/service/slots.ts"
 import { inOneStep } from "./internal/service/steps.ts"
+import { sharing } from "./internal/service/unavailable.ts"
 import { Undelivered as Queue, withoutUndelivered } from "./internal/service/undelivered.ts"
 import { Unwritten } from "./internal/service/unwritten.ts"
 import { makeNow } from "./internal/steady.ts"
@@ -131,6 +132,8 @@ export const make = Effect.fnUntraced(function*(
   const kept = new Queue(mostTargets)
   const token = makeTokens()
   const { health, store: observed } = observe(store)
+  const isLoading = (token: CacheStore.Token) => loads.has(token)
+  const { changing, leases, noted } = sharing(isLoading)
   const whole = inOneStep(observed, token)
   const now = clockOf(store)
   const delivery = yield* Delivery.make({
@@ -141,7 +144,7 @@ export const make = Effect.fnUntraced(function*(
     retry: options.retry === undefined ? defaultRetry : Schedule.concat(options.retry, seldom)
   })
   const protectedStore: ClockedStore = {
-    ...withoutUndelivered(whole.store, kept, (token) => loads.has(token)),
+    ...noted(withoutUndelivered(whole.store, kept, isLoading)),
     now
   }
   // Metrics keep the counts of a service that has ended, and not the service.
@@ -150,6 +153,7 @@ export const make = Effect.fnUntraced(function*(
   const service: Service = {
     store: protectedStore,
     routed: routedBy(protectedStore),
+    leases: { ...leases(observed), now },
     token,
     loads,
     refreshing: new Set(),
@@ -171,7 +175,9 @@ export const make = Effect.fnUntraced(function*(
     events: events.stream,
     health,
     scope,
-    ...delivery
+    ...delivery,
+    deliver: (batch) => changing(delivery.deliver(batch)),
+    keep: (batch, error) => changing(delivery.keep(batch, error))
   }
   return service
 })

@@ -159,7 +159,11 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  *   refreshes in the background, and loads without the store alike. No limit unless given.
  *   A lookup for which another one waits that has its turn does not wait, and comes on top.
  * - `storeFailure`: what a read does when the store fails: `load` from the
- *   origin (the default), or `fail` with `StoreError`, to protect the origin.
+ *   origin (the default), `share` such a load with the other callers of this
+ *   process, or `fail` with `StoreError`, to protect the origin. A load that is
+ *   shared may have begun before an invalidation of another process, which this
+ *   one cannot know of; what is invalidated in this process voids it, also if the
+ *   store did not acknowledge it.
  *
  * @category models
  * @since 0.1.0
@@ -171,7 +175,7 @@ export interface Options<
   R,
   F = never,
   H extends Duration.Input = never,
-  S extends "load" | "fail" = "load",
+  S extends "load" | "share" | "fail" = "load",
   EM = never,
   RM = never,
   EF = never,
@@ -248,7 +252,7 @@ export const make = <
   PR = never,
   F = never,
   H extends Duration.Input = never,
-  S extends "load" | "fail" = "load",
+  S extends "load" | "share" | "fail" = "load",
   EM = never,
   RM = never,
   EF = never,

@@ -4,7 +4,7 @@ import * as fs from "node:fs"
 import type { AtFirst, Came, Found, Next, Refresh, Rules, Tried } from "../../src/internal/interpreter/decide.ts"
 import { afterwards, atFirst, refreshOf, withoutStore } from "../../src/internal/interpreter/decide.ts"
 
-const rules: Rules = { refresh: "background", softTimeout: undefined, waitLimit: 5000, failsWithStore: false }
+const rules: Rules = { refresh: "background", softTimeout: undefined, waitLimit: 5000, storeFailure: "load" }
 
 const founds: ReadonlyArray<Found> = ["Fresh", "Refresh", "Stale", "OnError", "Dead", "Nothing"]
 const refreshes: ReadonlyArray<Refresh> = ["background", "caller", "everyone"]
@@ -109,10 +109,10 @@ const rows: ReadonlyArray<Row> = [
   },
   { says: ["", "else", "wait, then look again"], came: "Busy", holds: always, next: "Wait" },
   {
-    says: ["the store failed", "", "load alone, or fail (`storeFailure`)"],
+    says: ["the store failed", "", "load alone, share a load, or fail (`storeFailure`)"],
     came: "StoreFailed",
     holds: always,
-    next: ({ failsWithStore }) => failsWithStore ? "Fail" : "LoadAlone"
+    next: ({ storeFailure }) => ({ load: "LoadAlone", share: "Share", fail: "Fail" } as const)[storeFailure]
   }
 ]
 
@@ -128,11 +128,13 @@ const cames: ReadonlyArray<Came> = [
   "StoreFailed"
 ]
 
+const storeFailures = ["load", "share", "fail"] as const
+
 function* cases(): Generator<Case> {
   for (const [[found, refresh], [insideLoad, old]] of cross(cross(founds, refreshes), cross(booleans, booleans))) {
-    for (const [[came, refused], failsWithStore] of cross(cross(cames, [0, 1, 3, 4, 5]), booleans)) {
+    for (const [[came, refused], storeFailure] of cross(cross(cames, [0, 1, 3, 4, 5]), storeFailures)) {
       for (const [softTimeout, waited] of cross([undefined, 1000, 8000], [0, 999, 1000, 4999, 5000, 8000])) {
-        yield { came, found, insideLoad, old, refused, waited, refresh, softTimeout, waitLimit: 5000, failsWithStore }
+        yield { came, found, insideLoad, old, refused, waited, refresh, softTimeout, waitLimit: 5000, storeFailure }
       }
     }
   }
@@ -160,7 +162,7 @@ describe("afterwards", () => {
 
   it("without the store", () => {
     assert.deepStrictEqual(withoutStore(rules), { _tag: "LoadAlone" })
-    assert.deepStrictEqual(withoutStore({ ...rules, failsWithStore: true }), { _tag: "Fail" })
+    assert.deepStrictEqual(withoutStore({ ...rules, storeFailure: "fail" }), { _tag: "Fail" })
   })
 })
 

@@ -4,7 +4,7 @@
  *
  * | the store | what was found | then |
  * |---|---|---|
- * | failed | | load alone, or fail (`storeFailure`) |
+ * | failed | | load alone, share a load, or fail (`storeFailure`) |
  * | answered | fresh | serve |
  * | | servable, and refreshed in the background | serve and refresh |
  * | | anything else | load |
@@ -28,7 +28,7 @@
  * | | waited for `softTimeout`, and the old value may still be served | fall back on it |
  * | | waited for `waitLimit` | load alone |
  * | | else | wait, then look again |
- * | the store failed | | load alone, or fail (`storeFailure`) |
+ * | the store failed | | load alone, share a load, or fail (`storeFailure`) |
  */
 import type * as Verdict from "../../Verdict.ts"
 import * as Verdicts from "../verdicts.ts"
@@ -36,12 +36,15 @@ import * as Verdicts from "../verdicts.ts"
 /** Which callers wait while an entry that may still be served is refreshed. */
 export type Refresh = "background" | "caller" | "everyone"
 
+/** What a read does when the store fails: load for its caller alone, share loads with others of this process, or fail. */
+export type StoreFailure = "load" | "share" | "fail"
+
 /** What a definition says of its reads. Limits are milliseconds. */
 export interface Rules {
   readonly refresh: Refresh
   readonly softTimeout: number | undefined
   readonly waitLimit: number
-  readonly failsWithStore: boolean
+  readonly storeFailure: StoreFailure
 }
 
 /** The verdict on what was found: `Nothing`, if there was no entry or none that can be read. */
@@ -103,6 +106,7 @@ export type Next =
   | { readonly _tag: "LookAtFound" }
   | { readonly _tag: "Wait"; readonly atMost: number }
   | { readonly _tag: "LoadAlone" }
+  | { readonly _tag: "Share" }
   | { readonly _tag: "LoadByItself" }
   | { readonly _tag: "Die" }
   | { readonly _tag: "Fail" }
@@ -134,7 +138,13 @@ export const afterwards = (tried: Tried, rules: Rules): Next => {
 }
 
 /** What a read does when the store failed. */
-export const withoutStore = (rules: Rules): Next => rules.failsWithStore ? { _tag: "Fail" } : { _tag: "LoadAlone" }
+export const withoutStore = ({ storeFailure }: Rules) => nextWithoutStore[storeFailure]
+
+const nextWithoutStore = {
+  load: { _tag: "LoadAlone" },
+  share: { _tag: "Share" },
+  fail: { _tag: "Fail" }
+} as const
 
 /** Another process has the lease, or a write-through of this one. */
 const whileBusy = ({ found, insideLoad, old, waited }: Tried, rules: Rules): Next => {

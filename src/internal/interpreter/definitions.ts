@@ -16,7 +16,7 @@ import { positiveMillis } from "../duration.ts"
 import { encodeVersion } from "../keys.ts"
 import { mostDependencies } from "../limits.ts"
 import { refused } from "../refused.ts"
-import type { Refresh, Rules } from "./decide.ts"
+import type { Refresh, Rules, StoreFailure } from "./decide.ts"
 import { limited } from "./limited.ts"
 
 export type AnyEffect<A = unknown> = Effect.Effect<A, unknown, never>
@@ -69,8 +69,8 @@ export interface Options {
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
   readonly concurrency?: number
-  readonly storeFailure?: "load" | "fail"
   readonly batchSize?: number
+  readonly storeFailure?: StoreFailure
 }
 
 // What most databases take as a list of parameters.
@@ -125,7 +125,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
       refresh: options.refresh ?? "background",
       softTimeout: options.softTimeout === undefined ? undefined : limit("softTimeout", options.softTimeout),
       waitLimit: limit("waitLimit", options.waitLimit ?? "10 seconds"),
-      failsWithStore: options.storeFailure === "fail"
+      storeFailure: options.storeFailure ?? "load"
     }
     this.leaseFor = limit("lease", options.lease ?? "1 minute")
     const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)

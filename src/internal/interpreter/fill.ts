@@ -12,6 +12,7 @@ import * as Tracer from "effect/Tracer"
 import type { Begin, Begun, Entry, Lease, StoreError, Token } from "../../CacheStore.ts"
 import type { Versions } from "../definition.ts"
 import { atOnce } from "../limits.ts"
+import type { ClockedStore } from "../service/model.ts"
 import { isServable, refreshOf } from "./decide.ts"
 import type { AnyEffect } from "./definitions.ts"
 import type { Stored } from "./finish.ts"
@@ -36,6 +37,8 @@ export interface Attempt {
   /** Milliseconds after which the old value is served. */
   readonly limit: number | undefined
   readonly versions: Versions
+  /** Where the lease is asked for. */
+  readonly store: ClockedStore
 }
 
 /** For a caller who found this and waits. */
@@ -51,12 +54,13 @@ export const forCaller = (read: Read, { entry, found, judged, versions }: Seen):
     join: !(isServable(found) && refreshOf(found, rules, read.insideLoad) === "caller"),
     held: false,
     limit: old && rules.softTimeout,
-    versions
+    versions,
+    store: read.store
   }
 }
 
 /** For an entry that was served, and is refreshed in the background. */
-export const inBackground = (judged: Judged): Attempt => ({
+export const inBackground = (read: Read, judged: Judged): Attempt => ({
   seen: judged,
   old: judged,
   seenToken: judged.entry.token,
@@ -65,11 +69,12 @@ export const inBackground = (judged: Judged): Attempt => ({
   join: false,
   held: true,
   limit: undefined,
-  versions: judged.versions
+  versions: judged.versions,
+  store: read.store
 })
 
 /** For a caller who wants a new value whatever is stored. */
-export const byForce = (versions: Versions): Attempt => ({
+export const byForce = (read: Read, versions: Versions): Attempt => ({
   seen: undefined,
   old: undefined,
   seenToken: undefined,
@@ -78,7 +83,22 @@ export const byForce = (versions: Versions): Attempt => ({
   join: false,
   held: false,
   limit: undefined,
-  versions
+  versions,
+  store: read.store
+})
+
+/** For a caller to whom the store did not answer, nor is there an old value. */
+export const withoutStore = (read: Read, versions: Versions): Attempt => ({
+  seen: undefined,
+  old: undefined,
+  seenToken: undefined,
+  drop: false,
+  force: false,
+  join: true,
+  held: false,
+  limit: undefined,
+  versions,
+  store: read.service.leases
 })
 
 /** What came of an attempt. `Refused` is a load whose result this read may not be given. */
@@ -112,7 +132,8 @@ export type BegunOrFailed = Begun | { readonly _tag: "StoreFailed"; readonly err
 
 /** Asks the store for the lease. Whatever interrupts this gives up what the store may have granted. */
 export const begin = (
-  { address, definition, service, store }: Read,
+  { address, definition, service }: Read,
+  store: ClockedStore,
   request: Omit<Begin, "token" | "leaseFor">,
   restore: Restore,
   token: Token = service.token()
@@ -140,16 +161,18 @@ export const begin = (
 
 /** Asks for the lease of a load. Callers of this process who find it taken can wait for the load to start. */
 const beginLoad = (
-  { attempt: { drop, force, seenToken }, read }: Want,
+  { attempt: { drop, force, seenToken, store }, read }: Want,
   restore: Restore,
   token: Token = read.service.token()
 ): AnyEffect<BegunOrFailed> =>
   Effect.suspend(() => {
     const { service } = read
     Loads.announce(service, token)
-    return Effect.onExit(begin(read, { seen: seenToken, drop, force }, restore, token), (exit) =>
+    return Effect.onExit(begin(read, store, { seen: seenToken, drop, force }, restore, token), (exit) =>
       Effect.sync(() => {
-        if (Exit.isFailure(exit) || exit.value._tag !== "Leased") Loads.settle(service, token)
+        if (Exit.isFailure(exit) || exit.value._tag !== "Leased") {
+          Loads.settle(service, token)
+        }
       }))
   })
 
@@ -167,7 +190,7 @@ const beginTogether = (wants: ReadonlyArray<Want>, restore: Restore): AnyEffect<
     { concurrency: atOnce, discard: true }
   )
   const giveUp = Effect.suspend(() =>
-    Effect.forEach(wants, ({ read: { address, service, store } }, i) => {
+    Effect.forEach(wants, ({ attempt: { store }, read: { address, service } }, i) => {
       const answer = begun[i]
       if (answer?._tag !== "Leased") return Effect.void
       const { token } = answer.lease
@@ -203,13 +226,13 @@ const awaitFilling = (want: Want, filling: Loads.Filling, joined: Joined, restor
   })
 }
 
-const fillingFor = ({ attempt: { held, seen, versions }, read }: Want, lease: Lease): Loads.Filling => {
+const fillingFor = ({ attempt: { held, seen, store, versions }, read }: Want, lease: Lease): Loads.Filling => {
   if (seen !== undefined && isServable(seen.verdict)) {
     if (!held) read.miss(seen.verdict)
     read.refreshing()
   }
   const usually = seen?.entry.stamp.duration ?? 0
-  return new Loads.Filling(read.address, read.store, lease, versions, usually, seen?.verdict === "Refresh")
+  return new Loads.Filling(read.address, store, lease, versions, usually, seen?.verdict === "Refresh")
 }
 
 /** Only a load of this process that the store says still stands may be joined. */

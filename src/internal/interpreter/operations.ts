@@ -179,7 +179,7 @@ export const getOption = (definition: Definition, key: unknown): AnyEffect =>
 const drop = (read: Read, judged: Judged): AnyEffect<void> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
-      begin(read, { seen: judged.entry.token, drop: true, force: false }, restore),
+      begin(read, read.store, { seen: judged.entry.token, drop: true, force: false }, restore),
       (begun): AnyEffect<void> => {
         if (begun._tag === "StoreFailed") read.storeFailed(begun.error)
         return begun._tag === "Leased"
@@ -195,18 +195,16 @@ export const refresh = (definition: Definition, key: unknown): AnyEffect =>
     if (around?._tag === "Circle") return Effect.die(circleOf(around.keys))
     return Effect.flatMap(currentVersions(read), (versions) =>
       exitOf(Effect.flatMap(
-        fillOne({ read, attempt: byForce(versions) }, oneByOne(definition).lookup),
+        fillOne({ read, attempt: byForce(read, versions) }, oneByOne(definition).lookup),
         (filled): AnyEffect<Answer> => {
           switch (filled._tag) {
             case "Loaded":
             case "Refused":
               return Effect.succeed(read.conclude(filled.made, undefined, filled.stored))
             case "StoreFailed":
-              if (definition.rules.failsWithStore) {
-                read.storeFailed(filled.error)
-                return Effect.succeed(read.fail(filled.error, undefined))
-              }
-              read.goWithout(filled.error)
+              read.storeFailed(filled.error)
+              if (definition.rules.storeFailure === "fail") return Effect.succeed(read.fail(filled.error, undefined))
+              read.wentWithout(1)
               return read.loadAlone(undefined)
             default: // a forced lease is granted or fails
               return read.loadAlone(undefined)
@@ -328,7 +326,7 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
         const failed = (mayHaveHappened: boolean, reason: Reason, cause: unknown) =>
           new InvalidationError({ invalidation: removal.toString(), reason, mayHaveHappened, cause })
         const versions = yield* restore(currentVersions(read))
-        const begun = yield* begin(read, { seen: undefined, drop: true, force: true }, restore)
+        const begun = yield* begin(read, read.store, { seen: undefined, drop: true, force: true }, restore)
         if (begun._tag !== "Leased") {
           const error = begun._tag === "StoreFailed" ? begun.error : undefined
           if (error !== undefined) read.storeFailed(error)

@@ -242,10 +242,9 @@ export class Read {
     reportStoreFailure(this.service, this.counters, error)
   }
 
-  /** The store failed, and a load is made without it. */
-  goWithout(error: StoreError): void {
-    this.storeFailed(error)
-    for (const condition of conditionsOf(this.store)) condition.loads++
+  /** Loads are made without the store. */
+  wentWithout(loads: number): void {
+    for (const condition of conditionsOf(this.store)) condition.loads += loads
   }
 
   /** It would wait for itself: a mistake of the lookups, unless there is an old value. */

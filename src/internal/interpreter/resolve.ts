@@ -16,7 +16,8 @@ import {
   forCaller,
   inBackground,
   refreshInBackground,
-  type Want
+  type Want,
+  withoutStore
 } from "./fill.ts"
 import { byCalls, type Loader, oneByOne } from "./loader.ts"
 import * as Loading from "./loading.ts"
@@ -35,7 +36,7 @@ const looksAtOnce = 1024
 /** What the store answered to a read; or the answer to the reader, if what has to come before it failed. */
 type Looked =
   | { readonly _tag: "Seen"; readonly read: Read; readonly seen: Seen }
-  | { readonly _tag: "StoreFailed"; readonly read: Read; readonly error: StoreError }
+  | { readonly _tag: "StoreFailed"; readonly read: Read; readonly error: StoreError; readonly versions: Versions }
   | { readonly _tag: "Answered"; readonly read: Read; readonly answer: Answer }
 
 export type StoreAnswer = Result.Result<Entry | undefined, StoreError>
@@ -43,7 +44,7 @@ export type StoreAnswer = Result.Result<Entry | undefined, StoreError>
 const lookedAt = (read: Read, versions: Versions, answer: StoreAnswer): Looked =>
   Result.isSuccess(answer)
     ? { _tag: "Seen", read, seen: read.look(answer.success, versions) }
-    : { _tag: "StoreFailed", read, error: answer.failure }
+    : { _tag: "StoreFailed", read, error: answer.failure, versions }
 
 /** `first` is the store's answer, where it was asked already and no version had to be read before. */
 const lookAt = (read: Read, first?: StoreAnswer): Effect.Effect<Looked> =>
@@ -112,7 +113,7 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
           else answers.set(read, read.circle(around.keys, want.attempt.old))
           continue
         }
-        if (first === "serve and refresh") stale.push({ read, attempt: inBackground(judged!) })
+        if (first === "serve and refresh") stale.push({ read, attempt: inBackground(read, judged!) })
         answers.set(read, read.serve(judged!))
       }
     }
@@ -120,7 +121,7 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
       if (filled._tag === "StoreFailed") want.read.miss(want.attempt.seen?.verdict ?? "Nothing")
       // Without an old value there is nothing to choose: those are loaded together.
       if (filled._tag === "StoreFailed" && want.attempt.old === undefined) {
-        unanswered.push({ read: want.read, error: filled.error })
+        unanswered.push({ read: want.read, error: filled.error, versions: want.attempt.versions })
         return Effect.void
       }
       return answer(answers, want.read, follow(want, filled))
@@ -193,8 +194,18 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
       const { keys } = filled as Extract<Filled, { readonly _tag: "Circle" }>
       return Effect.succeed(read.circle(keys, old))
     }
+    case "Share": {
+      const { error } = filled as Extract<Filled, { readonly _tag: "StoreFailed" }>
+      read.storeFailed(error)
+      const want: Want = { read, attempt: { ...attempt, seenToken: undefined, store: read.service.leases } }
+      const sharing = fillTogether([want], without(read, oneByOne(definition).lookup), follow)
+      return Effect.map(sharing, ([one]) => one!)
+    }
     case "LoadAlone":
-      if (filled._tag === "StoreFailed") read.goWithout(filled.error)
+      if (filled._tag === "StoreFailed") {
+        read.storeFailed(filled.error)
+        read.wentWithout(1)
+      }
       if (filled._tag === "Busy") read.miss(seen?.verdict ?? "Nothing")
       return read.loadAlone(old)
     case "Fail": {
@@ -228,7 +239,15 @@ const awaitOther = (read: Read, token: Token, atMost: number): AnyEffect<void> =
 interface Unanswered {
   readonly read: Read
   readonly error: StoreError
+  readonly versions: Versions
 }
+
+/** A lookup that counts what the store costs that is lost. */
+const without = (read: Read, lookup: Lookup): Lookup => (addresses) =>
+  Effect.suspend(() => {
+    read.wentWithout(addresses.length)
+    return lookup(addresses)
+  })
 
 /** Loads what the store did not answer, and stores none of it. */
 const loadUnanswered = (
@@ -238,15 +257,15 @@ const loadUnanswered = (
 ): AnyEffect<void> => {
   const [first] = all
   if (first === undefined) return Effect.void
+  for (const { error, read } of all) read.storeFailed(error)
   const { definition } = first.read
-  if (Decide.withoutStore(definition.rules)._tag === "Fail") {
-    for (const { error, read } of all) {
-      read.storeFailed(error)
-      answers.set(read, read.fail(error, undefined))
-    }
+  const next = Decide.withoutStore(definition.rules)
+  if (next._tag === "Fail") {
+    for (const { error, read } of all) answers.set(read, read.fail(error, undefined))
     return Effect.void
   }
-  for (const { error, read } of all) read.goWithout(error)
+  if (next._tag === "Share") return shareUnanswered(all, loader, answers)
+  first.read.wentWithout(all.length)
   const together: Array<Read> = []
   const byThemselves: Array<Read> = []
   for (const { read } of all) {
@@ -259,6 +278,28 @@ const loadUnanswered = (
     byCalls(byThemselves, oneByOne(definition), ([read]) => alone(read!)),
     byCalls(together, loader, (some) => loadTogetherAlone(some, loader.lookup, answers))
   )
+}
+
+/** The same, and several callers who ask for a key at a time are given one load. */
+const shareUnanswered = (
+  all: ReadonlyArray<Unanswered>,
+  loader: Loader,
+  answers: Map<Read, Answer>
+): AnyEffect<void> => {
+  const together: Array<Want> = []
+  const byThemselves: Array<Want> = []
+  for (const { read, versions } of all) {
+    const want: Want = { read, attempt: withoutStore(read, versions) }
+    const around = Loading.loadedAround(read.reader, read.place)
+    if (around === undefined) together.push(want)
+    else if (around._tag === "InBatch") byThemselves.push(want)
+    else answers.set(read, read.circle(around.keys, undefined))
+  }
+  const use = (want: Want, filled: Filled) => answer(answers, want.read, follow(want, filled))
+  const { read } = all[0]!
+  const load = (wants: ReadonlyArray<Want>, by: Loader) =>
+    byCalls(wants, by, (some) => fillTogether(some, without(read, by.lookup), use))
+  return Effect.andThen(load(byThemselves, oneByOne(read.definition)), load(together, loader))
 }
 
 /** Loads several values by one lookup and stores none of them. */

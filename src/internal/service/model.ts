@@ -210,6 +210,7 @@ export interface Collecting {
  * A service with what one process keeps beside its store.
  *
  * - `routed`: where several stores are one: that of the definitions of a name.
+ * - `leases`: grants leases of this process while the store cannot be asked.
  * - `loads`: loads of this process, by the token of their lease.
  * - `refreshing`: keys that this process refreshes in the background.
  * - `definitions`: the definition that was used last, by name.
@@ -228,6 +229,7 @@ export interface Collecting {
 export interface Service extends CacheService {
   readonly store: ClockedStore
   readonly routed: ((name: string) => ClockedStore) | undefined
+  readonly leases: ClockedStore
   readonly collecting?: Collecting
   readonly token: () => CacheStore.Token
   readonly loads: Map<CacheStore.Token, unknown>
