@@ -2,6 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
+import { whyNotLoaded } from "../../src/internal/redis/ioredis.ts"
 import { claimOf, coverAll, everySlot, tagIn } from "../../src/internal/redis/slots.ts"
 import { isReadOnly, isRefusal, wordsOf } from "../../src/internal/redis/words.ts"
 import { packageOf, readModules, root, target } from "../support/modules.ts"
@@ -27,6 +28,25 @@ describe("the package", () => {
     assert.deepStrictEqual(mentioning, [])
     const users = modules.filter((module) => module.imports.some((one) => target(module, one) === adapter))
     assert.deepStrictEqual(users.map(({ name }) => name), ["RedisCache"])
+  })
+
+  it("is asked for if it is missing, and if it cannot be run it is said why", async () => {
+    const missing = await import("ioredis-that-is-not-there" as string).catch((cause: unknown) => cause)
+    const { message } = missing as Error
+    const renamed = Object.assign(new Error(message.replaceAll("-that-is-not-there", "")), {
+      code: "ERR_MODULE_NOT_FOUND"
+    })
+    assert.match(whyNotLoaded(renamed), /npm install ioredis/)
+    const within = Object.assign(
+      new Error("Cannot find module 'denque'\nRequire stack:\n- /x/ioredis/built/index.js"),
+      {
+        code: "MODULE_NOT_FOUND"
+      }
+    )
+    for (const cause of [within, new Error("Dynamic require of \"events\" is not supported")]) {
+      assert.notMatch(whyNotLoaded(cause), /npm install/)
+      assert.include(whyNotLoaded(cause), cause.message)
+    }
   })
 })
 

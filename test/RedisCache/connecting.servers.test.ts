@@ -17,10 +17,11 @@ import * as Cached from "../../src/Cached.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
 import * as Ioredis from "../../src/internal/redis/ioredis.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
+import { targetOf } from "../../src/internal/redis/target.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
-import { type Server, startServer } from "../support/redis.ts"
+import { type Server, startProxy, startServer } from "../support/redis.ts"
 import { keysUnder, listening, lookAt, Origin, patient, promise, start, until } from "../support/redisCache.ts"
 import { certificate, certificateKey } from "../support/selfSigned.ts"
 
@@ -193,6 +194,18 @@ describe("why there is no connection is told", () => {
       })
       assert.match(warnings.join("\n"), /All sentinels are unreachable: failed to connect to sentinel/)
       assert.match(cause, /All sentinels are unreachable/)
+    }))
+
+  it.live("a connection that is lost amid a command", () =>
+    Effect.gen(function*() {
+      const node = yield* server()
+      const proxy = yield* Effect.acquireRelease(promise(() => startProxy(node)), (one) => promise(() => one.stop()))
+      const client = yield* Ioredis.open(targetOf({ url: proxy.url }), Scripts.all, 20_000)
+      const cut = proxy.cutAfter(1, ([command]) => /^mget$/i.test(command ?? ""))
+      const error = yield* Effect.flip(client.get("look", ["a", "b"]))
+      yield* promise(() => cut)
+      assert.match(String(error.cause), /no connection: (?:read ECONNRESET|it was closed)/)
+      assert.isTrue(error.mayHaveHappened)
     }))
 
   it.live("a connection that is lost later, and what is there again is used", () =>

@@ -174,7 +174,7 @@ const load: Effect.Effect<Loaded> = Effect.promise(async () => {
 })
 
 /** Whether the package itself is missing, or could not be run. */
-const whyNotLoaded = (cause: unknown): string => {
+export const whyNotLoaded = (cause: unknown): string => {
   const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown }
   return /^(?:ERR_)?MODULE_NOT_FOUND$/.test(String(code)) && /['"]ioredis['"]/.test(String(message))
     ? "RedisCache needs the package \"ioredis\": npm install ioredis"
