@@ -151,20 +151,21 @@ describe("a connection over which nothing comes any more", () => {
     }))
 })
 
-describe("a script that the server keeps waiting", () => {
-  const paused = (cached: Numbers, origin: Origin, one: Process, pause: Effect.Effect<unknown>) =>
-    Effect.gen(function*() {
-      yield* pause
-      const missing = yield* Effect.forkChild(one.run(Cached.get(cached, "missing")))
-      yield* until("it is loaded", () => origin.loads === 2)
-      yield* Effect.forEach(Array.from({ length: 50 }), () => one.run(Cached.get(cached, "a")))
-      assert.strictEqual(origin.loads, 2)
-      const { storeFailures } = yield* one.run(Cached.stats(cached))
-      // Those of the one that was missing.
-      assert.isAtMost(storeFailures, 2)
-      yield* Fiber.interrupt(missing)
-    })
+/** With writes paused and one read that misses, reads of what is there are hits. */
+const paused = (cached: Numbers, origin: Origin, one: Process, pause: Effect.Effect<unknown>) =>
+  Effect.gen(function*() {
+    yield* pause
+    const missing = yield* Effect.forkChild(one.run(Cached.get(cached, "missing")))
+    yield* until("it is loaded", () => origin.loads === 2)
+    yield* Effect.forEach(Array.from({ length: 50 }), () => one.run(Cached.get(cached, "a")))
+    assert.strictEqual(origin.loads, 2)
+    const { storeFailures } = yield* one.run(Cached.stats(cached))
+    // Those of the one that was missing.
+    assert.isAtMost(storeFailures, 2)
+    yield* Fiber.interrupt(missing)
+  })
 
+describe("a script that the server keeps waiting", () => {
   for (const whose of ["ours", "lent"]) {
     it.live(`holds up no hit: ${whose}`, () =>
       Effect.gen(function*() {
@@ -191,27 +192,49 @@ describe("a script that the server keeps waiting", () => {
         assert.deepStrictEqual(connectionsOf(proxy, (one) => writing.includes(one)), writing)
       }))
   }
+})
 
-  it.live("holds up no hit: in a cluster", () =>
+describe("in a cluster", () => {
+  it.live("a script that a node keeps waiting holds up no hit, and a connection that is silent is replaced", () =>
     Effect.gen(function*() {
       const servers = yield* Effect.acquireRelease(
         promise(() => startCluster({ replicasEach: 0 })),
         (one) => promise(() => one.stop())
       )
-      const nodes = servers.nodes.map(({ host, port }) => ({ host, port }))
+      const proxies = yield* Effect.forEach(servers.nodes, proxyTo)
+      yield* promise(() =>
+        Promise.all(
+          servers.nodes.map((node, i) => node.send("CONFIG", "SET", "cluster-announce-port", proxies[i]!.port))
+        )
+      )
+      const ports = new Set(proxies.map(({ port }) => port))
+      yield* until("all nodes lead to the proxies", async () => {
+        const slots = await Promise.all(servers.nodes.map((node) => node.send("CLUSTER", "SLOTS")))
+        return (slots as Array<Array<[number, number, [string, number]]>>).flat().every(([, , [, port]]) =>
+          ports.has(port)
+        )
+      })
+      const nodes = proxies.map(({ host, port }) => ({ host, port }))
       const one = yield* start(RedisCache.layer({ cluster: { nodes }, ...quickWrites }))
       const origin = new Origin()
       const cached = numbers(origin)
-      yield* hits(one, cached, origin)
+      const isApart = (connection: Seen) => connection.asked.has("get") && !writes(connection)
       yield* until("reads have connections of their own", async () => {
         await Effect.runPromise(one.run(Cached.get(cached, "a")))
-        const lists = await Promise.all(servers.nodes.map((node) => node.send("CLIENT", "LIST", "TYPE", "normal")))
-        return lists.some((list) => / cmd=get /.test(String(list)))
+        return proxies.some((proxy) => connectionsOf(proxy, isApart).length > 0)
       })
       const pause = promise(() =>
-        Promise.all(servers.nodes.map((node) => node.send("CLIENT", "PAUSE", 1_500, "WRITE")))
+        Promise.all(servers.nodes.map((node) => node.send("CLIENT", "PAUSE", 4_000, "WRITE")))
       )
       yield* paused(cached, origin, one, pause)
+
+      yield* promise(() => Promise.all(servers.nodes.map((node) => node.send("CLIENT", "UNPAUSE"))))
+      for (const proxy of proxies) proxy.swallow()
+      yield* hits(one, cached, origin)
+      yield* until(
+        "an invalidation succeeds",
+        () => Effect.runPromise(Effect.exit(one.run(Cached.invalidate(cached, "a")))).then(Exit.isSuccess)
+      )
     }))
 })
 
