@@ -22,6 +22,7 @@ import {
   type Staged,
   type Table
 } from "./harness.ts"
+import { listsTable, listsTitle } from "./redisLists.ts"
 import { stepsTitle, stepTables } from "./redisSteps.ts"
 import {
   asPromises,
@@ -258,6 +259,7 @@ export const measureRedis = Effect.fnUntraced(function*({ each, effort, full, pr
     ))
   }
   if (wanted(stepsTitle)) yield* Effect.scoped(Effect.andThen(emptied, stepTables(url, use)))
+  if (wanted(listsTitle)) yield* Effect.scoped(Effect.andThen(emptied, listsTable(url, use)))
   yield* emptied
 })
 
