@@ -176,6 +176,24 @@ describe("a circle dies with a defect that names its keys", () => {
   )
 
   onText(
+    "while the store is down and loads are shared all the same",
+    Effect.gen(function*() {
+      yield* TestCache.fail("read")
+      yield* TestCache.fail("begin")
+      const pair: Numbers = Cached.make("pair", {
+        key: Key.int("n"),
+        value: Schema.Finite,
+        lookup: (n) => Cached.get(pair, -n),
+        storeFailure: "share"
+      }, Policy.forever)
+      const readers = yield* Effect.forEach([1, -1], (n) => begin(Cached.get(pair, n)))
+      for (const exit of yield* ends(readers)) {
+        assert.sameMembers([...(yield* circleOf(exit))], ["pair:1", "pair:-1"])
+      }
+    })
+  )
+
+  onText(
     "also if the lease was lost meanwhile, so that the store would grant another",
     Effect.gen(function*() {
       const own: ReturnType<typeof numbers> = numbers(
