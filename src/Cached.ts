@@ -129,6 +129,17 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
 }
 
 /**
+ * Typed failures that are cached: their schema, and the policy for them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failures<in K, in out F, out E = never, out R = never> {
+  readonly error: Schema.Codec<F, unknown>
+  readonly policy: Policy.Policy<K, NoInfer<F>, E, R>
+}
+
+/**
  * Options of a definition.
  *
  * - `key`, `value`: how keys are written, and the schema of values. Stores that
@@ -143,7 +154,8 @@ export interface Any extends Pick<Cached<never, unknown, unknown, unknown>, "nam
  * - `batchSize`: the most keys of one call of `lookupMany` (1000). Of more missing
  *   keys each batch is loaded and stored before the next.
  * - `failures`: typed failures that are worth caching ("not found"), and the
- *   policy for them. Such a failure is an answer: it replaces an older value.
+ *   policy for them. Such a failure is an answer: it replaces an older value. With
+ *   `failures`, the functions of the policy infer what they are given.
  * - `refresh`: which callers wait for a refresh; `background` unless given. Inside of
  *   another lookup all do.
  * - `softTimeout`: after this long, a caller who waits is served the old value
@@ -189,10 +201,7 @@ export interface Options<
     keys: ReadonlyArray<NoInfer<K>>
   ) => Effect.Effect<ReadonlyArray<Result.Result<NoInfer<V>, NoInfer<E>>>, EM, RM>
   readonly batchSize?: number
-  readonly failures?: {
-    readonly error: Schema.Codec<F, unknown>
-    readonly policy: Policy.Policy<NoInfer<K>, NoInfer<F>, EF, RF>
-  }
+  readonly failures?: Failures<NoInfer<K>, F, EF, RF>
   readonly refresh?: Refresh
   readonly softTimeout?: Duration.Input
   readonly hardTimeout?: H
@@ -273,6 +282,35 @@ export const make = <
   | (S extends "fail" ? CacheStore.StoreError : never),
   Exclude<R | RM, Scope.Scope> | PR | RF
 > => new Definitions.Definition(name, options as unknown as Definitions.Options, policy as Policy.Any) as never
+
+/**
+ * The option `failures` where functions of its policy are given the failure: as an
+ * argument after its schema, the policy infers from it.
+ *
+ * **Example** (What is missing is looked for again once its kind has changed)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Cached, Key, Policy } from "effect-cache-algebra"
+ *
+ * class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { kind: Schema.String }) {}
+ * const film = Cached.make("film", {
+ *   key: Key.int("id"),
+ *   value: Schema.String,
+ *   lookup: () => Effect.fail(new NotFound({ kind: "film" })),
+ *   failures: Cached.failures(NotFound, Policy.tagged({ fromValue: ({ kind }) => kind }))
+ * }, Policy.ttl("5 minutes"))
+ *
+ * film.toString() // => "Cached(film)"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failures = <F, K, E = never, R = never>(
+  error: Schema.Codec<F, unknown>,
+  policy: Policy.Policy<K, NoInfer<F>, E, R>
+): Failures<K, F, E, R> => ({ error, policy })
 
 /**
  * Whether a value is a definition.

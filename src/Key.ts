@@ -412,7 +412,9 @@ export const fragment: {
  * @since 0.1.0
  */
 export const contramap: {
-  <A, B>(f: (input: B) => A): (self: Key<A>) => Key<B>
+  // Not a mere function type: the compiler puts off a call that may give one, and within the options of a definition it
+  // would have fixed the type of the key by then.
+  <A, B>(f: (input: B) => A): ((self: Key<A>) => Key<B>) & { readonly length: number }
   <A, B>(self: Key<A>, f: (input: B) => A): Key<B>
 } = dual(
   2,

@@ -437,4 +437,64 @@ describe("Patterns over several definitions", () => {
     // @ts-expect-error Type '5' has no properties in common
     Cached.pattern([settings, orders], 5)
   })
+
+  test("and none where the keys have no field in common", () => {
+    const pages = Cached.make("pages", { key: Key.struct({ page: Key.int("page") }), ...texts }, Policy.forever)
+    expect(Cached.pattern).type.not.toBeCallableWith([settings, pages], { userId: 5 })
+    expect(Cached.pattern).type.not.toBeCallableWith([settings, pages], { page: 1 })
+    expect(Cached.pattern).type.toBeCallableWith([settings, pages])
+    expect(Cached.pattern).type.toBeCallableWith([settings, pages], {})
+  })
+})
+
+describe("Written within the options", () => {
+  interface FilmId {
+    readonly filmId: number
+  }
+  const rest = { value: Schema.String, lookup: () => Effect.succeed("") }
+
+  test("a key for other inputs infers them", () => {
+    const cached = Cached.make("film", {
+      key: Key.contramap(Key.int("id"), (id: FilmId) => id.filmId),
+      value: Schema.String,
+      lookup: (id) => {
+        expect(id).type.toBe<FilmId>()
+        return Effect.succeed("")
+      }
+    }, Policy.forever)
+    expect(cached).type.toBe<Cached.Cached<FilmId, string>>()
+    Cached.make("film", {
+      key: Key.int("id").pipe(Key.contramap((id: FilmId) => id.filmId)),
+      value: Schema.String,
+      lookup: (id) => {
+        expect(id).type.toBe<FilmId>()
+        return Effect.succeed("")
+      }
+    }, Policy.forever)
+    expect(Cached.make("film", { key: Key.make("id", (id: FilmId) => String(id.filmId)), ...rest }, Policy.forever))
+      .type.toBe<Cached.Cached<FilmId, string>>()
+  })
+
+  test("the policy of failures infers the failure", () => {
+    const cached = Cached.make("film", {
+      key: Key.int("id"),
+      value: Schema.String,
+      lookup: (id) => Effect.fail(new FilmNotFound({ id })),
+      failures: Cached.failures(
+        FilmNotFound,
+        Policy.and(
+          Policy.ttl("1 minute"),
+          Policy.tagged({
+            fromValue: (failure) => {
+              expect(failure).type.toBe<FilmNotFound>()
+              return `film:${failure.id}`
+            }
+          })
+        )
+      )
+    }, Policy.forever)
+    expect(cached).type.toBe<Cached.Cached<number, string, FilmNotFound>>()
+    const ofText = Policy.tagged({ fromValue: (text: string) => text })
+    expect(Cached.failures).type.not.toBeCallableWith(FilmNotFound, ofText)
+  })
 })

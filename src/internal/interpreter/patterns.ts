@@ -15,9 +15,10 @@ type Taken<K, N> = (K extends unknown ? (_: N extends keyof K ? K[N] : never) =>
 
 /**
  * What may be fixed in keys of the types of a union: the fields that all of them
- * have, with values that each of them takes.
+ * have, with values that each of them takes. An empty object type would take any.
  */
-export type FixedInAll<K> = { readonly [N in Fixable<K>]?: Taken<K, N> }
+export type FixedInAll<K> = [Fixable<K>] extends [never] ? Record<string, never>
+  : { readonly [N in Fixable<K>]?: Taken<K, N> }
 
 export const pattern = ({ key, name }: Definition, fixed: object): Invalidation.Invalidation => {
   const none = key.pattern({})
