@@ -301,7 +301,7 @@ export const make = <
  *   failures: Cached.failures(NotFound, Policy.tagged({ fromValue: ({ kind }) => kind }))
  * }, Policy.ttl("5 minutes"))
  *
- * film.toString() // => "Cached(film)"
+ * film.toString() // => "film(id): ttl(5m)"
  * ```
  *
  * @category constructors
