@@ -46,6 +46,7 @@ import {
   type Service,
   type Undelivered as Kept
 } from "./internal/service/model.ts"
+import { Pauses } from "./internal/service/pauses.ts"
 import { Slots } from "./internal/service/slots.ts"
 import { inOneStep } from "./internal/service/steps.ts"
 import { sharing } from "./internal/service/unavailable.ts"
@@ -159,6 +160,7 @@ export const make = Effect.fnUntraced(function*(
     refreshing: new Set(),
     definitions: new Map(),
     slots: new Slots(),
+    pauses: new Pauses(),
     unwritten: new Unwritten(),
     otherShapes: new Set(),
     counters: (name, fiber) => {

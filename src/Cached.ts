@@ -93,6 +93,7 @@ import type * as Verdict from "./Verdict.ts"
 export type { Description, Explanation } from "./internal/explain.ts"
 export type { Refresh } from "./internal/interpreter/decide.ts"
 export { LoadCircle, LoadTimeout } from "./internal/interpreter/definitions.ts"
+export type { RefreshPause } from "./internal/interpreter/definitions.ts"
 export type { Stats } from "./internal/interpreter/stats.ts"
 
 /**
@@ -170,6 +171,9 @@ export interface Failures<in K, in out F, out E = never, out R = never> {
  *   is one. Others wait their turn, in the order in which they came: loads for callers,
  *   refreshes in the background, and loads without the store alike. No limit unless given.
  *   A lookup for which another one waits that has its turn does not wait, and comes on top.
+ * - `refreshPause`: how long the refresh of a key in the background is not tried again
+ *   after it failed: 1 second, then twice as long each time, up to 1 minute, each shortened
+ *   by chance by up to a half. It ends when the key is loaded, and holds nobody up who waits.
  * - `storeFailure`: what a read does when the store fails: `load` from the
  *   origin (the default), `share` such a load with the other callers of this
  *   process, or `fail` with `StoreError`, to protect the origin. A load that is
@@ -208,6 +212,7 @@ export interface Options<
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
   readonly concurrency?: number
+  readonly refreshPause?: Definitions.RefreshPause
   readonly storeFailure?: S
 }
 

@@ -95,7 +95,7 @@ describe("who waits for a refresh", () => {
   )
 
   onEach(
-    "a refresh in the background that fails leaves the old value, and the next read tries again",
+    "a refresh in the background that fails leaves the old value, and one read after its pause tries again",
     Effect.gen(function*() {
       const origin = new Origin<number, Down>(0)
       const cached = Cached.make("number", {
@@ -109,6 +109,7 @@ describe("who waits for a refresh", () => {
         origin.ends = ended
         assert.strictEqual(yield* Cached.get(cached, "a"), 0)
         yield* assertQuiet
+        yield* TestClock.adjust("2 seconds")
       }
       origin.ends = Effect.void
       origin.value = 1

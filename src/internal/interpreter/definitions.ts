@@ -12,10 +12,11 @@ import * as Key from "../../Key.ts"
 import type * as Policy from "../../Policy.ts"
 import * as Check from "../check.ts"
 import * as Internal from "../definition.ts"
-import { positiveMillis } from "../duration.ts"
+import { millis, positiveMillis } from "../duration.ts"
 import { encodeVersion } from "../keys.ts"
 import { mostDependencies } from "../limits.ts"
 import { refused } from "../refused.ts"
+import type { Limits } from "../service/pauses.ts"
 import type { Refresh, Rules, StoreFailure } from "./decide.ts"
 import { limited } from "./limited.ts"
 
@@ -55,6 +56,26 @@ export class LoadCircle extends Schema.TaggedError<LoadCircle>()("LoadCircle", {
   }
 }
 
+/**
+ * How long the refresh of a key in the background is not tried again after it failed.
+ *
+ * - `first`: after the first failure (1 second); twice as long after each that follows.
+ *   0 for no pause.
+ * - `longest`: the longest pause (1 minute).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RefreshPause {
+  readonly first?: Duration.Input
+  readonly longest?: Duration.Input
+}
+
+const pauseOf = (where: string, { first = "1 second", longest = "1 minute" }: RefreshPause = {}) => ({
+  first: millis(where, "refreshPause.first", first),
+  longest: millis(where, "refreshPause.longest", longest)
+})
+
 /** The options of a definition, without their types. */
 export interface Options {
   readonly version?: string | number
@@ -69,6 +90,7 @@ export interface Options {
   readonly lease?: Duration.Input
   readonly waitLimit?: Duration.Input
   readonly concurrency?: number
+  readonly refreshPause?: RefreshPause
   readonly batchSize?: number
   readonly storeFailure?: StoreFailure
 }
@@ -96,6 +118,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
   /** The most keys of one call of `lookupMany`. */
   readonly batchSize: number
   readonly rules: Rules
+  readonly refreshPause: Limits
   /** Milliseconds. */
   readonly leaseFor: number
 
@@ -127,6 +150,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
       waitLimit: limit("waitLimit", options.waitLimit ?? "10 seconds"),
       storeFailure: options.storeFailure ?? "load"
     }
+    this.refreshPause = pauseOf(where, options.refreshPause)
     this.leaseFor = limit("lease", options.lease ?? "1 minute")
     const hard = options.hardTimeout === undefined ? undefined : limit("hardTimeout", options.hardTimeout)
     const most = options.concurrency === undefined

@@ -7,10 +7,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import type { Begin, Begun, Entry, Lease, StoreError, Token } from "../../CacheStore.ts"
-import type { Versions } from "../definition.ts"
+import { isCachedFailure, type Versions } from "../definition.ts"
 import { atOnce } from "../limits.ts"
 import type { ClockedStore } from "../service/model.ts"
 import { isServable, refreshOf } from "./decide.ts"
@@ -20,6 +21,7 @@ import { byCalls, type Loader } from "./loader.ts"
 import * as Loading from "./loading.ts"
 import * as Loads from "./loads.ts"
 import type { Judged, Read, Seen } from "./read.ts"
+import { resultOf } from "./report.ts"
 import { sameVersions } from "./versions.ts"
 
 /** How a caller goes about filling a key. */
@@ -359,11 +361,26 @@ const outOfRequest = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A,
       Context.omit(Tracer.ParentSpan, References.CurrentLogSpans)(context) as Context.Context<R>
   )
 
+/** A refresh in the background has ended: one that failed is not tried again at once. */
+const pauseAfter = (read: Read, exit: Exit.Exit<unknown, unknown>): void => {
+  const { address: { place }, definition, fiber, service } = read
+  const result = resultOf(exit)
+  if (result === "success" || isCachedFailure(definition, (exit as Exit.Failure<unknown, unknown>).cause)) {
+    service.pauses.forget(place)
+  } else if (result !== "interrupted") {
+    const draw = fiber.getRef(Random.Random).nextDoubleUnsafe()
+    service.pauses.failed(place, read.elapsed(), definition.refreshPause, draw)
+  }
+}
+
 /** Refreshes keys in the background. */
 export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader): AnyEffect<void> =>
   // Not to be interrupted in between: a key that is marked as being refreshed, and is not, would stay so for ever.
   Effect.uninterruptible(Effect.suspend(() => {
-    const mine = wants.filter(({ read: { address, service } }) => !service.refreshing.has(address.place))
+    const mine = wants.filter(({ read }) => {
+      const { address: { place }, service } = read
+      return !service.refreshing.has(place) && !service.pauses.holds(place, read.elapsed())
+    })
     const [first] = mine
     if (first === undefined) return Effect.void
     const { service } = first.read
@@ -377,6 +394,7 @@ export const refreshInBackground = (wants: ReadonlyArray<Want>, loader: Loader):
     const report = ({ read }: Want, filled: Filled) =>
       Effect.sync(() => {
         if (filled._tag === "StoreFailed") read.storeFailed(filled.error)
+        if (filled._tag === "Loaded" || filled._tag === "Refused") pauseAfter(read, filled.made.exit)
       })
     const filling = byCalls(
       mine,

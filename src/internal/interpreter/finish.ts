@@ -218,6 +218,7 @@ export const finish = (
     onSuccess: (outcome) =>
       Effect.sync(() => {
         service.unwritten.forget(address.place)
+        if (outcome === "stored") service.pauses.forget(address.place)
         settle(
           exit,
           mayBeShared(outcome) ? "all" : "older",

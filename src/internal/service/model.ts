@@ -13,6 +13,7 @@ import type { Invalidation } from "../../Invalidation.ts"
 import type * as Verdict from "../../Verdict.ts"
 import type * as Counters from "../counters.ts"
 import type { Definition } from "../definition.ts"
+import type { Pauses } from "./pauses.ts"
 import type { Slots } from "./slots.ts"
 import type { Unwritten } from "./unwritten.ts"
 
@@ -216,6 +217,7 @@ export interface Collecting {
  * - `definitions`: the definition that was used last, by name.
  * - `unwritten`: what could not be stored as text.
  * - `otherShapes`: the definitions of which it was told that entries are of another schema.
+ * - `pauses`: keys whose refresh in the background failed.
  * - `slots`: how many lookups of a definition run at once.
  * - `counters`: by name of definition.
  * - `publish`: gives an event to the listeners, if there are any.
@@ -236,6 +238,7 @@ export interface Service extends CacheService {
   readonly refreshing: Set<string>
   readonly definitions: Map<string, Definition>
   readonly slots: Slots
+  readonly pauses: Pauses
   readonly unwritten: Unwritten
   readonly otherShapes: Set<string>
   readonly counters: (name: string, fiber: Fiber.Fiber<unknown, unknown>) => Counters.Counters
