@@ -75,6 +75,8 @@ export type { Stamp, Version } from "./internal/stamp.ts"
  * - `CircuitOpen`: the store failed several times in a row and is left alone
  *   for a while.
  * - `Malformed`: the store answered something that is no answer.
+ * - `Incompatible`: what the store holds was written by a release of this library
+ *   whose protocol is another (`found`) than that of this one (`spoken`).
  *
  * @category errors
  * @since 0.1.0
@@ -83,7 +85,8 @@ export const Reason = Schema.Union([
   Schema.TaggedStruct("Timeout", {}),
   Schema.TaggedStruct("Unavailable", {}),
   Schema.TaggedStruct("CircuitOpen", {}),
-  Schema.TaggedStruct("Malformed", {})
+  Schema.TaggedStruct("Malformed", {}),
+  Schema.TaggedStruct("Incompatible", { found: Schema.String, spoken: Schema.String })
 ])
 
 /**

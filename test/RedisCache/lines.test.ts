@@ -62,7 +62,11 @@ class Fake extends EventEmitter {
 const fresh = () => {
   const [writes, reads] = [new Fake(), new Fake()]
   const heard: Array<string> = []
-  const lines = new Lines({ moved: () => heard.push("moved"), demoted: () => heard.push("demoted") })
+  const lines = new Lines({
+    connected: () => {},
+    moved: () => heard.push("moved"),
+    demoted: () => heard.push("demoted")
+  })
   lines.addWrites(writes.raw, true)
   lines.addReads(reads.raw)
   const by = () => lines.reader === undefined ? "none" : lines.reader.raw === writes.raw ? "writes" : "reads"
@@ -165,7 +169,7 @@ describe("a beat", () => {
   it("does not cut a client that was lent for that", async () => {
     const { heard, lines } = fresh()
     const mine = new Fake()
-    const lent = new Lines({ moved: () => heard.push("moved"), demoted: () => undefined })
+    const lent = new Lines({ connected: () => {}, moved: () => heard.push("moved"), demoted: () => undefined })
     lent.addWrites(mine.raw, false)
     await mine.connect()
     mine.role = "slave"

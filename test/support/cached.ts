@@ -186,7 +186,7 @@ export const isInvalidationError = (
   reason: CacheStore.Reason["_tag"]
 ): void => {
   assert.instanceOf(error, CacheService.InvalidationError)
-  assert.deepInclude(error, { mayHaveHappened, reason: { _tag: reason } })
+  assert.deepStrictEqual([error.mayHaveHappened, error.reason._tag], [mayHaveHappened, reason])
 }
 
 // -----------------------------------------------------------------------------

@@ -132,7 +132,8 @@ export const places = (prefix: string) => ({
   marker: (name: string) => `${prefix}:m:{${name}}`,
   keyMarker: (key: string) => `${prefix}:k:{${key}}`,
   journal: `${prefix}:j:{journal}`,
-  fences: `${prefix}:f:{journal}`
+  fences: `${prefix}:f:{journal}`,
+  protocol: `${prefix}:v:{protocol}`
 })
 
 export const nodesOf = (client: Client): ReadonlyArray<Redis> =>

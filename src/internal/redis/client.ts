@@ -51,6 +51,8 @@ export interface Listener {
 /** A connection to a server, or to a cluster. */
 export interface Client {
   readonly isCluster: boolean
+  /** How many connections were made so far: another number after each. */
+  readonly connections: () => number
   /** Why nothing can be asked now, if that is known. */
   readonly trouble: () => string | undefined
   /** The values of string keys: on one server by one command, in a cluster each where it lies. */

@@ -113,6 +113,7 @@ const adapt = (source: Source, routes: Routes.Routes, hashes: Hashes, patience: 
 
   return {
     isCluster: raw.isCluster,
+    connections: routes.connections,
     trouble: () => link.trouble,
     get: (operation, keys) =>
       Effect.suspend(() => {

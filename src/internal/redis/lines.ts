@@ -106,6 +106,7 @@ export class Line {
   /** A connection of a client that was lent is not cut again and again. */
   readonly own: boolean
   private readonly changed: Changed
+  private readonly connected: () => void
   private told: Promise<void>
   private tell: () => void = () => {}
   private epoch = 0
@@ -113,10 +114,11 @@ export class Line {
   private pause = 0
   private nextPause = 1
 
-  constructor(raw: Raw, own: boolean, changed: Changed) {
+  constructor(raw: Raw, own: boolean, changed: Changed, connected: () => void) {
     this.raw = raw
     this.own = own
     this.changed = changed
+    this.connected = connected
     this.pulse = new Pulse(raw, () => raw.call("INFO", "replication").then((info) => this.hearRole(info)))
     this.told = this.untilTold()
     raw.on("ready", this.ready)
@@ -173,6 +175,7 @@ export class Line {
   private readonly ready = (): void => {
     const epoch = ++this.epoch
     this.madeAs = ++made
+    this.connected()
     this.pulse.restart()
     Promise.all([this.raw.call("INFO", "server"), this.raw.call("INFO", "replication")]).then(
       ([server, replication]) => {
@@ -213,6 +216,8 @@ export interface Events {
   readonly demoted: (line: Line) => void
   /** The primary may be another one. */
   readonly moved: () => void
+  /** There is a new connection. */
+  readonly connected: () => void
 }
 
 export class Lines {
@@ -228,14 +233,14 @@ export class Lines {
   }
 
   addWrites(raw: Raw, own: boolean): Line {
-    const line = new Line(raw, own, this.changed)
+    const line = new Line(raw, own, this.changed, this.on.connected)
     this.writes.push(line)
     this.reader = this.choose()
     return line
   }
 
   addReads(raw: Raw): Line {
-    const line = this.reads = new Line(raw, true, this.changed)
+    const line = this.reads = new Line(raw, true, this.changed, this.on.connected)
     this.reader = this.choose()
     return line
   }

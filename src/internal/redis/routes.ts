@@ -44,6 +44,8 @@ export interface Routes {
   readonly onMoved: (listener: () => void) => () => void
   /** The run of the server to which writes go, where that is one. */
   readonly primary: () => string | undefined
+  /** How many connections were made so far. */
+  readonly connections: () => number
 }
 
 const noPrimary = ({ writes }: Lines): NotSent =>
@@ -143,7 +145,11 @@ const toOne = (main: Way, own: boolean, making: Making): Effect.Effect<Routes, n
   Effect.gen(function*() {
     const moved = listeners()
     // A connection of a client that was lent is cut, too: it would be told at each write that it has come to the wrong place.
-    const lines = new Lines({ moved: moved.call, demoted: (line) => cut(line.raw) })
+    let connections = 0
+    const connected = () => {
+      connections++
+    }
+    const lines = new Lines({ moved: moved.call, demoted: (line) => cut(line.raw), connected })
     yield* Effect.addFinalizer(() => Effect.sync(() => lines.leave()))
     const writes = lines.addWrites(main.raw, own)
     let reads = main
@@ -170,7 +176,8 @@ const toOne = (main: Way, own: boolean, making: Making): Effect.Effect<Routes, n
         lines.addWrites(raw, true)
       },
       onMoved: moved.add,
-      primary: () => lines.primary
+      primary: () => lines.primary,
+      connections: () => connections
     }
   })
 
@@ -185,13 +192,17 @@ interface Known {
 const toMany = (main: Way, making: Making): Effect.Effect<Routes, never, Scope.Scope> =>
   Effect.gen(function*() {
     const nodes = new Map<Raw, Known>()
+    let connections = 0
+    const connected = () => {
+      connections++
+    }
     const writers = [main]
 
     const know = (raw: Raw): Effect.Effect<void> =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
         const reads = yield* Scope.provide(making.connect(raw), scope)
-        const lines = new Lines({ moved: () => {}, demoted: () => refresh(main.raw) })
+        const lines = new Lines({ moved: () => {}, demoted: () => refresh(main.raw), connected })
         lines.addWrites(raw, false)
         lines.addReads(reads.raw)
         nodes.set(raw, { lines, reads, scope })
@@ -250,7 +261,8 @@ const toMany = (main: Way, making: Making): Effect.Effect<Routes, never, Scope.S
         writers.push(writer)
       },
       onMoved: () => () => {},
-      primary: () => undefined
+      primary: () => undefined,
+      connections: () => connections
     }
   })
 

@@ -17,6 +17,7 @@
  * | marker of a key | the same; there only if an entry with a version was loaded since the key was last invalidated |
  * | journal | a sorted set: the epoch (score -1), `!` (up to where it has forgotten), and `=` names by when they were last invalidated |
  * | fences | a hash: id to until when it stands, and over what |
+ * | protocol | the number of the protocol by which all the others are; the only one that does not expire |
  */
 import { announcing, fencing, library, noting, reading, removing, storing } from "./lua.ts"
 
@@ -362,6 +363,17 @@ return { now, standing and 1 or 0 }
 
 /** KEYS: fences. What stands. */
 export const fencesNow = script("fences", fencing, `\nreturn { now, standing(KEYS[1]) }\n`)
+
+/** KEYS: the protocol. That of what is stored, which is the caller's if there is none; a server that takes no writes has none. */
+export const agree = script(
+  "agree",
+  `
+local mine = arg()
+local found = get(KEYS[1])
+if not found then redis.pcall('SET', KEYS[1], mine); found = mine end
+return { now, found }
+`
+)
 
 /** KEYS: a key of no other use. What the user may not do, as the server says it. */
 export const probe = script(

@@ -6,6 +6,7 @@ import type { Broadcast } from "../broadcast.ts"
 import { elapsed } from "../deadline.ts"
 import * as Durations from "../duration.ts"
 import { atOnce } from "../limits.ts"
+import { agreeing } from "./agreement.ts"
 import { malformed } from "./client.ts"
 import type * as Scripts from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
@@ -75,8 +76,9 @@ export interface Session {
   readonly synchronize: Effect.Effect<void, StoreError>
 }
 
-export const make = (transport: Transport, settings: Settings, notices: Notices): Session => {
+export const make = (plain: Transport, settings: Settings, notices: Notices): Session => {
   const names = new Wire.Names(settings.prefix)
+  const transport = agreeing(plain, names, settings.prefix)
   const clock = new ServerClock()
   let count = 0
   let warned = false

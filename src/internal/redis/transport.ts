@@ -26,6 +26,8 @@ import { type Claim, claimOf, coverAll, everySlot, tagIn } from "./slots.ts"
 export interface Transport {
   /** Whether keys lie on several nodes, so that a script may name those of one slot only. */
   readonly cluster: boolean
+  /** How many connections were made so far: another number after each. */
+  readonly connections: () => number
   /** The values of string keys. */
   readonly get: (operation: string, keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Value>, StoreError>
   /** A server's time, in milliseconds. */
@@ -321,6 +323,7 @@ export const make = (client: Client, options: TransportOptions): Transport => {
 
   return {
     cluster: client.isCluster,
+    connections: client.connections,
     // Of a batch, all that wait for it are bounded at once.
     get: client.isCluster ? inPieces(get) : together(inPieces(get)),
     time: (operation) => Effect.flatMap(client.time(operation), (answer) => timeIn(operation, answer)),

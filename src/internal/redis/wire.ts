@@ -26,6 +26,7 @@ export class Names {
   readonly journal: string
   readonly fences: string
   readonly probe: string
+  readonly protocol: string
   /** What the names of keys begin with that are written to be waited for. */
   readonly acknowledgements: string
   readonly released: string
@@ -46,6 +47,7 @@ export class Names {
     this.journal = `${prefix}:j:{journal}`
     this.fences = `${prefix}:f:{journal}`
     this.probe = `${prefix}:p:{probe}`
+    this.protocol = `${prefix}:v:{protocol}`
     this.acknowledgements = `${prefix}:a:`
     this.released = `${prefix}:released`
     this.invalidated = `${prefix}:invalidated`
