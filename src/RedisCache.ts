@@ -199,8 +199,8 @@ const acknowledgementOf = (options: Options, within: number): Transport.Acknowle
 
 /**
  * The least that a user of the server must be allowed, as `ACL SETUSER` takes it:
- * keys and channels of the prefix, and the commands that are used. Written for
- * Redis 7; before it, subcommands (`cluster|slots`) cannot be named.
+ * keys and channels of the prefix, and the commands that are used. A user of Redis
+ * 6.2 begins with all channels: put `resetchannels` before the rule.
  *
  * **Example** (A user for the cache)
  *

@@ -232,7 +232,7 @@ const numbers = (origin: Origin) =>
   Cached.make("number", { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load }, Policy.tagged("t"))
 
 const grant = (client: Redis, name: string, rule: string) =>
-  promise(() => client.call("ACL", "SETUSER", name, "reset", "on", ">pass", ...rule.split(" ")))
+  promise(() => client.call("ACL", "SETUSER", name, "reset", "resetchannels", "on", ">pass", ...rule.split(" ")))
 
 const without = (rule: string) => rule.replace(" +select", "")
 

@@ -572,7 +572,7 @@ describe("rights", () => {
   const rule = (
     prefix: string,
     commands: ReadonlyArray<string>
-  ) => ["reset", "on", ">pass", `~${prefix}:*`, `&${prefix}:*`, ...commands.map((command) => `+${command}`)]
+  ) => ["reset", "resetchannels", "on", ">pass", `~${prefix}:*`, `&${prefix}:*`, ...commands.map((command) => `+${command}`)]
 
   const withUser = (client: Redis | Cluster, name: string, rules: ReadonlyArray<string>) =>
     promise(() => Promise.all(nodesOf(client).map((node) => node.call("ACL", "SETUSER", name, ...rules))))
@@ -590,8 +590,9 @@ describe("rights", () => {
       yield* tour(one)
       assert.deepStrictEqual(yield* one.run(Contract.violations(Contract.make({ runs: 3, prefix }))), [])
       const denied = yield* promise(() => client.call("ACL", "LOG"))
+      // A server of version 6.2 does not tell which of the commands within a command it was.
       const reasons = (denied as ReadonlyArray<unknown>).map((one) => JSON.stringify(one)).filter((one) =>
-        !/"(?:config\|get|cluster\|info|hello)"/.test(one)
+        !/"(?:config\|get|cluster\|info|hello|config|cluster|client)"/.test(one)
       )
       assert.deepStrictEqual(reasons, [])
       const unsaid: Array<string> = []
