@@ -572,7 +572,15 @@ describe("rights", () => {
   const rule = (
     prefix: string,
     commands: ReadonlyArray<string>
-  ) => ["reset", "resetchannels", "on", ">pass", `~${prefix}:*`, `&${prefix}:*`, ...commands.map((command) => `+${command}`)]
+  ) => [
+    "reset",
+    "resetchannels",
+    "on",
+    ">pass",
+    `~${prefix}:*`,
+    `&${prefix}:*`,
+    ...commands.map((command) => `+${command}`)
+  ]
 
   const withUser = (client: Redis | Cluster, name: string, rules: ReadonlyArray<string>) =>
     promise(() => Promise.all(nodesOf(client).map((node) => node.call("ACL", "SETUSER", name, ...rules))))
