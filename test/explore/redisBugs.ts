@@ -113,7 +113,7 @@ export const redisMistakes: ReadonlyArray<RedisMistake> = [
     breaks: "a load in flight re-inserts after invalidate",
     seenIn: "key: reader, writer",
     split: true,
-    edits: [{ scripts: ["store"], from: "if held(KEYS[2]) ~= token then return { now, 'lost', 0 } end", to: "" }]
+    edits: [{ scripts: ["store"], from: "if held(KEYS[2]) ~= token then return { now, 'lost', 0, first } end", to: "" }]
   },
   {
     name: "invalidating a key leaves its lease",
@@ -122,8 +122,8 @@ export const redisMistakes: ReadonlyArray<RedisMistake> = [
     split: false,
     edits: [{
       scripts: ["invalidate", "fence", "remove"],
-      from: "  release(lease, channel)\n  if mode == 'hard'",
-      to: "  if mode == 'hard'"
+      from: "  release(lease, channel)\n  local more = replaceKey",
+      to: "  local more = replaceKey"
     }]
   },
   {
