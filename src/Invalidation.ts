@@ -62,6 +62,7 @@ export interface Invalidation extends Pipeable.Pipeable, Equal.Equal {
   readonly dependencies: ReadonlyMap<Dependency.Dependency, Verdict.Mode>
   readonly patterns: ReadonlyMap<string, { readonly pattern: Key.Pattern; readonly mode: Verdict.Mode }>
   readonly everything: Verdict.Mode | undefined
+  /** For people: at most 100 of each kind are named. */
   toString(): string
 }
 
@@ -73,6 +74,18 @@ const softly = (text: string, mode: Verdict.Mode): string => mode === "soft" ? `
 // A star that stands in a key stays escaped: the others stand for anything.
 const showPattern = (text: string): string =>
   text.split(":").map((part) => part === "*" ? part : Key.format(part).replaceAll("*", "%2A")).join(":")
+
+// Stands in log lines and errors, where nobody reads thousands.
+const mostShown = 100
+
+const firstOf = <V>(all: ReadonlyMap<string, V>): ReadonlyArray<readonly [string, V]> => {
+  const first: Array<readonly [string, V]> = []
+  for (const one of all) {
+    if (first.length === mostShown) break
+    first.push(one)
+  }
+  return first
+}
 
 const Proto = {
   ...Pipeable.Prototype,
@@ -87,13 +100,15 @@ const Proto = {
     return Hash.string(`${this.everything} ${[...this.keys.keys(), ...this.dependencies.keys()].sort().join(" ")}`)
   },
   toString(this: Invalidation): string {
-    const all = [
-      ...[...this.keys].map(([key, mode]) => softly(`key ${Key.format(key)}`, mode)),
-      ...[...this.dependencies].map(([dependency, mode]) => softly(Dependency.format(dependency), mode)),
-      ...[...this.patterns].map(([text, { mode }]) => softly(`keys ${showPattern(text)}`, mode)),
+    const shown = [
+      ...firstOf(this.keys).map(([key, mode]) => softly(`key ${Key.format(key)}`, mode)),
+      ...firstOf(this.dependencies).map(([dependency, mode]) => softly(Dependency.format(dependency), mode)),
+      ...firstOf(this.patterns).map(([text, { mode }]) => softly(`keys ${showPattern(text)}`, mode)),
       ...(this.everything === undefined ? [] : [softly("everything", this.everything)])
-    ]
-    return all.length === 0 ? "nothing" : all.sort().join(", ")
+    ].sort()
+    const count = this.keys.size + this.dependencies.size + this.patterns.size + (this.everything === undefined ? 0 : 1)
+    if (count > shown.length) shown.push(`and ${count - shown.length} more`)
+    return shown.length === 0 ? "nothing" : shown.join(", ")
   },
   toJSON(this: Invalidation): unknown {
     return { _id: "Invalidation", invalidation: this.toString() }

@@ -315,6 +315,17 @@ describe("printing", () => {
     assert.strictEqual(String(soft(Invalidation.everything)), "everything (soft)")
   })
 
+  it("names a hundred of each kind, and says how many more there are", () => {
+    const of = (count: number) => Invalidation.tags(Array.from({ length: count }, (_, i) => `t${1000 + i}`))
+    assert.strictEqual(String(of(100)).split(", ").length, 100)
+    assert.match(String(of(102)), /^tag t1000, .*, tag t1099, and 2 more$/)
+    assert.match(
+      String(Invalidation.combine(of(60_000), Invalidation.keys("film:1"))),
+      /^key film:1, tag t1000, .*, and 59900 more$/
+    )
+    assert.isBelow(String(of(100_000)).length, 2000)
+  })
+
   it("is the same in JSON and on a console", () => {
     assert.deepStrictEqual(JSON.parse(JSON.stringify(batch)), { _id: "Invalidation", invalidation: String(batch) })
     assert.strictEqual(inspect(Invalidation.tags("x")), "Invalidation(tag x)")
