@@ -78,8 +78,8 @@ const showPattern = (text: string): string =>
 // Stands in log lines and errors, where nobody reads thousands.
 const mostShown = 100
 
-const firstOf = <V>(all: ReadonlyMap<string, V>): ReadonlyArray<readonly [string, V]> => {
-  const first: Array<readonly [string, V]> = []
+const firstOf = <K, V>(all: ReadonlyMap<K, V>): ReadonlyArray<readonly [K, V]> => {
+  const first: Array<readonly [K, V]> = []
   for (const one of all) {
     if (first.length === mostShown) break
     first.push(one)
