@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
@@ -14,7 +15,7 @@ import * as Changes from "../../src/Changes.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
-import { assertQuiet, begin, ends, isRunning, onEach, onText, settle } from "../support/cached.ts"
+import { assertQuiet, begin, ends, isRunning, memory, onEach, onText, settle } from "../support/cached.ts"
 import { refusal } from "../support/policies.ts"
 
 /** An origin that says how many loads it had at once, and in which order they began. */
@@ -246,6 +247,26 @@ describe("nobody waits for ever", () => {
       yield* assertQuiet
     })
   )
+
+  it.effect("loads of two services that read one another", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const services = [yield* Layer.build(memory), yield* Layer.build(memory)] as const
+      const of = (service: 0 | 1): Cached.Cached<number, number> =>
+        Cached.make("number", {
+          key: Key.int("n"),
+          value: Schema.Int,
+          lookup: (n: number): Effect.Effect<number> =>
+            Effect.andThen(Effect.sleep("1 second"), n === 1 ? get(service === 0 ? 1 : 0, 2) : Effect.succeed(n)),
+          concurrency: 1
+        }, Policy.forever)
+      const definitions = [of(0), of(1)] as const
+      const get = (service: 0 | 1, n: number): Effect.Effect<number> =>
+        Effect.provide(Cached.get(definitions[service], n), services[service])
+      // Each has the only slot of its service, and needs a load that waits for the slot of the other.
+      const readers = [yield* begin(get(0, 1)), yield* begin(get(1, 1))]
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* ends(readers), [Exit.succeed(2), Exit.succeed(2)])
+    })))
 
   onEach(
     "a load that is joined while it waits, by one that has a slot",

@@ -86,6 +86,27 @@ describe("while the store cannot be asked", () => {
   )
 
   onText(
+    "each version of a definition has loads of its own",
+    Effect.gen(function*() {
+      yield* down()
+      const of = <V>(version: number, value: Schema.Codec<V, unknown>, loaded: V) =>
+        Cached.make("shape", {
+          key: Key.string("of"),
+          value,
+          version,
+          lookup: () => Effect.delay(Effect.succeed(loaded), "1 second"),
+          storeFailure: "share"
+        }, Policy.forever)
+      const older = yield* begin(Cached.get(of(1, Schema.String, "one"), "a"))
+      const newer = yield* begin(Cached.get(of(2, Schema.Finite, 2), "a"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(older), "one")
+      assert.strictEqual(yield* Fiber.join(newer), 2)
+      yield* assertQuiet
+    })
+  )
+
+  onText(
     "where begin fails it is shared as well, also beside an old value",
     Effect.gen(function*() {
       const origin = new Origin(0)

@@ -18,6 +18,7 @@ import { elapsed } from "../deadline.ts"
 import type { KeyAddress, Versions } from "../definition.ts"
 import { atOnce } from "../limits.ts"
 import type { ClockedStore, Service } from "../service/model.ts"
+import { freeNeeded } from "../service/slots.ts"
 import { type Ended, finish } from "./finish.ts"
 import * as Loading from "./loading.ts"
 import { reportLoad } from "./report.ts"
@@ -256,7 +257,7 @@ export const awaitFilling = (
 ): Effect.Effect<Ended | undefined> => {
   load.waiters++
   by?.begins(load.loading)
-  load.service.slots.freeNeeded()
+  freeNeeded()
   return Effect.suspend(() => {
     const waiting: Effect.Effect<Ended | undefined> = limit === undefined
       ? Deferred.await(ended)

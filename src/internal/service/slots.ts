@@ -44,11 +44,38 @@ export class Turn {
   }
 }
 
+// Of all services of this process: a lookup may read what another service caches, and wait there for a slot.
+const running = new Set<Turn>()
+const waiting = new Map<Waits, Turn>()
+
+/** Frees those that a running one waits for from waiting for a slot. To be called when one more waits for another. */
+export const freeNeeded = (): void => {
+  if (waiting.size === 0) return
+  for (const loading of waitedForBy(Array.from(running, ({ loading }) => loading))) {
+    const turn = waiting.get(loading)
+    if (turn === undefined) continue
+    stopWaiting(turn)
+    turn.state = "free"
+    Deferred.doneUnsafe(turn.came, Effect.void)
+  }
+}
+
+const run = (turn: Turn): void => {
+  turn.state = "running"
+  turn.limit.taken++
+  running.add(turn)
+  // Whom its lookup waits for already must not wait for a slot.
+  freeNeeded()
+}
+
+const stopWaiting = (turn: Turn): void => {
+  waiting.delete(turn.loading)
+  turn.limit.waiting.delete(turn)
+}
+
 /** The slots of a service. */
 export class Slots {
   private readonly limits = new Map<string, Limit>()
-  private readonly running = new Set<Turn>()
-  private readonly waiting = new Set<Turn>()
 
   /** A definition that is built again shares the slots of its name. */
   limit(name: string, most: number): Limit {
@@ -60,53 +87,28 @@ export class Slots {
 
   take(limit: Limit, loading: Waits): Turn {
     const turn = new Turn(limit, loading)
-    if (limit.taken < limit.most) this.run(turn)
+    if (limit.taken < limit.most) run(turn)
     else {
-      this.waiting.add(turn)
+      waiting.set(loading, turn)
       limit.waiting.add(turn)
-      this.freeNeeded()
+      freeNeeded()
     }
     return turn
-  }
-
-  /** Frees those that a running one waits for from waiting for a slot. To be called when one more waits for another. */
-  freeNeeded(): void {
-    if (this.waiting.size === 0) return
-    const needed = waitedForBy([...this.running].map(({ loading }) => loading))
-    for (const turn of this.waiting) {
-      if (!needed.has(turn.loading)) continue
-      this.stopWaiting(turn)
-      turn.state = "free"
-      Deferred.doneUnsafe(turn.came, Effect.void)
-    }
   }
 
   /** It has ended, or does not wait any more. */
   leave(turn: Turn): void {
     const { limit, state } = turn
     turn.state = "free"
-    if (state === "waiting") this.stopWaiting(turn)
+    if (state === "waiting") stopWaiting(turn)
     if (state !== "running") return
-    this.running.delete(turn)
+    running.delete(turn)
     limit.taken--
     for (const next of limit.waiting) {
       if (limit.taken >= limit.most) break
-      this.stopWaiting(next)
-      this.run(next)
+      stopWaiting(next)
+      run(next)
       Deferred.doneUnsafe(next.came, Effect.void)
     }
-  }
-
-  private run(turn: Turn): void {
-    turn.state = "running"
-    turn.limit.taken++
-    this.running.add(turn)
-    // Whom its lookup waits for already must not wait for a slot.
-    this.freeNeeded()
-  }
-
-  private stopWaiting(turn: Turn): void {
-    this.waiting.delete(turn)
-    turn.limit.waiting.delete(turn)
   }
 }

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheStore from "../../CacheStore.ts"
 import { elapsed } from "../deadline.ts"
+import { placeOf } from "../place.ts"
 
 /** The lease of a load, for as long as it is honoured; `changes` is how many were made before it began. */
 interface Held {
@@ -44,20 +45,22 @@ export const sharing = (isLoading: (token: CacheStore.Token) => boolean): Sharin
     })
 
   const begin = (
-    { key }: CacheStore.Address,
+    address: CacheStore.Address,
     { force, leaseFor, token }: CacheStore.Begin,
     now: number
   ): CacheStore.Begun => {
-    const other = held.get(key)
+    const place = placeOf(address)
+    const other = held.get(place)
     if (!force && other !== undefined && other.changes === changes && now < other.until && isLoading(other.token)) {
       return { _tag: "Busy", token: other.token, position: String(changes) }
     }
-    held.set(key, { token, until: now + leaseFor, changes })
+    held.set(place, { token, until: now + leaseFor, changes })
     return { _tag: "Leased", lease: { token, fenced: false, position: String(changes) } }
   }
 
-  const giveUp = ({ key }: CacheStore.Address, token: CacheStore.Token): void => {
-    if (held.get(key)?.token === token) held.delete(key)
+  const giveUp = (address: CacheStore.Address, token: CacheStore.Token): void => {
+    const place = placeOf(address)
+    if (held.get(place)?.token === token) held.delete(place)
   }
 
   const end = (address: CacheStore.Address, { position, token }: CacheStore.Lease) =>
