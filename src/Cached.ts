@@ -144,7 +144,8 @@ export interface Failures<in K, in out F, out E = never, out R = never> {
  * Options of a definition.
  *
  * - `key`, `value`: how keys are written, and the schema of values. Stores that
- *   keep text write values with the schema's JSON codec.
+ *   keep text write values with the schema's JSON codec; one whose text has more
+ *   than 2^26 characters is served and not stored, with a warning.
  * - `version`: an integer or a short text. Give it another one when the schema of
  *   the values or of the failures changes: while two releases run side by side,
  *   each then has entries of its own. What is invalidated reaches those of all
@@ -629,6 +630,9 @@ export const invalidateMany: {
  * them. When it has returned, no read that starts later, in any process on the
  * same store, returns what was loaded before and is covered.
  *
+ * A batch may be of any length. One that a store makes in several steps is made
+ * behind a fence (see `mutate`).
+ *
  * Fails with `InvalidationError` if the store did not acknowledge it. Then it is
  * kept and tried again until it is acknowledged, and until then this process
  * serves nothing that it covers; so it is if it is interrupted. Repeating it is
@@ -649,6 +653,10 @@ export const apply: (
  * write, and nothing loaded until the write has ended is stored. If this process
  * dies in between, the fence ends by itself after `fence` (30 seconds), and
  * what was loaded under it stays refused.
+ *
+ * On Redis a fence over more than 2000 targets is one over everything: while it
+ * stands, no load that begins is stored, and a warning says so. A tag that all
+ * targets share is one target.
  *
  * A write is bounded by its fence: one that takes longer is interrupted and
  * fails with `InvalidationError`. Throws `InvalidInput` for a fence that is not

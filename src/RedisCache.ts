@@ -25,6 +25,9 @@
  *   `acknowledge: "replicas"` makes that window smaller, and does not close it.
  * - Values are shared: reads of one process that see the same stored text are
  *   given the same decoded object. Do not change it.
+ * - Services that are not a Redis of your own forbid or change things: see "Managed
+ *   services" in `docs/redis.md`, and "Limits" there for what is bounded. Where keys
+ *   lie on several shards behind one address, scripts are refused; the layer warns.
  * - A client that is lent is used as it is. One with an offline queue keeps
  *   commands while it connects for the first time, and sends them late; the time
  *   limit still holds. While the layer is there, its errors are those of what is

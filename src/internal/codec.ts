@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { type Ambiguity, ambiguityOf } from "./ambiguous.ts"
 import { fingerprint } from "./fingerprint.ts"
+import { mostText } from "./limits.ts"
 import { differenceBetween } from "./readsBack.ts"
 
 /** What is to be stored; or why nothing is: the schema refuses the value, or would give back another. */
@@ -83,6 +84,10 @@ export const makeCodec = (schema: Schema.Top): Codec => {
   const write = (value: unknown, always: boolean): Written => {
     const text = encode(value)
     if (Exit.isFailure(text)) return { _tag: "Refused", because: issueOf(text.cause) }
+    const { length } = text.value
+    if (length > mostText) {
+      return { _tag: "Refused", because: `its text has ${length} characters, and ${mostText} is the most` }
+    }
     const written: Written = { _tag: "Text", text: text.value }
     if (left === 0 && !always && !ambiguity().possible) return written
     const read = decode(text.value)

@@ -24,6 +24,13 @@ export const mostPolicies = 256
 export const longestFence = 86_400_000
 
 /**
+ * The most characters of a value that a store keeps as text; one with more is served
+ * and not stored. A Redis takes 512 MB in one string and ends the connection of
+ * whoever sends more, and a character is at most three bytes.
+ */
+export const mostText = 2 ** 26
+
+/**
  * So much of a list is asked of a store at once. The rest waits in this process,
  * where no time limit runs: what stands in a queue of the client would look like
  * a store that is slow.

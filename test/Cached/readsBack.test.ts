@@ -19,6 +19,7 @@ import { TestClock } from "effect/testing"
 import * as Cached from "../../src/Cached.ts"
 import * as CacheService from "../../src/CacheService.ts"
 import * as CacheStore from "../../src/CacheStore.ts"
+import { mostText } from "../../src/internal/limits.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as TestCache from "../../src/TestCache.ts"
@@ -289,3 +290,17 @@ describe("healthy values", () => {
     )
   }
 })
+
+it.effect("a value whose text is longer than a store should be given is served and not stored, and a warning says so", () =>
+  Effect.gen(function*() {
+    const [largest, larger] = [mostText, mostText + 1].map((length) => {
+      const { cached, loads } = giving(`text of ${length}`, Schema.String, "x".repeat(length - `""`.length))
+      return { loads, read: Effect.andThen(Cached.get(cached, 1), Effect.asVoid(Cached.get(cached, 1))) }
+    })
+    const [, lines] = yield* logged(Effect.andThen(largest!.read, larger!.read))
+    assert.deepStrictEqual([largest!.loads(), larger!.loads()], [1, 2])
+    assert.deepStrictEqual(lines, [
+      `text of ${mostText + 1}:1 is served and not stored: ` +
+      `its text has ${mostText + 1} characters, and ${mostText} is the most`
+    ])
+  }).pipe(Effect.provide(production)))

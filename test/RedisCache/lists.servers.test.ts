@@ -10,7 +10,7 @@ import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import { at, begin, load, serviceOn } from "../support/port.ts"
-import { lentNode5, oneNode, Origin, start, storeOf } from "../support/redisCache.ts"
+import { lentNode5, listening, oneNode, Origin, start, storeOf } from "../support/redisCache.ts"
 import { freshPrefix } from "../support/sharedRedis.ts"
 
 const tags = (count: number) => Array.from({ length: count }, (_, i) => `tag ${i}`)
@@ -95,6 +95,27 @@ for (const [what, split] of [["one script", false], ["several steps", true]] as 
       }))
   })
 }
+
+it.live("a fence over more than 2000 targets is one over everything, and is warned of once", () =>
+  Effect.gen(function*() {
+    const log = listening()
+    const { process: { run } } = yield* Effect.provide(measured(false), log.layer)
+    const origin = new Origin()
+    const beside = numbers(origin)
+    /** How many of two reads of another key load, while the fence stands. */
+    const loadsUnder = (targets: number) =>
+      Effect.gen(function*() {
+        const key = `beside ${targets}`
+        const { loads } = origin
+        const twice = Effect.andThen(Cached.get(beside, key), Cached.get(beside, key))
+        yield* run(Cached.mutate(twice, Invalidation.tags(tags(targets))))
+        return origin.loads - loads
+      })
+    const seen = Effect.provide(Effect.forEach([2000, 2001, 2002], loadsUnder), log.layer)
+    assert.deepStrictEqual(yield* seen, [1, 2, 2])
+    assert.lengthOf(log.warnings(), 1, log.warnings().join("\n"))
+    assert.match(log.warnings()[0]!, /a fence over 2001 targets is one over everything.*more than 2000/)
+  }))
 
 it.live("thousands of cold keys are all cached, and a read beside them is a hit", () =>
   Effect.gen(function*() {

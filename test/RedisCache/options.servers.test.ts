@@ -8,6 +8,7 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -15,8 +16,11 @@ import { Cluster, Redis } from "ioredis"
 import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
 import * as Contract from "../../src/Contract.ts"
+import * as Ioredis from "../../src/internal/redis/ioredis.ts"
 import * as Look from "../../src/internal/redis/look.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
+import * as Target from "../../src/internal/redis/target.ts"
+import * as Transport from "../../src/internal/redis/transport.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
@@ -435,7 +439,14 @@ describe("the start", () => {
     ],
     "a replica": [{ info: { ...good.info, role: "slave" } }, plain, [/is a replica/]],
     "too few replicas": [{}, { cluster: false, replicas: 1 }, [/1 replicas are to acknowledge/]],
-    "each thing that is refused": [{ refused: ["GET: no", "SCAN: no"] }, plain, [/GET: no/, /SCAN: no/]]
+    "each thing that is refused": [{ refused: ["GET: no", "SCAN: no"] }, plain, [/GET: no/, /SCAN: no/]],
+    "shards behind one address": [
+      { refused: ["EVALSHA: CROSSSLOT Keys in request don't hash to the same slot"] },
+      plain,
+      [
+        /^behind this address the keys lie on several shards.*CROSSSLOT.*Give `cluster`/
+      ]
+    ]
   }
   for (const [what, [look, expected, complaints]] of Object.entries(cases)) {
     it(`complains of ${what}`, () => {
@@ -468,6 +479,27 @@ describe("the start", () => {
         alone.layer
       )
       assert.isTrue(alone.warnings().some((line) => /belongs to a cluster/.test(line)), alone.warnings().join("\n"))
+    }))
+
+  it.live("sees whether scripts may use keys of two slots", () =>
+    Effect.gen(function*() {
+      const refusedAt = (url: string) =>
+        Effect.gen(function*() {
+          const client = yield* Ioredis.open(Target.targetOf({ url }), Scripts.all, 20_000)
+          const transport = Transport.make(client, { writer: client, acknowledgement: undefined })
+          return (yield* Look.look(client, transport, freshPrefix())).refused
+        })
+      assert.deepStrictEqual(yield* refusedAt(nodeUrl()), [])
+      // The node of a cluster that has the slot of the probe refuses as shards behind one address do.
+      const all = yield* Effect.forEach(clusterNodes(), ({ host, port }) =>
+        Effect.option(refusedAt(`redis://${host}:${port}`)))
+      const refused = all.flatMap(Option.toArray).flat()
+      assert.isTrue(
+        refused.some((one) =>
+          one.startsWith("EVALSHA: CROSSSLOT")
+        ),
+        refused.join("\n")
+      )
     }))
 
   it.live("tells no secret, whatever fails", () =>

@@ -36,6 +36,18 @@ export type Invalidating = Pick<CacheStore, "atomic" | "invalidate" | "fence" | 
 
 export const make = ({ names, newNonce, notices, run, settings, split, transport }: Session): Invalidating => {
   const acknowledged = transport.runAcknowledged
+  let warned = false
+
+  /** Says once that more is held up than was named. */
+  const warnWide = (targets: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (warned || targets <= mostFenced) return Effect.void
+      warned = true
+      return Effect.logWarning(
+        `RedisCache: a fence over ${targets} targets is one over everything, since it is over more than ${mostFenced}: ` +
+          "while it stands, no load that begins is stored. A tag that all targets share is one target"
+      )
+    })
 
   // ---------------------------------------------------------------------------
   // announcing
@@ -287,6 +299,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
       const nonce = newNonce()
       const renew = renewing(one)
       yield* renew
+      yield* warnWide(targetsIn(one.over))
       const [first = emptyPiece, ...others] = piecesOf(one.over)
       const opened = yield* openFence(one, first, nonce)
       // What is refused from here on is a part of what has begun.

@@ -71,6 +71,15 @@ const aboutReplicas = ({ info }: Look, { replicas }: Expected): string | undefin
     : undefined
 }
 
+const isCrossSlot = (refusal: string): boolean => /\bCROSSSLOT\b/.test(refusal)
+
+const aboutShards = ({ info, refused }: Look): string | undefined =>
+  info["cluster_enabled"] !== "1" && refused.some(isCrossSlot)
+    ? "behind this address the keys lie on several shards, and no script may use keys of two (CROSSSLOT): nothing can " +
+      "be stored or invalidated. Give `cluster`, if the service has the API of Redis Cluster, or take a database of " +
+      "one shard"
+    : undefined
+
 /** A sentence for each thing that will hurt. */
 export const complaints = (look: Look, expected: Expected): ReadonlyArray<string> => {
   const version = look.info["redis_version"]
@@ -82,7 +91,8 @@ export const complaints = (look: Look, expected: Expected): ReadonlyArray<string
     aboutSnapshots(look),
     aboutCluster(look, expected),
     aboutReplicas(look, expected),
-    ...look.refused.map((what) => `the user may not do what is needed: ${what}`)
+    aboutShards(look),
+    ...look.refused.filter((what) => !isCrossSlot(what)).map((what) => `the user may not do what is needed: ${what}`)
   ].filter((one) => one !== undefined)
 }
 
@@ -124,7 +134,7 @@ const refusalsOf = (
     onFailure: (error) =>
       isReadOnly(messageOf(error))
         ? Effect.succeed([])
-        : /^(?:NOPERM|NOAUTH|WRONGPASS|ERR)\b/.test(messageOf(error))
+        : /^(?:NOPERM|NOAUTH|WRONGPASS|ERR|CROSSSLOT)\b/.test(messageOf(error))
         ? Effect.succeed([`${command}: ${messageOf(error)}`])
         : Effect.fail(error)
   })
@@ -140,8 +150,10 @@ export const look = Effect.fnUntraced(function*(
   if (node === undefined) {
     return yield* Effect.fail(unavailable("look", new Error(client.trouble() ?? "no node of the cluster is known")))
   }
+  // One node is asked with keys of two slots, as any script there: a cluster behind one address refuses that.
+  const probed = client.isCluster ? [names.probe] : [names.probe, names.journal]
   const refused = [
-    ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, [names.probe], [names.released]))),
+    ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, probed, [names.released]))),
     ...(yield* refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), []))),
     ...(yield* refusalsOf("SCAN", Effect.as(node.command("look", "SCAN", "0", "COUNT", "1"), [])))
   ]

@@ -375,7 +375,7 @@ return { now, found }
 `
 )
 
-/** KEYS: a key of no other use. What the user may not do, as the server says it. */
+/** KEYS: a key of no other use, and others that are not touched. What the user may not do, as the server says it. */
 export const probe = script(
   "probe",
   `
