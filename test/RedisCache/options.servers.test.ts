@@ -8,6 +8,7 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -196,6 +197,29 @@ describe("options that cannot be are refused where the layer is made", () => {
       yield* one.run(Cached.get(numbers(new Origin()), "a"))
       const [entry] = yield* keysUnder(client, `${prefix}:e`)
       assert.isAtMost(yield* promise(() => client.pttl(entry!)), 5_000)
+    }))
+
+  it.live("a load that began before the oldest of the journal is stored only if its key tells its dependencies", () =>
+    Effect.gen(function*() {
+      const one = yield* start(RedisCache.layer({ url: nodeUrl(), ...patient, prefix: freshPrefix(), journal: 2 }))
+      /** How many of two reads load, where so many others are invalidated during the first one. */
+      const loadsWith = (others: number, policy: Policy.Policy<string, number>) =>
+        Effect.gen(function*() {
+          const origin = new Origin()
+          const source = { key: Key.string("of"), value: Schema.Finite, lookup: () => origin.load }
+          const cached = Cached.make(`number ${others}`, source, policy)
+          origin.hold()
+          const first = yield* Effect.forkChild(one.run(Cached.get(cached, "a")))
+          yield* origin.begun(1)
+          for (let i = 0; i < others; i++) yield* one.run(Cached.apply(Invalidation.tags(`other ${i}`)))
+          yield* origin.release
+          yield* Fiber.join(first)
+          yield* one.run(Cached.get(cached, "a"))
+          return origin.loads
+        })
+      assert.strictEqual(yield* loadsWith(2, Policy.tagged({ fromValue: () => ["mine"] })), 1)
+      assert.strictEqual(yield* loadsWith(3, Policy.tagged({ fromValue: () => ["mine"] })), 2)
+      assert.strictEqual(yield* loadsWith(4, Policy.tagged("mine")), 1)
     }))
 
   it.live("layerConfig reads from a ConfigProvider", () =>
