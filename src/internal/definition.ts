@@ -195,7 +195,11 @@ export const open = (
   counters: Counters
 ): View | undefined => {
   const { definition } = address
-  if (entry.memo instanceof View && entry.memo.definition === definition) return entry.memo
+  if (entry.memo instanceof View) {
+    if (entry.memo.definition === definition) return entry.memo
+    // Services that share a store do not know each other's definitions, and values that are kept as they are have no shape.
+    if (store.payload === "value" && !isSame(entry.memo.definition, definition)) return undefined
+  }
   const kind = kindOf(definition, entry.stamp.failure)
   if (kind === undefined) return undefined
   let content = entry.payload

@@ -13,9 +13,13 @@ const wordOf = ({ annotations }: { readonly annotations?: object | undefined }):
 
 const checksOf = ({ checks }: SchemaAST.AST): string => (checks ?? []).map((one) => `&${wordOf(one)}`).join("")
 
+// A schema that is built anew each time that it refers to itself has no end.
+const deepest = 8
+
 class Printer {
   // What comes again is named by its number: schemas may be recursive.
   private readonly seen = new Map<SchemaAST.AST, number>()
+  private depth = 0
 
   print(ast: SchemaAST.AST): string {
     const before = this.seen.get(ast)
@@ -50,8 +54,13 @@ class Printer {
         )
         return `{${[...properties.toSorted(), ...others].join(",")}}`
       }
-      case "Suspend":
-        return this.print(ast.thunk())
+      case "Suspend": {
+        if (this.depth === deepest) return "..."
+        this.depth++
+        const text = this.print(ast.thunk())
+        this.depth--
+        return text
+      }
       case "Declaration":
         return `${wordOf(ast)}<${this.all(ast.typeParameters)}>`
       default:

@@ -2,14 +2,15 @@
  * Two definitions of one name: they share their entries, so they must be of one
  * kind. What is built again is the same.
  */
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Cached from "../../src/Cached.ts"
 import * as InvalidInput from "../../src/InvalidInput.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
-import { assertQuiet, defectOf, onEach } from "../support/cached.ts"
+import { assertQuiet, defectOf, elsewhere, memory, onEach } from "../support/cached.ts"
 
 let loads = 0
 
@@ -26,6 +27,8 @@ const tree = () => {
   const Tree: Schema.Codec<Tree> = Schema.Struct({ of: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree)) })
   return Tree
 }
+
+const endless = (): Schema.Codec<Tree> => Schema.Struct({ of: Schema.Array(Schema.suspend(endless)) })
 
 const different: Record<string, readonly [Schema.Top, unknown, Schema.Top, unknown]> = {
   "other kinds": [Schema.String, "a", Schema.Int, 1],
@@ -132,6 +135,31 @@ describe("a second definition of a name", () => {
         Policy.ttl("1 minute")
       )
       assert.strictEqual(yield* Cached.get(other, 1), 1)
+    })
+  )
+
+  // Effect cannot say what its JSON is, so nothing is stored as text.
+  it.effect("may be of a schema that is built anew where it refers to itself [memory]", () =>
+    Effect.provide(
+      Effect.gen(function*() {
+        loads = 0
+        for (let i = 0; i < 3; i++) yield* Cached.get(define(endless(), { of: [{ of: [] }] }), 1)
+        assert.strictEqual(loads, 1)
+      }),
+      memory
+    ))
+
+  onEach(
+    "in another service of the same store is never given the values of the first",
+    Effect.gen(function*() {
+      const texts = define(Schema.String, "a")
+      const numbers = define(Schema.Int, 1)
+      for (let i = 0; i < 2; i++) {
+        assert.strictEqual(yield* Cached.get(texts, 1), "a")
+        assert.deepStrictEqual(yield* elsewhere(Cached.getOption(numbers, 1)), Option.none())
+        assert.strictEqual(yield* elsewhere(Cached.get(numbers, 1)), 1)
+        assert.deepStrictEqual(yield* elsewhere(Cached.getOption(numbers, 1)), Option.some(1))
+      }
     })
   )
 })
