@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -171,6 +172,26 @@ describe("what is remembered for speed", () => {
         assert.strictEqual(reads, 1)
       }
     }))
+
+  it.effect("what is fresh for ever asks for no time, by itself or as one of many", () =>
+    Effect.gen(function*() {
+      const cached = Cached.make(
+        "number",
+        { key: Key.int("n"), value: Schema.Int, lookup: (n) => Effect.succeed(n) },
+        Policy.forever
+      )
+      assert.deepStrictEqual(yield* Cached.getMany(cached, [1, 2]), [1, 2])
+      let asked = 0
+      const clock = yield* Clock.Clock
+      const counting = new Proxy(clock, { get: (it, name) => (asked++, Reflect.get(it, name, it)) })
+      const hits = Effect.all([Cached.get(cached, 1), Cached.getMany(cached, [2, 1, 2])])
+      assert.deepStrictEqual(yield* Effect.provideService(hits, Clock.Clock, counting), [1, [2, 1, 2]])
+      assert.strictEqual(asked, 0)
+      // What is missing beside hits is loaded.
+      assert.deepStrictEqual(yield* Cached.getMany(cached, [3, 1, 4]), [3, 1, 4])
+      const { hits: counted, loads } = yield* Cached.stats(cached)
+      assert.deepStrictEqual({ counted, loads }, { counted: 4, loads: 4 })
+    }).pipe(Effect.provide(MemoryCache.layer({ capacity: 10 }))))
 
   it.effect("a key that a function writes is written anew at each read", () =>
     Effect.gen(function*() {

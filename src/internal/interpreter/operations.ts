@@ -63,7 +63,7 @@ const freshUnsafe = (
   address: KeyAddress,
   entry: Entry | undefined,
   fiber: AnyFiber
-): AnyEffect | undefined => {
+): Exit.Exit<unknown, unknown> | undefined => {
   if (entry === undefined) return undefined
   const { changed, memo, softened } = entry
   if (
@@ -72,7 +72,7 @@ const freshUnsafe = (
   ) {
     memo.counters.hits++
     if (service.watched()) service.publish({ _tag: "Hit", name: definition.name, key: address.key })
-    return memo.exit as AnyEffect
+    return memo.exit
   }
 }
 
@@ -104,14 +104,14 @@ export const get = (definition: Definition, input: unknown, fiber: AnyFiber): An
   if (!Exit.isExit(answer)) {
     return Effect.matchEffect(answer, {
       onSuccess: (entry) =>
-        freshUnsafe(definition, service, store.now, address, entry, fiber) ??
+        freshUnsafe(definition, service, store.now, address, entry, fiber) as AnyEffect | undefined ??
           resolved(definition, service, address, Result.succeed(entry)),
       onFailure: (error) => resolved(definition, service, address, Result.fail(error))
     })
   }
   if (Exit.isFailure(answer)) return resolved(definition, service, address)
   const entry = answer.value as Entry | undefined
-  return freshUnsafe(definition, service, store.now, address, entry, fiber) ??
+  return freshUnsafe(definition, service, store.now, address, entry, fiber) as AnyEffect | undefined ??
     resolved(definition, service, address, Result.succeed(entry))
 }
 
@@ -135,18 +135,43 @@ export const getMany = (
     })
   })
 
+/** What is surely fresh in a store that answers at once, as most of a page is. */
+const hitsUnsafe = (
+  definition: Definition,
+  service: Service,
+  addresses: ReadonlyArray<KeyAddress>,
+  fiber: AnyFiber
+): Map<KeyAddress, Exit.Exit<unknown, unknown>> => {
+  const hits = new Map<KeyAddress, Exit.Exit<unknown, unknown>>()
+  const store = storeOf(service, definition.name)
+  if (definition.hasVersions || store.payload !== "value") return hits
+  for (const address of addresses) {
+    const answer = store.read(address)
+    if (!Exit.isExit(answer)) break
+    if (Exit.isFailure(answer)) continue
+    const hit = freshUnsafe(definition, service, store.now, address, answer.value as Entry | undefined, fiber)
+    if (hit !== undefined) hits.set(address, hit)
+  }
+  return hits
+}
+
 const exitsOf = (
   definition: Definition,
   service: Service,
   addresses: ReadonlyArray<KeyAddress>,
   fiber: AnyFiber
 ): AnyEffect<ReadonlyArray<Exit.Exit<unknown, unknown>>> => {
+  const exits = hitsUnsafe(definition, service, addresses, fiber)
+  const reads = addresses
+    .filter((address) => !exits.has(address))
+    .map((address) => new Read(definition, service, address, fiber))
+  const inOrder = () => addresses.map((address) => exits.get(address)!)
+  if (reads.length === 0) return Effect.succeed(inOrder())
   const loader = definition.lookupMany === undefined ? oneByOne(definition) : inBatches(definition)
-  const reads = addresses.map((address) => new Read(definition, service, address, fiber))
-  return Effect.map(
-    resolve(reads, loader),
-    (answers) => reads.map((read) => answers.get(read)!.exit)
-  )
+  return Effect.map(resolve(reads, loader), (answers) => {
+    for (const [{ address }, { exit }] of answers) exits.set(address, exit)
+    return inOrder()
+  })
 }
 
 /** Looks at what is stored, and loads nothing. What is found dead is dropped. */
