@@ -46,7 +46,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
@@ -57,6 +56,7 @@ import { finiteMillis } from "./internal/duration.ts"
 import { encodeName } from "./internal/keys.ts"
 import type { Stamp } from "./internal/stamp.ts"
 import { targetsIn } from "./internal/targets.ts"
+import { Turns } from "./internal/turns.ts"
 import * as Invalidation from "./Invalidation.ts"
 import type * as Key from "./Key.ts"
 import type * as Verdict from "./Verdict.ts"
@@ -640,9 +640,9 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     walks: new Group(limits, condition, undefined)
   }
   const turns = {
-    reads: Semaphore.makeUnsafe(mostUnderWay),
-    writes: Semaphore.makeUnsafe(mostUnderWay),
-    walks: Semaphore.makeUnsafe(mostUnderWay)
+    reads: new Turns(mostUnderWay),
+    writes: new Turns(mostUnderWay),
+    walks: new Turns(mostUnderWay)
   }
 
   const bounded = <A>(
@@ -717,7 +717,7 @@ export const guard = (store: CacheStore, options: GuardOptions = {}): CacheStore
     const group = groups[name]
     if (isAnswer(effect) && group.circuit.isQuiet) return effect
     const deadline = name === "reads" ? brief : short
-    return turns[name].withPermit(Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
+    return turns[name].inTurn(Effect.withFiber((fiber): Effect.Effect<A, StoreError> => {
       if (!group.isOpen(fiber)) return bounded(operation, effect, deadline, group, undefined, fiber)
       if (group.circuit.isSlow && name !== "walks") {
         beside(name, fiber)

@@ -3,8 +3,9 @@
  * the oldest has had its time, and ends when none is pending: a timer for each
  * would cost as much as asking a fast store.
  *
- * It is the time of what is asked. While this process does something else, an
- * answer may lie there unread: that is nobody's failure.
+ * It is the time of what is asked. While this process does something else, a
+ * question may not have been sent yet, and an answer may lie there unread: that is
+ * nobody's failure. So that time is not counted.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -19,12 +20,15 @@ export const elapsed = (clock: Clock.Clock): number => Number(clock.monotonicTim
 
 /** An operation that has not ended. */
 interface Pending {
-  readonly until: number
+  until: number
   readonly expire: () => void
 }
 
 // Milliseconds by which a timer of a process that is not too busy may be late.
 const late = 20
+
+// A limit is slept for in so many pieces: by one that ends late it is known that this process was busy.
+const pieces = 5
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -34,6 +38,8 @@ class Watch {
   /** All have the same limit, so they stand in the order in which they expire. */
   private readonly pending = new Set<Pending>()
   private timer: Fiber.Fiber<void> | undefined = undefined
+  /** Milliseconds in which this process was busy. */
+  private busy = 0
 
   constructor(clock: Clock.Clock, limit: number) {
     this.clock = clock
@@ -41,7 +47,7 @@ class Watch {
   }
 
   add(expire: () => void, fiber: AnyFiber): Pending {
-    const one: Pending = { until: elapsed(this.clock) + this.limit, expire }
+    const one: Pending = { until: this.now() + this.limit, expire }
     this.pending.add(one)
     this.timer ??= this.start(fiber)
     return one
@@ -68,16 +74,37 @@ class Watch {
     timer?.interruptUnsafe()
   }
 
+  private now(): number {
+    return elapsed(this.clock) - this.busy
+  }
+
   private sleep(millis: number): Effect.Effect<void> {
+    // Where this process was busy, answers that came meanwhile are let in first.
+    return Effect.flatMap(
+      this.wait(Math.ceil(Math.min(millis, this.limit / pieces))),
+      (inTime) => inTime ? this.look() : Effect.flatMap(this.wait(1), () => this.look())
+    )
+  }
+
+  /** Gives whether it ended in time. */
+  private wait(millis: number): Effect.Effect<boolean> {
     const due = elapsed(this.clock) + millis
-    const wait = (millis: number) => this.clock.sleep(Duration.millis(Math.ceil(millis)))
-    return Effect.flatMap(wait(millis), () =>
-      // Answers that came while this process was busy with something else are let in first.
-      elapsed(this.clock) > due + late ? Effect.flatMap(wait(1), () => this.look()) : this.look())
+    return Effect.map(this.clock.sleep(Duration.millis(millis)), () => {
+      const over = elapsed(this.clock) - due
+      if (over > late) this.wasBusy(over)
+      return over <= late
+    })
+  }
+
+  private wasBusy(millis: number): void {
+    this.busy += millis
+    // What was begun meanwhile has waited for less of it.
+    const latest = this.now() + this.limit
+    for (const one of this.pending) one.until = Math.min(one.until, latest)
   }
 
   private look(): Effect.Effect<void> {
-    const now = elapsed(this.clock)
+    const now = this.now()
     const expired: Array<Pending> = []
     for (const one of this.pending) {
       if (one.until > now) break
@@ -86,7 +113,7 @@ class Watch {
     for (const one of expired) if (this.drop(one)) one.expire()
     return Effect.suspend(() => {
       const [first] = this.pending
-      return first === undefined ? Effect.void : this.sleep(first.until - elapsed(this.clock))
+      return first === undefined ? Effect.void : this.sleep(first.until - this.now())
     })
   }
 }

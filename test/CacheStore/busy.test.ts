@@ -27,6 +27,23 @@ describe("a process that is busy", () => {
       assert.strictEqual(yield* reasonOf(guarded.read(at("a"))), "fine")
     }))
 
+  it.live("takes no time of its own for the store's: what was not sent yet has its whole limit", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      // Sent only when this process has time for it, and answered well within the limit then.
+      const read = () => Effect.as(Effect.sleep(60), undefined)
+      const guarded = CacheStore.guard({ ...memory, read }, { readLimit: 200, failures: 1 })
+      const sent = () => Effect.andThen(Effect.promise(() => new Promise<void>(setImmediate)), read())
+      const asked = yield* forked(
+        reasonOf(CacheStore.guard({ ...memory, read: sent }, { readLimit: 200 }).read(at("a")))
+      )
+      block(600)
+      // Begun while it was busy.
+      const late = yield* forked(reasonOf(guarded.read(at("a"))))
+      block(600)
+      assert.deepStrictEqual([yield* Fiber.join(asked), yield* Fiber.join(late)], ["fine", "fine"])
+    }))
+
   it.live("takes no silence for an answer", () =>
     Effect.gen(function*() {
       const memory = yield* MemoryCache.makeStore({ capacity: 10 })

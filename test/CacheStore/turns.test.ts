@@ -75,6 +75,24 @@ describe("thousands at once", () => {
       assert.strictEqual(yield* Clock.currentTimeMillis, 1000)
     }))
 
+  it.effect("come in order, and in a time that does not grow with how many wait", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCache.makeStore({ capacity: 10 })
+      const order: Array<string> = []
+      const begin = ({ key }: CacheStore.Address) =>
+        Effect.suspend(() => {
+          order.push(key)
+          return Effect.as(Effect.yieldNow, { _tag: "Busy", token: "another" } as const)
+        })
+      const guarded = CacheStore.guard({ ...memory, begin })
+      const keys = Array.from({ length: 30_000 }, (_, i) => `${i}`)
+      const started = performance.now()
+      yield* Effect.forEach(keys, (key) => guarded.begin(at(key), asks()), { concurrency: "unbounded" })
+      assert.deepStrictEqual(order, keys)
+      // A fraction of a second, and half a minute where each turn looks at all that wait.
+      assert.isBelow(performance.now() - started, 10_000)
+    }))
+
   it.effect("who is interrupted while it waits is not asked", () =>
     Effect.gen(function*() {
       const { asked, store } = yield* oneThread

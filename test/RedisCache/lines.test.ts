@@ -181,6 +181,25 @@ describe("a beat", () => {
     lines.leave()
   })
 
+  it("tells of a replica that was made the primary, also where the client was lent", async () => {
+    const mine = new Fake()
+    let met = 0
+    const lent = new Lines({ connected: () => met++, moved: () => {}, demoted: () => {} })
+    lent.addWrites(mine.raw, false)
+    mine.role = "slave"
+    await mine.connect()
+    const isRead = () => lent.reader !== undefined
+    assert.isFalse(isRead())
+    lent.beat(3)
+    await settled()
+    assert.isFalse(isRead())
+    mine.role = "master"
+    lent.beat(3)
+    await settled()
+    assert.isTrue(isRead())
+    assert.strictEqual(met, 2, "what lies there may be another's")
+  })
+
   it("finds what is silent, after as many beats as are asked for, and then after pauses that double", async () => {
     const { lines, reads, writes } = fresh()
     await writes.connect()

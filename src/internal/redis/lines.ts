@@ -31,6 +31,8 @@ export const runIn = (info: unknown): string | undefined => fieldOf(info, "run_i
 
 const isReplica = (info: unknown): boolean => fieldOf(info, "role") === "slave"
 
+const isPrimary = (info: unknown): boolean => fieldOf(info, "role") === "master"
+
 // -----------------------------------------------------------------------------
 // silence
 // -----------------------------------------------------------------------------
@@ -191,6 +193,8 @@ export class Line {
 
   private hearRole(info: unknown): void {
     if (isReplica(info)) this.demote()
+    // A replica that was made the primary: what lies there is another's, so it is met anew.
+    else if (this.server === replica && isPrimary(info)) this.ready()
   }
 
   /** Its server is a replica now. */
