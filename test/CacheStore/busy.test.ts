@@ -37,10 +37,10 @@ describe("a process that is busy", () => {
       const asked = yield* forked(
         reasonOf(CacheStore.guard({ ...memory, read: sent }, { readLimit: 200 }).read(at("a")))
       )
-      block(600)
+      block(300)
       // Begun while it was busy.
       const late = yield* forked(reasonOf(guarded.read(at("a"))))
-      block(600)
+      block(300)
       assert.deepStrictEqual([yield* Fiber.join(asked), yield* Fiber.join(late)], ["fine", "fine"])
     }))
 
