@@ -350,7 +350,9 @@ const makePrepared = Effect.fnUntraced(function*(
   const notices = yield* Notices.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared, notices.refused)
   const store = Store.make(transport, settings, notices)
-  yield* Effect.ignore(within(store.synchronize, client, patience))
+  // A server may be so far away that several answers take longer than a read may.
+  const synchronized = Effect.retry(store.synchronize, { while: ({ reason }) => reason._tag === "Timeout" })
+  yield* Effect.ignore(within(synchronized, client, patience))
   return retrying({ ...store, trusted: prepared.trusted, readsInTime: limit !== undefined }, retry)
 })
 

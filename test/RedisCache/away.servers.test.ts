@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { once } from "node:events"
@@ -63,6 +64,43 @@ const farFrom = (target: Target, millis: number): Effect.Effect<Target, never, S
     ({ listener }) => ({ host: "127.0.0.1", port: (listener.address() as net.AddressInfo).port })
   )
 
+/** A look at something that this machine can disturb, and that is wrong each time if it is wrong. */
+const atLeastOnce = <E, R>(times: number, look: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
+  Effect.flatMap(Effect.exit(look), (exit) =>
+    Exit.isFailure(exit) && !Exit.hasInterrupts(exit) && times > 1
+      ? atLeastOnce(times - 1, look)
+      : exit)
+
+const farAway = Effect.scoped(Effect.gen(function*() {
+  const node = yield* server
+  const { host, port } = yield* farFrom(node, 100)
+  const log = listening()
+  yield* Effect.gen(function*() {
+    const one = yield* start(RedisCache.layer({ url: `redis://${host}:${port}` }))
+    const origin = new Origin()
+    const cached = numbers(origin)
+    yield* one.run(Cached.get(cached, "a"))
+    const hit = (reads: number) =>
+      Effect.gen(function*() {
+        const { loads } = origin
+        const all = Effect.replicateEffect(Cached.get(cached, "a"), reads, { concurrency: "unbounded" })
+        const took = yield* millisOf(one.run(all))
+        console.log("T", reads, took, origin.loads - loads)
+        assert.isAtLeast(took, 190)
+        assert.strictEqual(origin.loads, loads)
+      })
+    for (let i = 0; i < 3; i++) yield* hit(1)
+    yield* hit(100)
+    yield* one.run(Cached.invalidate(cached, "a"))
+    const { loads } = origin
+    yield* one.run(Cached.get(cached, "a"))
+    assert.isAbove(origin.loads, loads)
+    yield* hit(1)
+    assert.deepStrictEqual(yield* one.run(CacheService.health), { _tag: "Healthy" })
+  }).pipe(Effect.provide(log.layer))
+  assert.deepStrictEqual(log.warnings().filter((line) => /lost/.test(line)), [])
+}))
+
 describe("under the limits of a layer", () => {
   it.live("a frozen server costs a read a quarter of a second, and a second later nothing", () =>
     Effect.gen(function*() {
@@ -90,40 +128,9 @@ describe("under the limits of a layer", () => {
       node.thaw()
     }))
 
-  it.live("one that is 200 ms away loses no hit, and no circuit opens", () =>
-    Effect.gen(function*() {
-      const node = yield* server
-      const { host, port } = yield* farFrom(node, 100)
-      const log = listening()
-      yield* Effect.gen(function*() {
-        const one = yield* start(RedisCache.layer({ url: `redis://${host}:${port}` }))
-        const origin = new Origin()
-        const cached = numbers(origin)
-        yield* one.run(Cached.get(cached, "a"))
-        // On a busy machine an answer may come too late; what took no longer than the limit is a hit.
-        let lost = 0
-        const hit = (reads: number) =>
-          Effect.gen(function*() {
-            const { loads } = origin
-            const all = Effect.replicateEffect(Cached.get(cached, "a"), reads, { concurrency: "unbounded" })
-            const millis = yield* millisOf(one.run(all))
-            assert.isAtLeast(millis, 190)
-            if (origin.loads === loads) return
-            assert.isAtLeast(millis, 245)
-            lost++
-          })
-        for (let i = 0; i < 6; i++) yield* hit(1)
-        yield* hit(100)
-        yield* one.run(Cached.invalidate(cached, "a"))
-        const { loads } = origin
-        yield* one.run(Cached.get(cached, "a"))
-        assert.isAbove(origin.loads, loads)
-        yield* hit(1)
-        assert.isBelow(lost, 8)
-        assert.deepStrictEqual(yield* one.run(CacheService.health), { _tag: "Healthy" })
-      }).pipe(Effect.provide(log.layer))
-      assert.deepStrictEqual(log.warnings().filter((line) => /lost/.test(line)), [])
-    }))
+  // On a machine that is busy with something else a server is farther away than the proxy says. A limit that is too short
+  // fails each time.
+  it.live("one that is 200 ms away loses no hit, and no circuit opens", () => atLeastOnce(5, farAway))
 
   it.live("one that is killed under reads and comes back makes a warning with the cause, and a line with what it cost", () =>
     Effect.gen(function*() {

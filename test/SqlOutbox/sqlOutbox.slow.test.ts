@@ -111,13 +111,25 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
       assert.strictEqual((yield* waiting).length, 1)
     })))
 
-  it.effect("keeps what the store did not acknowledge, and the writer fails with that", () =>
+  it.effect("keeps what the store did not acknowledge, and the writer has its result", () =>
     test(Effect.gen(function*() {
       yield* TestCache.fail("invalidate")
-      const error = yield* errorOf(SqlOutbox.withTransaction(edit(1, "uno")))
-      assert.instanceOf(error, CacheService.InvalidationError)
+      assert.strictEqual(yield* SqlOutbox.withTransaction(Effect.as(edit(1, "uno"), "written")), "written")
       assert.strictEqual(yield* textOf(1), "uno")
       assert.strictEqual((yield* waiting).length, 1)
+      yield* TestCache.restore
+      assert.strictEqual(yield* Outbox.relay(now), 1)
+    })))
+
+  it.effect("keeps it for the relay also where the writer asked to fail with that", () =>
+    test(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const withTransaction = Outbox.withTransaction(sql.withTransaction, { onUndelivered: "fail" })
+      yield* TestCache.fail("invalidate")
+      const error = yield* errorOf(withTransaction(Effect.as(edit(1, "uno"), "written")))
+      assert.instanceOf(error, CacheService.InvalidationError)
+      assert.deepStrictEqual(error.committed, { result: "written" })
+      assert.strictEqual(yield* textOf(1), "uno")
       yield* TestCache.restore
       assert.strictEqual(yield* Outbox.relay(now), 1)
     })))
@@ -219,7 +231,7 @@ layer(Database.embedded)("an outbox in Postgres", (it) => {
         )
       )
       yield* TestCache.fail("invalidate")
-      yield* Effect.flip(SqlOutbox.withTransaction(nested))
+      yield* SqlOutbox.withTransaction(nested)
       const [message, ...more] = yield* waiting
       assert.deepStrictEqual(more, [])
       assert.deepStrictEqual(message!.changes.map(Change.format), ["note:1 updated (text)", "note:2 updated (text)"])

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import { StoreError } from "../../CacheStore.ts"
 import { elapsed } from "../deadline.ts"
 import * as Scripts from "./scripts.ts"
+import { shared } from "./shared.ts"
 import type { Transport } from "./transport.ts"
 import type { Names } from "./wire.ts"
 
@@ -43,38 +44,48 @@ export const agreeing = (transport: Transport, names: Names, prefix: string): Tr
   const isAgreed = (): boolean => met === transport.connections()
 
   /** It is asked for as values are, which does not wait where writes wait; and written where there is none. */
-  const lookUp = (operation: string): Effect.Effect<string, StoreError> =>
-    Effect.flatMap(transport.get(operation, [names.protocol]), ([found]) =>
+  const lookUp: Effect.Effect<string, StoreError> = Effect.flatMap(
+    transport.get("agree", [names.protocol]),
+    ([found]) =>
       typeof found === "string"
         ? Effect.succeed(found)
         : Effect.map(
-          transport.inTime(operation, transport.run(operation, Scripts.agree, [names.protocol], [protocol])),
+          transport.run("agree", Scripts.agree, [names.protocol], [protocol]),
           ([, answer]) => String(answer)
-        ))
+        )
+  )
+
+  /** Notes what was found; gives it. */
+  const look = shared(Effect.clockWith((clock) => {
+    const now = transport.connections()
+    return Effect.flatMap(lookUp, (found) => {
+      const warning = found === protocol || told === found
+        ? Effect.void
+        : Effect.logWarning(`RedisCache: ${remedyFor(found, prefix)}`)
+      told = found === protocol ? undefined : found
+      met = found === protocol ? now : -1
+      if (found === protocol) lookedAt = elapsed(clock)
+      return Effect.as(warning, found)
+    })
+  }))
 
   const agree = (operation: string, mayHaveHappened: boolean): Effect.Effect<void, StoreError> =>
-    Effect.clockWith((clock) => {
-      const now = transport.connections()
-      return Effect.flatMap(
-        lookUp(operation),
-        (found): Effect.Effect<void, StoreError> => {
-          if (found === protocol) {
-            met = now
-            lookedAt = elapsed(clock)
-            told = undefined
-            return Effect.void
-          }
-          met = -1
-          const remedy = remedyFor(found, prefix)
-          const warning = told === found ? Effect.void : Effect.logWarning(`RedisCache: ${remedy}`)
-          told = found
-          const reason = { _tag: "Incompatible", found, spoken: protocol } as const
-          return Effect.andThen(
-            warning,
-            Effect.fail(new StoreError({ operation, reason, mayHaveHappened, cause: new Error(remedy) }))
-          )
-        }
-      )
+    Effect.matchEffect(transport.inTime(operation, look), {
+      onSuccess: (found) => {
+        if (found === protocol) return Effect.void
+        const reason = { _tag: "Incompatible", found, spoken: protocol } as const
+        const cause = new Error(remedyFor(found, prefix))
+        return Effect.fail(new StoreError({ operation, reason, mayHaveHappened, cause }))
+      },
+      onFailure: (error) =>
+        Effect.fail(
+          new StoreError({
+            operation,
+            reason: error.reason,
+            cause: error.cause,
+            mayHaveHappened: mayHaveHappened || error.mayHaveHappened
+          })
+        )
     })
 
   /** A connection may be made while something is sent: its answer counts only if the protocol is the same there, too. */

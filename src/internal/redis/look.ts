@@ -152,22 +152,27 @@ export const look = Effect.fnUntraced(function*(
   }
   // One node is asked with keys of two slots, as any script there: a cluster behind one address refuses that.
   const probed = client.isCluster ? [names.probe] : [names.probe, names.journal]
-  const refused = [
-    ...(yield* refusalsOf("EVALSHA", transport.run("look", Scripts.probe, probed, [names.released]))),
-    ...(yield* refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), []))),
-    ...(yield* refusalsOf("SCAN", Effect.as(node.command("look", "SCAN", "0", "COUNT", "1"), [])))
-  ]
+  const probes = Effect.all([
+    refusalsOf("EVALSHA", transport.run("look", Scripts.probe, probed, [names.released])),
+    refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), [])),
+    refusalsOf("SCAN", Effect.as(node.command("look", "SCAN", "0", "COUNT", "1"), []))
+  ], { concurrency: "unbounded" })
   // What the user may not ask is not known, and cannot be complained about.
   const factsBy = (
     parse: (answer: unknown) => Record<string, string>,
     ...command: readonly [string, ...Array<string>]
   ) => Effect.match(node.command("look", ...command), { onSuccess: parse, onFailure: () => ({}) })
-  const info = yield* factsBy((text) => parseLines(text, ":"), "INFO")
-  const cluster = yield* factsBy((text) => parseLines(text, ":"), "CLUSTER", "INFO")
-  const configs = yield* Effect.forEach(settings, (name) => factsBy(parsePairs, "CONFIG", "GET", name), {
+  const configs = Effect.forEach(settings, (name) => factsBy(parsePairs, "CONFIG", "GET", name), {
     concurrency: "unbounded"
   })
-  return { info, cluster, config: Object.fromEntries(configs.flatMap((one) => Object.entries(one))), refused }
+  // All at once: a server may be so far away that one after the other would not be in time.
+  const [refused, info, cluster, config] = yield* Effect.all([
+    Effect.map(probes, (all) => all.flat()),
+    factsBy((text) => parseLines(text, ":"), "INFO"),
+    factsBy((text) => parseLines(text, ":"), "CLUSTER", "INFO"),
+    Effect.map(configs, (all) => Object.fromEntries(all.flatMap((one) => Object.entries(one))))
+  ], { concurrency: "unbounded" })
+  return { info, cluster, config, refused }
 })
 
 const settings = ["maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync"]

@@ -27,7 +27,6 @@ export interface Raw {
   /** The socket, once there is one. */
   readonly stream?: Socket | null
   get(key: string): Promise<string | null>
-  mget(keys: Array<string>): Promise<unknown>
   eval: Evaluate<Promise<unknown>>
   evalsha: Evaluate<Promise<unknown>>
   publish(channel: string, message: string): Promise<unknown>
@@ -43,6 +42,8 @@ export interface Raw {
 }
 
 export interface Pipeline {
+  get(key: string): Pipeline
+  mget(keys: ReadonlyArray<string>): Pipeline
   evalsha: Evaluate<Pipeline>
   eval: Evaluate<Pipeline>
   call(command: string, ...args: Array<Argument>): Pipeline

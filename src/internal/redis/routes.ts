@@ -9,9 +9,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { Value } from "./client.ts"
 import { cut, type Line, Lines, Pulse } from "./lines.ts"
 import { bare, type Link, NotSent } from "./link.ts"
+import { getAll, getTogether } from "./pipelines.ts"
 import { nodeNamed, primariesOf, primaryOf, type Raw, refresh } from "./raw.ts"
 import { inRealTime } from "./serverClock.ts"
 import { slotOf } from "./slots.ts"
@@ -23,8 +23,8 @@ export interface Way {
 }
 
 // As `MGET` has it: a key that does not hold a string is missing.
-const getString = (raw: Raw, key: string): Promise<Value> =>
-  raw.get(key).catch((error: unknown) => {
+const asString = (getting: Promise<unknown>): Promise<unknown> =>
+  getting.catch((error: unknown) => {
     if (error instanceof Error && error.message.startsWith("WRONGTYPE")) return null
     throw error
   })
@@ -166,7 +166,7 @@ const toOne = (main: Way, own: boolean, making: Making): Effect.Effect<Routes, n
       get: async (keys) => {
         const line = lines.reader
         if (line === undefined) throw noPrimary(lines)
-        const values = await way().raw.mget(keys as Array<string>)
+        const values = await getAll(way().raw, keys)
         if (line.run === undefined && !(await line.isOfPrimary())) throw noPrimary(lines)
         return values
       },
@@ -232,20 +232,24 @@ const toMany = (main: Way, making: Making): Effect.Effect<Routes, never, Scope.S
       return known !== undefined && known.lines.reader === known.lines.reads ? known.reads : undefined
     }
 
-    const getOne = (key: string): Promise<Value> => {
+    const get = getTogether()
+
+    const getOne = (key: string): Promise<unknown> => {
       const slot = slotOf(key)
       // One that was written to has been told where the slot is.
       const other = writers.find(({ raw }) => primaryOf(raw, slot) !== primaryOf(main.raw, slot))
       if (other !== undefined) {
         refresh(main.raw)
-        return getString(other.raw, key)
+        return asString(other.raw.get(key))
       }
       const reads = readsOf(slot)
-      return reads === undefined ? getString(main.raw, key) : getString(reads.raw, key).catch((error: unknown) => {
-        if (/^(?:MOVED|ASK) /.test(bare(error).message)) refresh(main.raw)
-        // The package knows how to follow a slot that has moved.
-        return getString(main.raw, key)
-      })
+      return reads === undefined ?
+        asString(main.raw.get(key)) :
+        asString(get(reads.raw, key)).catch((error: unknown) => {
+          if (/^(?:MOVED|ASK) /.test(bare(error).message)) refresh(main.raw)
+          // The package knows how to follow a slot that has moved.
+          return asString(main.raw.get(key))
+        })
     }
 
     return {

@@ -10,6 +10,7 @@ import { agreeing } from "./agreement.ts"
 import { malformed } from "./client.ts"
 import type * as Scripts from "./scripts.ts"
 import { ServerClock } from "./serverClock.ts"
+import { shared } from "./shared.ts"
 import type { Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"
 
@@ -121,6 +122,6 @@ export const make = (plain: Transport, settings: Settings, notices: Notices): Se
     longest: Math.floor(settings.longest),
     newNonce: () => `${notices.origin}.${(++count).toString(36)}`,
     run,
-    synchronize: Effect.asVoid(Effect.suspend(() => learning(transport.time("time"), Effect.succeed)))
+    synchronize: shared(Effect.asVoid(Effect.suspend(() => learning(transport.time("time"), Effect.succeed))))
   }
 }
