@@ -350,9 +350,7 @@ const makePrepared = Effect.fnUntraced(function*(
   const notices = yield* Notices.listen(client, settings.prefix, randomId(), patience)
   yield* lookAround(client, transport, prepared, notices.refused)
   const store = Store.make(transport, settings, notices)
-  // A server may be so far away that several answers take longer than a read may.
-  const synchronized = Effect.retry(store.synchronize, { while: ({ reason }) => reason._tag === "Timeout" })
-  yield* Effect.ignore(within(synchronized, client, patience))
+  yield* Effect.ignore(within(Look.patiently(store.synchronize), client, patience))
   return retrying({ ...store, trusted: prepared.trusted, readsInTime: limit !== undefined }, retry)
 })
 

@@ -139,6 +139,13 @@ const refusalsOf = (
         : Effect.fail(error)
   })
 
+/**
+ * As often as the limit of a read ends it: who starts has more time, and a server may be so far away that several answers
+ * take longer than a read may.
+ */
+export const patiently = <A>(reading: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+  Effect.retry(reading, { while: ({ reason }) => reason._tag === "Timeout" })
+
 /** Asks a node what it is and what it lets do. Fails only if it cannot be reached. */
 export const look = Effect.fnUntraced(function*(
   client: Client,
@@ -154,7 +161,7 @@ export const look = Effect.fnUntraced(function*(
   const probed = client.isCluster ? [names.probe] : [names.probe, names.journal]
   const probes = Effect.all([
     refusalsOf("EVALSHA", transport.run("look", Scripts.probe, probed, [names.released])),
-    refusalsOf("GET, MGET", Effect.as(transport.get("look", [names.probe, names.probe]), [])),
+    refusalsOf("GET, MGET", Effect.as(patiently(transport.get("look", [names.probe, names.probe])), [])),
     refusalsOf("SCAN", Effect.as(node.command("look", "SCAN", "0", "COUNT", "1"), []))
   ], { concurrency: "unbounded" })
   // What the user may not ask is not known, and cannot be complained about.
