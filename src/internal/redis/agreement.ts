@@ -44,15 +44,14 @@ export const agreeing = (transport: Transport, names: Names, prefix: string): Tr
   const isAgreed = (): boolean => met === transport.connections()
 
   /** It is asked for as values are, which does not wait where writes wait; and written where there is none. */
-  const lookUp: Effect.Effect<string, StoreError> = Effect.flatMap(
-    transport.get("agree", [names.protocol]),
-    ([found]) =>
+  const lookUp: Effect.Effect<string, StoreError> = Effect.suspend(() =>
+    Effect.flatMap(transport.get("agree", [names.protocol]), ([found]) =>
       typeof found === "string"
         ? Effect.succeed(found)
         : Effect.map(
           transport.run("agree", Scripts.agree, [names.protocol], [protocol]),
           ([, answer]) => String(answer)
-        )
+        ))
   )
 
   /** Notes what was found; gives it. */
