@@ -9,10 +9,10 @@ import {
   kept,
   oneLine,
   type Row,
-  titleOf,
   wellFormed,
   wordsOf
 } from "../src/internal/catalogue.ts"
+import { titleOf } from "../src/internal/keys.ts"
 
 const lineHeight = 20
 const headHeight = 26

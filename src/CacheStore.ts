@@ -49,8 +49,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Dependency from "./Dependency.ts"
 import * as Check from "./internal/check.ts"
-import type { Limits, Ticket } from "./internal/circuit.ts"
+import { type Limits, type Ticket, usualLimits } from "./internal/circuit.ts"
 import { Condition, conditionsOf, Group, harmless, type Part, withConditions } from "./internal/condition.ts"
+import { sumOf } from "./internal/counts.ts"
 import { Deadline, elapsed } from "./internal/deadline.ts"
 import { finiteMillis } from "./internal/duration.ts"
 import { encodeName } from "./internal/keys.ts"
@@ -582,9 +583,9 @@ const refusal = (operation: string, { last: cause }: Group): StoreError =>
   new StoreError({ operation, reason: { _tag: "CircuitOpen" }, mayHaveHappened: false, cause })
 
 const limitsOf = (where: string, { failures, openAfter, openFor }: GuardOptions): Limits => ({
-  failures: Check.integer(where, "failures", failures ?? 5),
-  openAfter: finiteMillis(where, "openAfter", openAfter ?? "1 second"),
-  openFor: finiteMillis(where, "openFor", openFor ?? "5 seconds")
+  failures: Check.integer(where, "failures", failures ?? usualLimits.failures),
+  openAfter: finiteMillis(where, "openAfter", openAfter ?? usualLimits.openAfter),
+  openFor: finiteMillis(where, "openFor", openFor ?? usualLimits.openFor)
 })
 
 /**
@@ -873,15 +874,6 @@ const partOf = (
     keys: keep(batch.keys, (key) => isOurs(nameIn(key))),
     patterns: keep(batch.patterns, (_, { pattern }) => isOurs(pattern.name))
   })
-
-const sumOf = (counts: ReadonlyArray<number | undefined>): number | undefined => {
-  let sum = 0
-  for (const count of counts) {
-    if (count === undefined) return undefined
-    sum += count
-  }
-  return sum
-}
 
 /** `routes` are by names as they stand in stored keys. */
 const routed = (fallback: CacheStore, routes: ReadonlyMap<string, CacheStore>): CacheStore => {

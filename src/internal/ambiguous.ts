@@ -21,7 +21,8 @@ export const at = (path: Path): string =>
     ? ""
     : ` at ${path.map((step) => `[${typeof step === "string" ? JSON.stringify(step) : String(step)}]`).join("")}`
 
-const isPlain = (ast: SchemaAST.AST): boolean => SchemaAST.toType(ast) === ast
+/** Whether what is written is the value as it is. */
+export const isPlain = (ast: SchemaAST.AST): boolean => SchemaAST.toType(ast) === ast
 
 const members = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   ast._tag === "Union" && ast.encoding === undefined ? ast.types.flatMap(members) : [ast]

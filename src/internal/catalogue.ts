@@ -10,6 +10,7 @@ import type * as Verdict from "../Verdict.ts"
 import type { Definition } from "./definition.ts"
 import * as Durations from "./duration.ts"
 import * as Explain from "./explain.ts"
+import { titleOf } from "./keys.ts"
 import * as Plan from "./plan.ts"
 import type { Case, Tree } from "./policy/node.ts"
 import * as Text from "./policy/text.ts"
@@ -319,9 +320,6 @@ export const kept = ({ fresh, onError, stale }: Lifetime): string => {
     ...(onError > stale ? [`on error ${Durations.format(onError)}`] : [])
   ].join(", ")
 }
-
-/** `name(key)`. */
-export const titleOf = ({ key, name }: Row): string => `${name}(${key.join(", ")})`
 
 const remarks = (of: { readonly severity: Verdict.Severity; readonly always: boolean }): ReadonlyArray<string> => [
   ...(of.severity === "Dead" ? [] : [of.severity]),

@@ -17,6 +17,9 @@ export interface Limits {
   readonly openFor: number
 }
 
+/** Unless others are given. */
+export const usualLimits = { failures: 5, openAfter: 1000, openFor: 5000 } satisfies Limits
+
 export class Circuit {
   private readonly limits: Limits
   private failures = 0

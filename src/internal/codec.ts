@@ -4,8 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import * as SchemaAST from "effect/SchemaAST"
-import { type Ambiguity, ambiguityOf } from "./ambiguous.ts"
+import { type Ambiguity, ambiguityOf, isPlain } from "./ambiguous.ts"
 import { fingerprint } from "./fingerprint.ts"
 import { mostText } from "./limits.ts"
 import { differenceBetween } from "./readsBack.ts"
@@ -67,10 +66,6 @@ export const makeCodec = (schema: Schema.Top): Codec => {
     Schema.fromJsonString(Schema.toCodecJson(schema)) as unknown as Schema.Codec<unknown, string>
   )
   const is = lazily(() => Schema.is(schema))
-  const isPlain = (): boolean => {
-    const { ast } = Schema.toCodecJson(schema)
-    return SchemaAST.toType(ast) === ast
-  }
   const ambiguity = lazily(() => {
     try {
       return ambiguityOf(schema)
@@ -105,7 +100,7 @@ export const makeCodec = (schema: Schema.Top): Codec => {
     decode,
     // Where JSON holds the value as it is, there is nothing to do but to parse it.
     decodeTrusted: attempt(lazily(() =>
-      isPlain()
+      isPlain(Schema.toCodecJson(schema).ast)
         ? (text) => Exit.succeed(JSON.parse(text as string))
         : Schema.decodeUnknownExit(json(), { disableChecks: true })
     )),

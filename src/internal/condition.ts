@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { Circuit, type Limits, type Ticket } from "./circuit.ts"
 import { elapsed } from "./deadline.ts"
+import { tellEvery } from "./seldom.ts"
 
 /** What a store may be lost for: one that takes no writes may still be read. */
 export type Part = "reads" | "writes"
@@ -30,9 +31,6 @@ export interface Lost {
 }
 
 export type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-// A store that comes and goes is told of this often, in milliseconds.
-const tellEvery = 60_000
 
 // What stands before the host in a URL may be a password.
 const withoutSecrets = (text: string): string => text.replace(/\/\/[^\s/@]*@/g, "//")

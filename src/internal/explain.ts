@@ -12,6 +12,7 @@ import type { Counters } from "./counters.ts"
 import { type Definition, type KeyAddress, kindOf, open, type Versions } from "./definition.ts"
 import * as Dependencies from "./dependencies.ts"
 import * as Durations from "./duration.ts"
+import { titleOf } from "./keys.ts"
 import { own } from "./own.ts"
 import * as Plan from "./plan.ts"
 import type { Case, Tree } from "./policy/node.ts"
@@ -407,9 +408,7 @@ export const describe = (definition: Definition): Description => {
     ...description,
     toString() {
       return [
-        `${description.name}(${description.key.join(", ")})${
-          description.version === undefined ? "" : ` version ${description.version}`
-        }`,
+        titleOf(description),
         `  policy: ${description.policy}`,
         ...(description.failures === undefined ? [] : [`  failures: ${description.failures}`]),
         "  invalidated by:",

@@ -25,6 +25,15 @@ export const encodeVersion = (where: string, version: string | number): string =
   )
 }
 
+/** What a definition is called for people: `name(id, day) version 2`. */
+export const titleOf = (
+  { key, name, version }: {
+    readonly name: string
+    readonly key: ReadonlyArray<string>
+    readonly version?: string | undefined
+  }
+): string => `${name}(${key.join(", ")})${version === undefined ? "" : ` version ${version}`}`
+
 /** Prints a pattern with `*` for what it leaves open: `films:drama:*`. */
 export const formatPattern = (pattern: Pattern): string =>
   [pattern.name, ...pattern.parts.map((part) => part ?? "*")].join(":")

@@ -1,7 +1,8 @@
 /** The server's clock as a process knows it: it follows what is said, and goes back only as far as a clock that is right would. */
 import type { Clock } from "effect"
 import { assert, describe, it } from "vitest"
-import { realClock, ServerClock } from "../../src/internal/redis/serverClock.ts"
+import { realClock } from "../../src/internal/realClock.ts"
+import { ServerClock } from "../../src/internal/redis/serverClock.ts"
 
 const hour = 3_600_000
 

@@ -1,13 +1,10 @@
 /** Waiting for what a store announces. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { inRealTime } from "../realClock.ts"
 import { broken, type Instruments, type Step } from "./law.ts"
 
-// Under a test clock nothing would ever be too late.
-const realClock = Clock.Clock.defaultValue()
-
-export const pause = (millis: number): Effect.Effect<void> =>
-  Effect.provideService(Effect.sleep(millis), Clock.Clock, realClock)
+/** Under a test clock nothing would ever be too late. */
+export const pause = (millis: number): Effect.Effect<void> => inRealTime(Effect.sleep(millis))
 
 /** Waits for what a store is to announce. A store that polls by the provided clock needs it to move meanwhile. */
 export interface Waiting<R> {

@@ -13,7 +13,7 @@ import type * as Policy from "../../Policy.ts"
 import * as Check from "../check.ts"
 import * as Internal from "../definition.ts"
 import { millis, positiveMillis } from "../duration.ts"
-import { encodeVersion } from "../keys.ts"
+import { encodeVersion, titleOf } from "../keys.ts"
 import { mostDependencies } from "../limits.ts"
 import { refused } from "../refused.ts"
 import type { Limits } from "../service/pauses.ts"
@@ -173,8 +173,7 @@ export class Definition extends Pipeable.Class implements Internal.Definition {
   }
 
   override toString(): string {
-    const version = this.version === undefined ? "" : ` version ${this.version}`
-    return `${this.name}(${this.key.fields.join(", ")})${version}: ${this.policy}`
+    return `${titleOf({ name: this.name, key: this.key.fields, version: this.version })}: ${this.policy}`
   }
 
   toJSON(): unknown {

@@ -75,22 +75,8 @@ export const inBackground = (read: Read, judged: Judged): Attempt => ({
   store: read.store
 })
 
-/** For a caller who wants a new value whatever is stored. */
-export const byForce = (read: Read, versions: Versions): Attempt => ({
-  seen: undefined,
-  old: undefined,
-  seenToken: undefined,
-  drop: false,
-  force: true,
-  join: false,
-  held: false,
-  limit: undefined,
-  versions,
-  store: read.store
-})
-
-/** For a caller to whom the store did not answer, nor is there an old value. */
-export const withoutStore = (read: Read, versions: Versions): Attempt => ({
+/** For a caller who has seen nothing, and waits. */
+const unseen = (read: Read, versions: Versions): Attempt => ({
   seen: undefined,
   old: undefined,
   seenToken: undefined,
@@ -100,6 +86,19 @@ export const withoutStore = (read: Read, versions: Versions): Attempt => ({
   held: false,
   limit: undefined,
   versions,
+  store: read.store
+})
+
+/** For a caller who wants a new value whatever is stored. */
+export const byForce = (read: Read, versions: Versions): Attempt => ({
+  ...unseen(read, versions),
+  force: true,
+  join: false
+})
+
+/** For a caller to whom the store did not answer, nor is there an old value. */
+export const withoutStore = (read: Read, versions: Versions): Attempt => ({
+  ...unseen(read, versions),
   store: read.service.leases
 })
 

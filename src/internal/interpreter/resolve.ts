@@ -89,11 +89,9 @@ export const resolveOne = (read: Read, loader: Loader, first?: StoreAnswer): Any
 
 const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyMap<Read, Answer>> =>
   Effect.suspend(() => {
-    const { lookup } = loader
     const answers = new Map<Read, Answer>()
     const stale: Array<Want> = []
     const missing: Array<Want> = []
-    const inBatch: Array<Want> = []
     const unanswered: Array<Unanswered> = []
     for (const one of looked) {
       const { read } = one
@@ -106,11 +104,7 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
         const first = Decide.atFirst(found, read.definition.rules, read.insideLoad)
         if (first === "load") {
           if (!Decide.isServable(found)) read.miss(found)
-          const want: Want = { read, attempt: forCaller(read, one.seen) }
-          const around = Loading.loadedAround(read.reader, read.place)
-          if (around === undefined) missing.push(want)
-          else if (around._tag === "InBatch") inBatch.push(want)
-          else answers.set(read, read.circle(around.keys, want.attempt.old))
+          missing.push({ read, attempt: forCaller(read, one.seen) })
           continue
         }
         if (first === "serve and refresh") stale.push({ read, attempt: inBackground(read, judged!) })
@@ -126,19 +120,38 @@ const act = (looked: ReadonlyArray<Looked>, loader: Loader): AnyEffect<ReadonlyM
       }
       return answer(answers, want.read, follow(want, filled))
     }
-    // Not together: the batch that waits for them is waiting for such a lookup already.
-    const byThemselves = (some: ReadonlyArray<Want>) => {
-      const single = oneByOne(some[0]!.read.definition)
-      return byCalls(some, single, (one) => fillTogether(one, single.lookup, use))
-    }
     const rest = Effect.suspend(() => loadUnanswered(unanswered, loader, answers))
     const steps: Array<AnyEffect<unknown>> = []
     if (stale.length > 0) steps.push(refreshInBackground(stale, loader))
-    if (inBatch.length > 0) steps.push(byThemselves(inBatch))
-    if (missing.length > 0) steps.push(byCalls(missing, loader, (some) => fillTogether(some, lookup, use)))
+    if (missing.length > 0) steps.push(fillAll(missing, loader, oneByOne(missing[0]!.read.definition), answers, use))
     steps.push(rest)
     return Effect.as(Effect.forEach(steps, (step) => step, { discard: true }), answers)
   })
+
+/**
+ * Fills keys, and uses each as soon as it is there. What a batch around it waits for is loaded by itself, since that batch is
+ * such a lookup already; and what would wait for itself is answered with that.
+ */
+const fillAll = (
+  wants: ReadonlyArray<Want>,
+  loader: Loader,
+  single: Loader,
+  answers: Map<Read, Answer>,
+  use: (want: Want, filled: Filled) => AnyEffect<void>
+): AnyEffect<void> => {
+  const together: Array<Want> = []
+  const byThemselves: Array<Want> = []
+  for (const want of wants) {
+    const { attempt, read } = want
+    const around = Loading.loadedAround(read.reader, read.place)
+    if (around === undefined) together.push(want)
+    else if (around._tag === "InBatch") byThemselves.push(want)
+    else answers.set(read, read.circle(around.keys, attempt.old))
+  }
+  const fill = (some: ReadonlyArray<Want>, by: Loader) =>
+    byCalls(some, by, (call) => fillTogether(call, by.lookup, use))
+  return Effect.andThen(fill(byThemselves, single), fill(together, loader))
+}
 
 const answer = (answers: Map<Read, Answer>, read: Read, effect: AnyEffect<Answer>): AnyEffect<void> =>
   Effect.map(Effect.exit(effect), (exit) => {
@@ -198,7 +211,7 @@ const follow = ({ attempt, read }: Want, filled: Filled): AnyEffect<Answer> => {
       const { error } = filled as Extract<Filled, { readonly _tag: "StoreFailed" }>
       read.storeFailed(error)
       const want: Want = { read, attempt: { ...attempt, seenToken: undefined, store: read.service.leases } }
-      const sharing = fillTogether([want], without(read, oneByOne(definition).lookup), follow)
+      const sharing = fillTogether([want], without(read, oneByOne(definition)).lookup, follow)
       return Effect.map(sharing, ([one]) => one!)
     }
     case "LoadAlone":
@@ -242,12 +255,15 @@ interface Unanswered {
   readonly versions: Versions
 }
 
-/** A lookup that counts what the store costs that is lost. */
-const without = (read: Read, lookup: Lookup): Lookup => (addresses) =>
-  Effect.suspend(() => {
-    read.wentWithout(addresses.length)
-    return lookup(addresses)
-  })
+/** Counts what the store costs that is lost. */
+const without = (read: Read, loader: Loader): Loader => ({
+  ...loader,
+  lookup: (addresses) =>
+    Effect.suspend(() => {
+      read.wentWithout(addresses.length)
+      return loader.lookup(addresses)
+    })
+})
 
 /** Loads what the store did not answer, and stores none of it. */
 const loadUnanswered = (
@@ -286,20 +302,10 @@ const shareUnanswered = (
   loader: Loader,
   answers: Map<Read, Answer>
 ): AnyEffect<void> => {
-  const together: Array<Want> = []
-  const byThemselves: Array<Want> = []
-  for (const { read, versions } of all) {
-    const want: Want = { read, attempt: withoutStore(read, versions) }
-    const around = Loading.loadedAround(read.reader, read.place)
-    if (around === undefined) together.push(want)
-    else if (around._tag === "InBatch") byThemselves.push(want)
-    else answers.set(read, read.circle(around.keys, undefined))
-  }
-  const use = (want: Want, filled: Filled) => answer(answers, want.read, follow(want, filled))
   const { read } = all[0]!
-  const load = (wants: ReadonlyArray<Want>, by: Loader) =>
-    byCalls(wants, by, (some) => fillTogether(some, without(read, by.lookup), use))
-  return Effect.andThen(load(byThemselves, oneByOne(read.definition)), load(together, loader))
+  const wants = all.map(({ read, versions }) => ({ read, attempt: withoutStore(read, versions) }))
+  const use = (want: Want, filled: Filled) => answer(answers, want.read, follow(want, filled))
+  return fillAll(wants, without(read, loader), without(read, oneByOne(read.definition)), answers, use)
 }
 
 /** Loads several values by one lookup and stores none of them. */

@@ -9,6 +9,7 @@ import type { CacheStore, Fence, StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import * as Key from "../../Key.ts"
 import type { Mode } from "../../Verdict.ts"
+import { add, type Count, sumOf } from "../counts.ts"
 import { elapsed } from "../deadline.ts"
 import { targetsIn } from "../targets.ts"
 import { malformed, numberOf } from "./client.ts"
@@ -20,17 +21,11 @@ import * as Wire from "./wire.ts"
 // A fence over more targets is written as one over everything: each load that begins under it reads what it is over.
 const mostFenced = 2000
 
-/** How many entries it ended; undefined if those with a version, which end by the marker of their key, may be more. */
-type Count = number | undefined
-
+/** Undefined if entries with a version, which end by the marker of their key, may be more. */
 const countOf = (operation: string, count: unknown, more: unknown): Effect.Effect<Count, StoreError> =>
   Number.isNaN(numberOf(count) + numberOf(more))
     ? Effect.fail(malformed(operation, count))
     : Effect.succeed(numberOf(more) === 0 ? numberOf(count) : undefined)
-
-const add = (a: Count, b: Count): Count => a === undefined || b === undefined ? undefined : a + b
-
-const sum = (counts: ReadonlyArray<Count>): Count => counts.reduce(add, 0)
 
 export type Invalidating = Pick<CacheStore, "atomic" | "invalidate" | "fence" | "lift">
 
@@ -129,7 +124,7 @@ export const make = ({ names, newNonce, notices, run, settings, split, transport
             run(operation, Scripts.replaceOne, [names.marker(name)], [mode, nonce, markerLife], acknowledged)
         )
       ], { concurrency: "unbounded" }),
-      ([counts]) => sum(counts)
+      ([counts]) => sumOf(counts)
     )
 
   const applyInSteps = (operation: string, piece: Piece, nonce: string): Effect.Effect<Count, StoreError> => {

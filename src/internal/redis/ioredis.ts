@@ -1,7 +1,9 @@
 /**
- * The port of a client, on the package `ioredis` (5.8 or 6). No other file of
- * this folder knows of it. It is an optional peer: it is loaded when a layer
- * that connects is built, and only then.
+ * The port of a client, on the package `ioredis` (5.8 or 6). It is an optional
+ * peer, loaded here and nowhere else, when a layer that connects is built. What
+ * its clients are like is known to the files that this one is made of: `raw.ts`,
+ * `options.ts`, `connectors.ts`, `link.ts`, `lines.ts`, `routes.ts` and
+ * `pipelines.ts`.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,14 +12,15 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../CacheStore.ts"
+import { inRealTime } from "../realClock.ts"
 import { type Client, type Listener, type Node, unavailable, type Wait } from "./client.ts"
 import { disconnectWithin, late, type Module, nodeConnector, sentinelConnector, type Sockets } from "./connectors.ts"
-import { runIn } from "./lines.ts"
+import { runIn } from "./info.ts"
 import { bare, type Link, NotSent, reasonOf, watch } from "./link.ts"
+import { valuesOf } from "./pipelines.ts"
 import { clusterOf, type Pipeline, primariesOf, type Raw, refresh } from "./raw.ts"
 import * as Routes from "./routes.ts"
 import type { Script } from "./scripts.ts"
-import { inRealTime } from "./serverClock.ts"
 import { sha1 } from "./sha1.ts"
 import type { Target } from "./target.ts"
 import { isReadOnly, isRefusal } from "./words.ts"
@@ -65,20 +68,10 @@ const acknowledgementLife = 1000
 const waiting = (pipeline: Pipeline, { key, replicas, within }: Wait): Pipeline =>
   pipeline.call("SET", key, "", "PX", acknowledgementLife).call("WAIT", replicas, within)
 
-/** The answers to a pipeline; the first error is that of all. */
-const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
-  pipeline.exec().then((answers) => {
-    if (answers === null) throw new Error("no answer")
-    return answers.map(([error, answer]) => {
-      if (error !== null) throw error
-      return answer
-    })
-  })
-
 const nodeOf = (raw: Raw, ask: Ask): Node => ({
   command: (operation, ...command) => ask(operation, () => raw.call(...command)),
   wait: (operation, wait) =>
-    Effect.map(ask(operation, () => answersOf(waiting(raw.pipeline(), wait))), ([, count]) => count)
+    Effect.map(ask(operation, () => valuesOf(waiting(raw.pipeline(), wait))), ([, count]) => count)
 })
 
 /** Names of scripts by which the server remembers them. */
@@ -137,7 +130,7 @@ const adapt = (source: Source, routes: Routes.Routes, hashes: Hashes, patience: 
         ask(operation, () =>
           orWhole((whole) => {
             const sent = raw.pipeline()[whole ? "eval" : "evalsha"](named(script, whole), keys.length, keys, args)
-            return answersOf(waiting(sent, wait))
+            return valuesOf(waiting(sent, wait))
           })),
         ([answer, , count]) => [answer, count]
       ),

@@ -12,6 +12,7 @@
  * primary that became a replica is noticed, from which nothing is read any more;
  * and a connection over which nothing comes any more, though it stands.
  */
+import { factsIn, runIn } from "./info.ts"
 import type { Raw } from "./raw.ts"
 
 /** What a server says of itself. It may not be permitted to ask. */
@@ -23,15 +24,11 @@ const asking: Server = { _tag: "Asking" }
 const untold: Server = { _tag: "Untold" }
 const replica: Server = { _tag: "Replica" }
 
-const fieldOf = (info: unknown, name: string): string | undefined =>
-  new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(String(info))?.[1]
+const roleIn = (info: unknown): string | undefined => factsIn(info)["role"]
 
-/** The name that a server gives to its run. */
-export const runIn = (info: unknown): string | undefined => fieldOf(info, "run_id")
+const isReplica = (info: unknown): boolean => roleIn(info) === "slave"
 
-const isReplica = (info: unknown): boolean => fieldOf(info, "role") === "slave"
-
-const isPrimary = (info: unknown): boolean => fieldOf(info, "role") === "master"
+const isPrimary = (info: unknown): boolean => roleIn(info) === "master"
 
 // -----------------------------------------------------------------------------
 // silence
@@ -257,10 +254,15 @@ export class Lines {
     return this.reads === undefined ? this.writes : [...this.writes, this.reads]
   }
 
-  /** The run that a connection of writes has met, unless they have met several. */
+  /** The runs that connections of writes have met. */
+  private get runs(): ReadonlyArray<string> {
+    return [...new Set(this.writes.flatMap(({ run }) => run ?? []))]
+  }
+
+  /** The run that they have met, unless it is not one. */
   get primary(): string | undefined {
-    const runs = new Set(this.writes.flatMap(({ run }) => run ?? []))
-    return runs.size === 1 ? [...runs][0] : undefined
+    const [run, ...others] = this.runs
+    return others.length === 0 ? run : undefined
   }
 
   private readonly changed: Changed = (line, left) => {
@@ -277,8 +279,7 @@ export class Lines {
     const { reads, writes } = this
     const [main] = writes
     if (main === undefined || writes.some(({ server }) => server === replica)) return undefined
-    const runs = new Set(writes.flatMap(({ run }) => run ?? []))
-    if (runs.size > 1) return undefined
+    if (this.runs.length > 1) return undefined
     return main.run !== undefined && reads?.run === main.run ? reads : main
   }
 

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import type { StoreError } from "../../CacheStore.ts"
 import { type Client, type Node, unavailable } from "./client.ts"
+import { factsIn } from "./info.ts"
 import * as Scripts from "./scripts.ts"
 import type { Transport } from "./transport.ts"
 import * as Wire from "./wire.ts"
@@ -96,14 +97,6 @@ export const complaints = (look: Look, expected: Expected): ReadonlyArray<string
   ].filter((one) => one !== undefined)
 }
 
-const parseLines = (text: unknown, separator: string): Record<string, string> =>
-  Object.fromEntries(
-    String(text).split("\r\n").flatMap((line) => {
-      const at = line.indexOf(separator)
-      return at < 0 || line.startsWith("#") ? [] : [[line.slice(0, at), line.slice(at + 1)] as const]
-    })
-  )
-
 // An array of names and values, or a map, as the protocol's version has it.
 const parsePairs = (answer: unknown): Record<string, string> => {
   if (answer instanceof Map) return Object.fromEntries(answer) as Record<string, string>
@@ -166,7 +159,7 @@ export const look = Effect.fnUntraced(function*(
   ], { concurrency: "unbounded" })
   // What the user may not ask is not known, and cannot be complained about.
   const factsBy = (
-    parse: (answer: unknown) => Record<string, string>,
+    parse: (answer: unknown) => Readonly<Record<string, string>>,
     ...command: readonly [string, ...Array<string>]
   ) => Effect.match(node.command("look", ...command), { onSuccess: parse, onFailure: () => ({}) })
   const configs = Effect.forEach(settings, (name) => factsBy(parsePairs, "CONFIG", "GET", name), {
@@ -175,8 +168,8 @@ export const look = Effect.fnUntraced(function*(
   // All at once: a server may be so far away that one after the other would not be in time.
   const [refused, info, cluster, config] = yield* Effect.all([
     Effect.map(probes, (all) => all.flat()),
-    factsBy((text) => parseLines(text, ":"), "INFO"),
-    factsBy((text) => parseLines(text, ":"), "CLUSTER", "INFO"),
+    factsBy(factsIn, "INFO"),
+    factsBy(factsIn, "CLUSTER", "INFO"),
     Effect.map(configs, (all) => Object.fromEntries(all.flatMap((one) => Object.entries(one))))
   ], { concurrency: "unbounded" })
   return { info, cluster, config, refused }

@@ -1,5 +1,5 @@
 /**
- * Reads in pipelines of our own. Those that the package makes by itself wait until
+ * Pipelines of our own. Those that the package makes by itself wait until
  * the one before is answered: a read of a far server would take twice as long
  * whenever something else is under way.
  */
@@ -8,16 +8,23 @@ import type { Pipeline, Raw } from "./raw.ts"
 type Answer = readonly [error: Error | null, value: unknown]
 
 const answersOf = (pipeline: Pipeline): Promise<ReadonlyArray<Answer>> =>
-  pipeline.exec().then((answers) => answers ?? [])
+  pipeline.exec().then((answers) => {
+    if (answers === null) throw new Error("no answer")
+    return answers
+  })
 
-const valueOf = ([error, value]: Answer = [new Error("no answer"), null]): unknown => {
+const valueOf = ([error, value]: Answer): unknown => {
   if (error !== null) throw error
   return value
 }
 
+/** The answers to a pipeline; the first error is that of all. */
+export const valuesOf = (pipeline: Pipeline): Promise<ReadonlyArray<unknown>> =>
+  answersOf(pipeline).then((answers) => answers.map(valueOf))
+
 /** The values of string keys of one server. */
 export const getAll = (raw: Raw, keys: ReadonlyArray<string>): Promise<unknown> =>
-  answersOf(raw.pipeline().mget(keys)).then(([answer]) => valueOf(answer))
+  valuesOf(raw.pipeline().mget(keys)).then(([values]) => values)
 
 interface Turn {
   readonly pipeline: Pipeline
@@ -46,6 +53,6 @@ export const getTogether = (): (raw: Raw, key: string) => Promise<unknown> => {
     if (turn === undefined || turn.count === mostCommands) turn = begin(raw)
     const place = turn.count++
     turn.pipeline.get(key)
-    return turn.answers.then((answers) => valueOf(answers[place]))
+    return turn.answers.then((answers) => valueOf(answers[place]!))
   }
 }

@@ -9,11 +9,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import { inRealTime } from "../realClock.ts"
 import { cut, type Line, Lines, Pulse } from "./lines.ts"
 import { bare, type Link, NotSent } from "./link.ts"
 import { getAll, getTogether } from "./pipelines.ts"
 import { nodeNamed, primariesOf, primaryOf, type Raw, refresh } from "./raw.ts"
-import { inRealTime } from "./serverClock.ts"
 import { slotOf } from "./slots.ts"
 
 /** A client, and what is known of its connection. */

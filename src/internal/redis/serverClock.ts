@@ -6,18 +6,10 @@
  * served, and takes no part. Nor does the server's clock make anything younger
  * when it is set back: this process goes on from the time that it knew.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Clock from "effect/Clock"
 import { elapsed } from "../deadline.ts"
+import { realClock } from "../realClock.ts"
 import { Limit } from "../steady.ts"
-
-/** The clock of the machine, whatever clock a program is given. */
-export const realClock = Context.get(Context.empty(), Clock.Clock)
-
-/** Connections are made in real time, also under the clock of a test. */
-export const inRealTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.provideService(effect, Clock.Clock, realClock)
 
 export class ServerClock {
   private ahead: number | undefined

@@ -18,6 +18,7 @@ import {
   type Value,
   type Wait
 } from "./client.ts"
+import { runIn } from "./info.ts"
 import type { Script } from "./scripts.ts"
 import { sha1 } from "./sha1.ts"
 import { type Claim, claimOf, coverAll, everySlot, tagIn } from "./slots.ts"
@@ -249,11 +250,11 @@ const readPlace = (cursor: string): Place | undefined => {
   return { next: parts[1]!, id: parts[2]!, state: parts[3]! }
 }
 
-/** The name that a server gives to its run: a cursor of an earlier run means nothing to it. */
+/** A cursor of an earlier run means nothing to it. */
 const runOf = (node: Node, operation: string): Effect.Effect<string, StoreError> =>
   Effect.map(
     node.command(operation, "INFO", "server"),
-    (info) => /^run_id:(.*)$/m.exec(String(info))?.[1]?.trim() ?? ""
+    (info) => runIn(info) ?? ""
   )
 
 const onePage = (

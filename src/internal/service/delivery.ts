@@ -4,7 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
@@ -14,18 +14,14 @@ import type * as Scope from "effect/Scope"
 import { StoreError } from "../../CacheStore.ts"
 import * as Invalidation from "../../Invalidation.ts"
 import { elapsed } from "../deadline.ts"
+import { inRealTime } from "../realClock.ts"
+import { Seldom } from "../seldom.ts"
 import type { ClockedStore, Service } from "./model.ts"
 import { metrics, report } from "./report.ts"
 import type { Kept, Undelivered } from "./undelivered.ts"
 
-// A store that does not answer makes a line in the log this often, in milliseconds.
-const warnEvery = 60_000
-
 // How long the layer's release waits for what is left.
 const lastAttempt = "1 second"
-
-// A program that releases a layer under a clock of its own may not move it any more.
-const realClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 // In halves: one batch is copied with each that is added to it.
 const together = (all: ReadonlyArray<Kept>): Invalidation.Invalidation => {
@@ -53,13 +49,11 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const context = yield* Effect.context<Scope.Scope>()
   let delivering = false
-  let warnedAt = -Infinity
+  const warnings = new Seldom()
 
   const warn = (invalidation: Invalidation.Invalidation, { reason }: StoreError): Effect.Effect<void> =>
     Effect.clockWith((clock) => {
-      const now = elapsed(clock)
-      if (now < warnedAt + warnEvery) return Effect.void
-      warnedAt = now
+      if (warnings.ask(elapsed(clock)) === undefined) return Effect.void
       return Effect.logWarning("a cache invalidation was not delivered, and is tried again").pipe(
         Effect.annotateLogs({ invalidation: invalidation.toString(), reason: reason._tag, undelivered: kept.size })
       )
@@ -124,7 +118,7 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       const left = kept.all
-      const late = Effect.provideService(Effect.sleep(lastAttempt), Clock.Clock, realClock)
+      const late = inRealTime(Effect.sleep(lastAttempt))
       const end = Effect.raceFirst(settled, late)
       if (left.length === 0) return end
       const batch = together(left)

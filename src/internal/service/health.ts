@@ -6,10 +6,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CacheStore from "../../CacheStore.ts"
+import { usualLimits } from "../circuit.ts"
 import { Condition, conditionsOf, Group, harmless, type Lost, type Part, withConditions } from "../condition.ts"
 import type { Health } from "./model.ts"
-
-const limits = { failures: 5, openAfter: 1000, openFor: 5000 }
 
 // What has no limit of its own must not keep those who ask for it.
 const patience = "1 second"
@@ -17,8 +16,8 @@ const patience = "1 second"
 /** The operations of a store, each of which says how it ended. */
 const observing = (store: CacheStore.CacheStore, condition: Condition): CacheStore.Operations => {
   const groups = {
-    reads: new Group(limits, condition, "reads"),
-    writes: new Group(limits, condition, "writes")
+    reads: new Group(usualLimits, condition, "reads"),
+    writes: new Group(usualLimits, condition, "writes")
   }
   const told = <A>(
     part: Part,

@@ -2,6 +2,7 @@
  * Keys whose refresh in the background failed: the next one is not tried at once,
  * but after a pause, which is longer after each failure in a row.
  */
+import { Latest } from "../latest.ts"
 
 interface Pause {
   readonly failures: number
@@ -19,11 +20,10 @@ export interface Limits {
 const mostKeys = 10_000
 
 export class Pauses {
-  private readonly pauses = new Map<string, Pause>()
+  private readonly pauses = new Latest<Pause>(mostKeys)
 
   /** Whether a refresh has to wait. */
   holds(key: string, now: number): boolean {
-    if (this.pauses.size === 0) return false
     const pause = this.pauses.get(key)
     return pause !== undefined && now < pause.until
   }
@@ -32,13 +32,11 @@ export class Pauses {
   failed(key: string, now: number, { first, longest }: Limits, draw: number): void {
     const failures = (this.pauses.get(key)?.failures ?? 0) + 1
     const pause = Math.min(longest, first * 2 ** (failures - 1))
-    this.pauses.delete(key)
     this.pauses.set(key, { failures, until: now + pause * (1 - draw / 2) })
-    if (this.pauses.size > mostKeys) this.pauses.delete(this.pauses.keys().next().value!)
   }
 
   /** It was loaded after all. */
   forget(key: string): void {
-    if (this.pauses.size > 0) this.pauses.delete(key)
+    this.pauses.delete(key)
   }
 }
