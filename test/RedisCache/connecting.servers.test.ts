@@ -22,7 +22,7 @@ import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { type Server, startProxy, startServer } from "../support/redis.ts"
-import { keysUnder, listening, lookAt, Origin, patient, promise, start, until } from "../support/redisCache.ts"
+import { keysUnder, listening, lookAt, Origin, patient, promise, silent, start, until } from "../support/redisCache.ts"
 import { certificate, certificateKey } from "../support/selfSigned.ts"
 
 const server = (config: Record<string, string | number> = {}): Effect.Effect<Server, never, Scope.Scope> =>
@@ -108,16 +108,6 @@ const complaints = (options: RedisCache.Options) =>
     assert.isFalse(error.mayHaveHappened)
     return { warnings: log.warnings(), cause: String(error.cause) }
   })
-
-const silent = <C extends { on(event: "error", listener: () => void): unknown; disconnect(): void }>(make: () => C) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const client = make()
-      client.on("error", () => undefined)
-      return client
-    }),
-    (client) => Effect.sync(() => client.disconnect())
-  )
 
 const quickly = { connectTimeout: 400 }
 

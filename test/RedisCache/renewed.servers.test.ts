@@ -19,21 +19,11 @@ import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
 import * as RedisCache from "../../src/RedisCache.ts"
 import { type Config, type Server, startSentinel, startServer } from "../support/redis.ts"
-import { listening, lookAt, Origin, patient, promise, start, until } from "../support/redisCache.ts"
+import { listening, lookAt, Origin, patient, promise, silent, start, until } from "../support/redisCache.ts"
 import { clusterNodes, freshPrefix, nodeUrl } from "../support/sharedRedis.ts"
 
 const server = (config: Config = {}): Effect.Effect<Server, never, Scope.Scope> =>
   Effect.acquireRelease(promise(() => startServer({ config })), (one) => promise(() => one.stop()))
-
-const silent = <C extends { on(event: "error", listener: () => void): unknown; disconnect(): void }>(make: () => C) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const client = make()
-      client.on("error", () => undefined)
-      return client
-    }),
-    (client) => Effect.sync(() => client.disconnect())
-  )
 
 const numbers = (origin: Origin) =>
   Cached.make(

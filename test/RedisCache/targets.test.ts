@@ -69,7 +69,7 @@ const refused: Record<string, readonly [() => unknown, RegExp]> = {
     /`password`.*url/
   ],
   "two databases, in the url and beside it": [() => ({ url: `${url}/1`, options: { db: 2 } }), /`db`.*url/],
-  "a url and a path": [() => ({ url, options: { path: "/tmp/x" } }), /path/],
+  "a url and a path": [() => ({ url, options: { path: "redis.sock" } }), /path/],
   "a url and Sentinels": [() => ({ url, options: { sentinels: [{ host: "h" }], name: "n" } }), /sentinels/],
   "options that are none": [() => ({ options: "h" }), /object/],
   "a port out of range": [node({ port: 65_536 }), /`port`.*1 to 65535/],

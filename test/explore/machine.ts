@@ -8,6 +8,7 @@
  */
 import { Clock, Context, Effect, Exit, Metric, Random, References, Scheduler } from "effect"
 import type { Duration, Fiber } from "effect"
+import { clockAt } from "../support/clock.ts"
 
 /** What a step touches, for telling which steps may change places: `store` read, `P1` written. */
 export interface Access {
@@ -74,8 +75,6 @@ export class Machine {
   }
 
   private clock(): Clock.Clock {
-    const millis = () => this.time
-    const nanos = () => BigInt(this.time) * 1_000_000n
     const sleep = (duration: Duration.Duration) => {
       const wait = Number(duration.value._tag === "Millis" ? duration.value.millis : Infinity)
       return Effect.callback<void>((resume) => {
@@ -87,15 +86,7 @@ export class Machine {
         })
       })
     }
-    return {
-      currentTimeMillisUnsafe: millis,
-      currentTimeMillis: Effect.sync(millis),
-      currentTimeNanosUnsafe: nanos,
-      currentTimeNanos: Effect.sync(nanos),
-      monotonicTimeNanosUnsafe: nanos,
-      monotonicTimeNanos: Effect.sync(nanos),
-      sleep
-    }
+    return clockAt(() => this.time, sleep)
   }
 
   /** Waits until the schedule lets this step happen. */

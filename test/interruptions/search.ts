@@ -17,6 +17,7 @@ import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
+import { clockAt } from "../support/clock.ts"
 import type { Program } from "./programs.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
@@ -87,19 +88,7 @@ class Machine implements Scheduler.Scheduler {
     }
   }
 
-  private readonly clock: Clock.Clock = (() => {
-    const millis = () => this.now
-    const nanos = () => BigInt(Math.round(this.now * 1e6))
-    return {
-      currentTimeMillisUnsafe: millis,
-      currentTimeMillis: Effect.sync(millis),
-      currentTimeNanosUnsafe: nanos,
-      currentTimeNanos: Effect.sync(nanos),
-      monotonicTimeNanosUnsafe: nanos,
-      monotonicTimeNanos: Effect.sync(nanos),
-      sleep: (duration) => this.sleep(Duration.toMillis(duration))
-    }
-  })()
+  private readonly clock = clockAt(() => this.now, (duration) => this.sleep(Duration.toMillis(duration)))
 
   private sleep(millis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {

@@ -270,3 +270,16 @@ export class Origin {
     return Effect.forEach(this.held.splice(0), ({ go }) => Deferred.succeed(go, undefined), { discard: true })
   })
 }
+
+/** A client that is disconnected with the scope, and whose errors nobody need hear. */
+export const silent = <C extends { on(event: "error", listener: () => void): unknown; disconnect(): void }>(
+  make: () => C
+) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const client = make()
+      client.on("error", () => undefined)
+      return client
+    }),
+    (client) => Effect.sync(() => client.disconnect())
+  )
