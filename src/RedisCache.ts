@@ -66,16 +66,12 @@ import * as CacheService from "./CacheService.ts"
 import * as CacheStore from "./CacheStore.ts"
 import * as Check from "./internal/check.ts"
 import { finiteMillis, positiveMillis } from "./internal/duration.ts"
-import { randomId } from "./internal/randomId.ts"
-import { type Client as AnyClient, unavailable } from "./internal/redis/client.ts"
 import * as Ioredis from "./internal/redis/ioredis.ts"
-import * as Look from "./internal/redis/look.ts"
-import * as Notices from "./internal/redis/notices.ts"
 import * as Scripts from "./internal/redis/scripts.ts"
 import type { Settings } from "./internal/redis/session.ts"
-import * as Store from "./internal/redis/store.ts"
+import * as Stack from "./internal/redis/stack.ts"
 import * as Target from "./internal/redis/target.ts"
-import * as Transport from "./internal/redis/transport.ts"
+import type * as Transport from "./internal/redis/transport.ts"
 import { Names } from "./internal/redis/wire.ts"
 import { refused } from "./internal/refused.ts"
 import { InvalidInput } from "./InvalidInput.ts"
@@ -238,34 +234,6 @@ const commands = [
 // Some 600 ms in all: a connection that broke is there again, or the server is away.
 const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
-// Repeating is safe. Whatever the last attempt met, an earlier one may have happened. Giving up a lease is repeated too:
-// left behind, it would keep others waiting.
-const retrying = (store: CacheStore.CacheStore, retry: NonNullable<Options["retry"]>): CacheStore.CacheStore => {
-  const again = <A>(effect: Effect.Effect<A, CacheStore.StoreError>) =>
-    Effect.suspend(() => {
-      let mayHaveHappened = false
-      const attempt = Effect.mapError(effect, (error) => {
-        mayHaveHappened ||= error.mayHaveHappened
-        const { cause, operation, reason } = error
-        return new CacheStore.StoreError({ operation, reason, mayHaveHappened, cause })
-      })
-      return Effect.retry(attempt, { schedule: retry, while: ({ reason }) => reason._tag === "Unavailable" })
-    })
-  return CacheStore.wrap(store, (store) => ({
-    read: store.read,
-    begin: store.begin,
-    commit: store.commit,
-    discard: store.discard,
-    abandon: (address, token) => again(store.abandon(address, token)),
-    released: store.released,
-    invalidate: (batch) => again(store.invalidate(batch)),
-    fence: (fence) => again(store.fence(fence)),
-    lift: (fence) => again(store.lift(fence)),
-    inspect: store.inspect,
-    scan: store.scan
-  }))
-}
-
 const scheduleOf = <S extends Schedule.Schedule<unknown, never>>(name: string, given: S | undefined): S | undefined => {
   if (given === undefined || Schedule.isSchedule(given)) return given
   throw refuse(`${name} is to be a Schedule`)
@@ -301,58 +269,8 @@ const prepare = (options: Options) => {
   }
 }
 
-type Prepared = ReturnType<typeof prepare>
-
-const within = <A>(effect: Effect.Effect<A, CacheStore.StoreError>, client: AnyClient, patience: number) =>
-  Effect.timeoutOrElse(effect, {
-    duration: patience,
-    orElse: () => {
-      const trouble = client.trouble()
-      return Effect.fail(
-        unavailable("look", new Error(trouble === undefined ? "no answer" : `no connection: ${trouble}`))
-      )
-    }
-  })
-
-/** Warns once of each thing that will hurt. */
-const lookAround = (
-  client: AnyClient,
-  transport: Transport.Transport,
-  { acknowledgement, patience, settings }: Prepared,
-  unheard: string | undefined
-): Effect.Effect<void> => {
-  const warn = (what: string) => Effect.logWarning(`RedisCache: ${what}`)
-  const expected = { cluster: client.isCluster, replicas: acknowledgement?.replicas ?? 0 }
-  return within(Look.look(client, transport, settings.prefix), client, patience).pipe(
-    Effect.matchEffect({
-      onSuccess: (seen) => {
-        const refused = unheard === undefined ? seen.refused : [...seen.refused, `SUBSCRIBE: ${unheard}`]
-        return Effect.forEach(Look.complaints({ ...seen, refused }, expected), warn, { discard: true })
-      },
-      onFailure: ({ cause }) =>
-        warn(
-          `the server does not answer (${
-            cause instanceof Error ? cause.message : "no reason"
-          }); reads load until it does`
-        )
-    })
-  )
-}
-
-const makePrepared = Effect.fnUntraced(function*(
-  prepared: Prepared,
-  limit: number | undefined
-): Effect.fn.Return<CacheStore.CacheStore, never, Scope.Scope> {
-  const { acknowledgement, patience, retry, settings, target } = prepared
-  const client = yield* Ioredis.open(target, Scripts.all, patience)
-  const writer = acknowledgement === undefined ? client : yield* client.beside
-  const transport = Transport.make(client, { writer, acknowledgement, limit })
-  const notices = yield* Notices.listen(client, settings.prefix, randomId(), patience)
-  yield* lookAround(client, transport, prepared, notices.refused)
-  const store = Store.make(transport, settings, notices)
-  yield* Effect.ignore(within(Look.patiently(store.synchronize), client, patience))
-  return retrying({ ...store, trusted: prepared.trusted, readsInTime: limit !== undefined }, retry)
-})
+const makeOn = (prepared: ReturnType<typeof prepare>, limit: number | undefined) =>
+  Stack.make(Ioredis.open(prepared.target, Scripts.all, prepared.patience), prepared, limit)
 
 /**
  * A store on Redis, without the time limit and circuit breaker of the layer.
@@ -363,7 +281,7 @@ const makePrepared = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const makeStore = (options: Options): Effect.Effect<CacheStore.CacheStore, never, Scope.Scope> =>
-  makePrepared(prepare(options), undefined)
+  makeOn(prepare(options), undefined)
 
 /**
  * The store alone, behind its time limit and circuit breaker, for
@@ -378,7 +296,7 @@ export const layerStore = (options: Options): Layer.Layer<CacheStore.CacheStore>
   const prepared = prepare(options)
   return Layer.effect(
     CacheStore.CacheStore,
-    Effect.map(makePrepared(prepared, prepared.patienceOfReaders), (store) => CacheStore.guard(store, prepared.limits))
+    Effect.map(makeOn(prepared, prepared.patienceOfReaders), (store) => CacheStore.guard(store, prepared.limits))
   )
 }
 
