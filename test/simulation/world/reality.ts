@@ -14,7 +14,7 @@ import type { Process } from "./process.ts"
 import type { Random } from "./random.ts"
 import type { Sim } from "./sim.ts"
 
-const processOf = (sim: Sim): Process | undefined => {
+export const processOf = (sim: Sim): Process | undefined => {
   const { current } = sim
   return current !== undefined && "wall" in current ? current as Process : undefined
 }
@@ -59,24 +59,30 @@ const randomBytes = (random: Random) => <A extends NodeJS.TypedArray>(array: A):
 const digest = (_algorithm: unknown, data: NodeJS.ArrayBufferView): Promise<ArrayBuffer> =>
   Promise.resolve(Uint8Array.from(createHash("sha1").update(data).digest()).buffer)
 
+/** Sets properties of an object; gives what puts back those that were there. */
+export const replace = (target: object, properties: object): () => void => {
+  const undo = Object.entries(properties).map(([name, value]) => {
+    const before = Object.getOwnPropertyDescriptor(target, name)
+    Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: true })
+    return () => {
+      if (before === undefined) Reflect.deleteProperty(target, name)
+      else Object.defineProperty(target, name, before)
+    }
+  })
+  return () => {
+    for (const back of undo) back()
+  }
+}
+
 /** Puts the world's in the place of what is real; gives what puts it back. */
 export const replaceReality = (sim: Sim, random: Random): () => void => {
-  const undo: Array<() => void> = []
-  const replace = (target: object, properties: object): void => {
-    for (const [name, value] of Object.entries(properties)) {
-      const before = Object.getOwnPropertyDescriptor(target, name)
-      Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: true })
-      undo.push(() => {
-        if (before === undefined) Reflect.deleteProperty(target, name)
-        else Object.defineProperty(target, name, before)
-      })
-    }
-  }
-  replace(realClock, clockOf(sim))
-  replace(crypto, { getRandomValues: randomBytes(random) })
-  replace(crypto.subtle, { digest })
-  replace(Math, { random: () => random.next() })
+  const undo = [
+    replace(realClock, clockOf(sim)),
+    replace(crypto, { getRandomValues: randomBytes(random) }),
+    replace(crypto.subtle, { digest }),
+    replace(Math, { random: () => random.next() })
+  ]
   return () => {
-    for (const back of undo.reverse()) back()
+    for (const back of undo) back()
   }
 }

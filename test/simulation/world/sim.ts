@@ -100,6 +100,8 @@ export class Sim {
   /** Whose event or task runs now. */
   current: Owner | undefined = undefined
   events = 0
+  /** What is put off until what runs now is done, and goes before promises: `process.nextTick`. */
+  readonly ticks: Array<() => void> = []
   private order = 0
   private digest = 0
   private readonly queue = new Queue()
@@ -167,8 +169,18 @@ export class Sim {
   private step(run: () => void, owner: Owner | undefined): void {
     this.current = owner
     run()
-    settlePromises()
+    this.settle()
     this.current = undefined
+  }
+
+  // As Node has it: all ticks, then all promises, and again while those have left ticks.
+  private settle(): void {
+    const { ticks } = this
+    do {
+      for (let next = 0; next < ticks.length; next++) ticks[next]!()
+      ticks.length = 0
+      settlePromises()
+    } while (ticks.length > 0)
   }
 
   private drain(): void {
