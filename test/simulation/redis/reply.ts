@@ -18,4 +18,7 @@ export class Failure {
   }
 }
 
+/** An error that has ended a script, rather than being what the script gave back. */
+export class Raised extends Failure {}
+
 export type Reply = string | number | null | Status | Failure | ReadonlyArray<Reply>

@@ -4,7 +4,7 @@
  * nil is undefined, strings are binary strings, numbers are doubles. A function of Lua that gives several values gives
  * an array of them here.
  */
-import { Failure, type Reply, Status } from "../reply.ts"
+import { Failure, Raised, type Reply, Status } from "../reply.ts"
 import type { Host } from "./engine.ts"
 import { fixed, general, parseDouble } from "./numbers.ts"
 
@@ -350,7 +350,7 @@ const redis = {
   toReply,
   toFailure: (error: LuaError): Failure => {
     const err = error.value instanceof Table ? error.value.get("err") : error.value
-    return new Failure(error.value instanceof Table ? textOf(err) : `ERR user_script: ${textOf(err)}`)
+    return new Raised(error.value instanceof Table ? textOf(err) : `ERR user_script: ${textOf(err)}`)
   }
 }
 

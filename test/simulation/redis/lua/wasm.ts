@@ -5,7 +5,7 @@
  * All is done on Lua's stack by its C functions, since strings are bytes, which the convenient way would decode.
  */
 import { Lua } from "wasmoon-lua5.1"
-import { Failure, type Reply, Status } from "../reply.ts"
+import { Failure, Raised, type Reply, Status } from "../reply.ts"
 import type { Compiled, Host } from "./engine.ts"
 import { general } from "./numbers.ts"
 import { runtime, Table, type Value } from "./runtime.ts"
@@ -230,7 +230,7 @@ class Engine {
     const ended = module._lua_pcall(state, 0, 1, 0)
     const value = this.take()
     if (ended === 0) return runtime.toReply(value)
-    return new Failure(value instanceof Table ? String(value.get("err")) : `ERR ${String(value)}`)
+    return new Raised(value instanceof Table ? String(value.get("err")) : `ERR ${String(value)}`)
   }
 
   compile(source: string): Compiled {
