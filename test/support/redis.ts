@@ -64,6 +64,8 @@ export interface ServerOptions {
   readonly config?: Config
   /** More arguments of the command line. */
   readonly args?: ReadonlyArray<string>
+  /** More than the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Server {
@@ -165,7 +167,11 @@ const exit = async (child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise
 /** What of a configuration a port decides. */
 type Settings = (port: number, folder: string) => Config
 
-const startWith = async (settings: Settings, args: ReadonlyArray<string>, password?: string): Promise<Server> => {
+const startWith = async (
+  settings: Settings,
+  { args = [], env }: Omit<ServerOptions, "config"> = {},
+  password?: string
+): Promise<Server> => {
   const binary = serverBinary()
   const folder = makeFolder()
   const file = path.join(folder, "redis.conf")
@@ -173,7 +179,7 @@ const startWith = async (settings: Settings, args: ReadonlyArray<string>, passwo
 
   const launch = async (): Promise<ChildProcess> => {
     const from = fs.existsSync(logFile) ? fs.statSync(logFile).size : 0
-    const child = await spawnServer(folder, binary.path, [file, ...args])
+    const child = await spawnServer(folder, binary.path, [file, ...args], { env: { ...process.env, ...env } })
     const { port } = server
     try {
       // Somebody else's server may answer at a port that was free a moment ago.
@@ -278,7 +284,7 @@ export const startServer = (options: ServerOptions = {}): Promise<Server> => {
     ...config
   })
   const { requirepass } = config
-  return startWith(settings, options.args ?? [], requirepass === undefined ? undefined : String(requirepass))
+  return startWith(settings, options, requirepass === undefined ? undefined : String(requirepass))
 }
 
 const stopAll = async (servers: ReadonlyArray<Server>): Promise<void> => {
@@ -538,7 +544,7 @@ export const startSentinel = async (options: { readonly sentinels?: number } = {
     const isLinked = async (): Promise<boolean> =>
       (await infoOf(second, "replication")).get("master_link_status") === "up"
     await eventually("the replica is linked", isLinked)
-    const starts = Array.from({ length: count }, () => startWith(settings, ["--sentinel"]))
+    const starts = Array.from({ length: count }, () => startWith(settings, { args: ["--sentinel"] }))
     const sentinels = await startAll(starts)
     return orStop(sentinels, async () => {
       await eventually("the sentinels know everyone", async () => {

@@ -80,10 +80,10 @@ export const spawnServer = async (
   folder: string,
   program: string,
   args: ReadonlyArray<string>,
-  who: { readonly uid?: number; readonly gid?: number } = {}
+  options: { readonly uid?: number; readonly gid?: number; readonly env?: NodeJS.ProcessEnv } = {}
 ): Promise<ChildProcess> => {
   const log = fs.openSync(path.join(folder, "log"), "a")
-  const child = spawn(program, args, { cwd: folder, detached: true, stdio: ["ignore", log, log], ...who })
+  const child = spawn(program, args, { cwd: folder, detached: true, stdio: ["ignore", log, log], ...options })
   fs.closeSync(log)
   if (child.pid === undefined) await once(child, "spawn")
   notePid(folder, child.pid)

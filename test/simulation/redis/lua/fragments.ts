@@ -115,6 +115,8 @@ export const fragments: ReadonlyArray<string> = [
   "local function f(a) return a .. 'x' end local ok, text = pcall(f, 'a') return { ok, text }",
   "local function f(a) return a.b.c end local ok, text = pcall(f, {}) return { ok and 1 or 0, type(text) }",
   "local function f(a) return redis.call(a) end local ok, e = pcall(f, 'NOSUCH') return { ok and 1 or 0, type(e), type(e.err) }",
+  "local function f(a) return redis.call(a) end local ok, e = pcall(f, 'NOSUCH') return { ok and 1 or 0, e }",
+  "local function f() return redis.call('GET', {}) end local ok, e = pcall(f) return { ok and 1 or 0, e }",
   "local function f(a, b) return a, b end return { pcall(f, 1, 2) }",
   "return table.concat({ 1, 'a', 2.5 }, ', ')",
   "return table.concat({})",

@@ -287,14 +287,14 @@ const library = {
   },
   tonumber,
   typeOf,
-  /** `gives` says whether the function gives several values. */
+  /** `gives` says whether the function gives several values. Of an error of `redis.call` Redis gives the text. */
   protect: (f: LuaFunction, gives: "one" | "many", ...args: ReadonlyArray<Value>): ReadonlyArray<Value> => {
     try {
       const result = f(...args)
       return gives === "many" ? [true, ...result as ReadonlyArray<Value>] : [true, result as Value]
     } catch (error) {
       if (!(error instanceof LuaError)) throw error
-      return [false, error.value]
+      return [false, error.value instanceof Table ? error.value.get("err") : error.value]
     }
   }
 }
@@ -314,7 +314,8 @@ const toValue = (reply: Reply): Value => {
 /** What a script returns, as it is answered. */
 const toReply = (value: Value): Reply => {
   if (typeof value === "string") return value
-  if (typeof value === "number") return Math.trunc(value)
+  // There is no -0 among whole numbers.
+  if (typeof value === "number") return Math.trunc(value) + 0
   if (value === true) return 1
   if (!(value instanceof Table)) return null
   const err = value.get("err")

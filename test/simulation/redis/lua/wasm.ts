@@ -42,9 +42,16 @@ const registry = -10_000
 const globals = -10_002
 const types = { boolean: 1, number: 3, string: 4, table: 5 }
 
-// `redis` as Redis makes it: an error is a table, and raised as one.
+// `redis` and `pcall` as Redis makes them: an error is a table, and raised as one; caught, it is a text.
 const prelude = `
-local raw = __raw
+local raw, try = __raw, pcall
+local function caught(done, ...)
+  if done then return true, ... end
+  local e = ...
+  if type(e) == 'table' then e = e.err end
+  return false, e
+end
+pcall = function(...) return caught(try(...)) end
 redis = {
   call = function(...)
     local failed, value = raw(...)
