@@ -231,9 +231,6 @@ const commands = [
 // the store
 // -----------------------------------------------------------------------------
 
-// Some 600 ms in all: a connection that broke is there again, or the server is away.
-const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
-
 const scheduleOf = <S extends Schedule.Schedule<unknown, never>>(name: string, given: S | undefined): S | undefined => {
   if (given === undefined || Schedule.isSchedule(given)) return given
   throw refuse(`${name} is to be a Schedule`)
@@ -263,7 +260,7 @@ const prepare = (options: Options) => {
     target: Target.targetOf(options),
     settings: settingsOf(options),
     acknowledgement: acknowledgementOf(options, Math.max(1, Math.floor(patience * 0.8))),
-    retry: scheduleOf("retry", options.retry) ?? defaultRetry,
+    retry: scheduleOf("retry", options.retry) ?? Stack.defaultRetry,
     redeliver: scheduleOf("redeliver", options.redeliver),
     trusted: trustedOf(options)
   }

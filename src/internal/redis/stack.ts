@@ -3,7 +3,7 @@
  * repeating is safe, looks around once when it is made, and knows the time.
  */
 import * as Effect from "effect/Effect"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { type CacheStore, StoreError, wrap } from "../../CacheStore.ts"
 import { randomId } from "../randomId.ts"
@@ -23,6 +23,9 @@ export interface Prepared {
   readonly retry: Schedule.Schedule<unknown, StoreError>
   readonly trusted: boolean
 }
+
+// Some 600 ms in all: a connection that broke is there again, or the server is away.
+export const defaultRetry = Schedule.upTo(Schedule.exponential("20 millis"), { times: 5 })
 
 // Repeating is safe. Whatever the last attempt met, an earlier one may have happened. Giving up a lease is repeated too:
 // left behind, it would keep others waiting.

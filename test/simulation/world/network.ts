@@ -30,6 +30,13 @@ export interface Weather {
   readonly slowness: number
 }
 
+/** How often a message that was published is lost, comes twice, or comes late. */
+export interface Messages {
+  readonly lost: number
+  readonly doubled: number
+  readonly late: number
+}
+
 export const fairWeather: Weather = { delay: 250, slow: 5000, slowness: 0.01 }
 
 export class Link {
@@ -90,6 +97,7 @@ export class Network {
   readonly sim: Sim
   readonly random: Random
   weather: Weather
+  messages: Messages = { lost: 0, doubled: 0, late: 0 }
   private readonly links = new Set<Link>()
   /** Until when nothing arrives between two. */
   private readonly stalled = new Map<Owner, Map<Owner, number>>()
@@ -118,6 +126,17 @@ export class Network {
 
   forget(link: Link): void {
     this.links.delete(link)
+  }
+
+  /** What a server says without being asked: it may be lost, come twice, or late. */
+  push(link: Link, arrive: () => void): void {
+    const { doubled, late, lost } = this.messages
+    const { random, sim } = this
+    if (lost > 0 && random.chance(lost)) return
+    if (doubled > 0 && random.chance(doubled)) link.toClient(arrive)
+    if (late > 0 && random.chance(late)) {
+      sim.after(random.int(200_000), () => link.isCut || link.toClient(arrive), link.host)
+    } else link.toClient(arrive)
   }
 
   /** Nothing arrives between the two for so long; then all of it does. */

@@ -1,0 +1,282 @@
+/**
+ * What happens in a simulated world, written down before it begins: who does
+ * what and when, and which faults there are. All else (how long things take, and
+ * in which order what is ready goes on) is drawn while it runs, by the world's
+ * seed. So a plan can be shortened, and what is left means the same.
+ */
+import type { Random } from "./world/random.ts"
+
+/**
+ * What the library stands on.
+ *
+ * - `node`: one server; an operation is a script.
+ * - `split`: the same, with the steps of a cluster.
+ * - `replicas`: a server with a replica that lags behind, and may take over.
+ * - `cluster`: three servers, between which slots move.
+ * - `ioredis`, `ioredis cluster`: the same by the real client.
+ */
+export type Mode = "node" | "split" | "replicas" | "cluster" | "ioredis" | "ioredis cluster"
+
+export const modes: ReadonlyArray<Mode> = ["node", "split", "replicas", "cluster", "ioredis", "ioredis cluster"]
+
+export type Field = "a" | "b" | "group" | "presence"
+
+/** By what a write says what it has changed. */
+export type By = "key" | "keys" | "known" | "found" | "change" | "pattern" | "everything" | "mixed"
+
+/** - `tells`: by `Changes.publish`. */
+export type How = "apply" | "mutate" | "transaction" | "publish"
+
+export type Fault =
+  | { readonly fault: "pause" | "crash" | "leave"; readonly process: number; readonly ms: number }
+  | { readonly fault: "freeze" | "full" | "pauseWrites"; readonly server: number; readonly ms: number }
+  | { readonly fault: "restart"; readonly server: number; readonly ms: number; readonly data: "empty" | "kept" }
+  | { readonly fault: "evict"; readonly what: "entry" | "lease" | "marker" | "journal" | "fences" | "any"; readonly many: number }
+  | { readonly fault: "failover"; readonly ms: number }
+  | { readonly fault: "move"; readonly slots: number }
+  | { readonly fault: "cut"; readonly process: number }
+  | { readonly fault: "cutAll" }
+  | { readonly fault: "stall"; readonly process: number; readonly ms: number }
+  | { readonly fault: "messages"; readonly lost: number; readonly doubled: number; readonly late: number; readonly ms: number }
+  | { readonly fault: "wallClock"; readonly process: number; readonly ms: number }
+  | { readonly fault: "serverClock"; readonly server: number; readonly ms: number }
+  | { readonly fault: "interrupt"; readonly process: number }
+
+export type Act =
+  | {
+    readonly do: "get" | "getOption" | "getEntry" | "peekEntry" | "refresh" | "set"
+    readonly of: string
+    readonly row: number
+  }
+  | { readonly do: "getMany"; readonly of: string; readonly rows: ReadonlyArray<number> }
+  | {
+    readonly do: "write"
+    readonly row: number
+    readonly field: Field
+    readonly of: string
+    readonly by: By
+    readonly how: How
+    readonly soft: boolean
+  }
+
+/** `at` is in microseconds from the beginning. */
+export type Step =
+  | { readonly at: number; readonly process: number; readonly act: Act }
+  | { readonly at: number; readonly fault: Fault }
+
+export interface Plan {
+  readonly seed: number
+  readonly mode: Mode
+  readonly processes: number
+  /** Rows of the origin: so many keys has each definition. */
+  readonly rows: number
+  readonly definitions: ReadonlyArray<string>
+  /** `acknowledge` of the layer. */
+  readonly acknowledge: "primary" | "replicas"
+  /** Most invalidated dependencies that the journal remembers. */
+  readonly journal: number
+  /** Bytes of entries that a process remembers. */
+  readonly remember: number
+  /** How often a lookup fails. */
+  readonly failing: number
+  /** Most milliseconds that a lookup takes. */
+  readonly slowest: number
+  readonly steps: ReadonlyArray<Step>
+}
+
+export const isFault = (step: Step): step is Extract<Step, { readonly fault: Fault }> => "fault" in step
+
+// -----------------------------------------------------------------------------
+// generating
+// -----------------------------------------------------------------------------
+
+const weighted = <A>(random: Random, all: ReadonlyArray<readonly [A, number]>): A => {
+  let left = random.next() * all.reduce((sum, [, weight]) => sum + weight, 0)
+  for (const [one, weight] of all) if ((left -= weight) < 0) return one
+  return all.at(-1)![0]
+}
+
+const some = <A>(random: Random, all: ReadonlyArray<A>, least: number, most: number): ReadonlyArray<A> => {
+  const left = [...all]
+  const count = Math.min(left.length, least + random.int(most - least + 1))
+  return Array.from({ length: count }, () => left.splice(random.int(left.length), 1)[0]!)
+}
+
+interface Shape extends Omit<Plan, "steps"> {
+  /** Kinds of faults of this world. */
+  readonly faults: ReadonlyArray<Fault["fault"]>
+  /** Microseconds between two acts, and between two faults, on average. */
+  readonly every: number
+  readonly faultEvery: number
+  readonly writes: number
+}
+
+const faultsOf: Record<Mode, ReadonlyArray<Fault["fault"]>> = (() => {
+  const always = [
+    "pause",
+    "crash",
+    "leave",
+    "freeze",
+    "full",
+    "pauseWrites",
+    "restart",
+    "evict",
+    "cut",
+    "cutAll",
+    "stall",
+    "messages",
+    "wallClock",
+    "serverClock",
+    "interrupt"
+  ] as const
+  const cluster = [...always.filter((fault) => fault !== "pauseWrites"), "move"] as const
+  return {
+    node: always,
+    split: always,
+    replicas: [...always.filter((fault) => fault !== "restart"), "failover"],
+    cluster,
+    ioredis: always,
+    "ioredis cluster": cluster
+  }
+})()
+
+const shapeOf = (seed: number, mode: Mode, random: Random, definitions: ReadonlyArray<string>): Shape => {
+  const isCalm = random.chance(0.15)
+  return {
+    seed,
+    mode,
+    processes: 2 + random.int(3),
+    rows: 1 + random.int(4),
+    definitions: some(random, definitions, 3, 6),
+    acknowledge: mode === "replicas" && random.chance(0.6) ? "replicas" : "primary",
+    journal: random.pick([2, 5, 10_000]),
+    remember: random.pick([0, 1000, 33_554_432]),
+    failing: random.pick([0, 0.02, 0.1]),
+    slowest: random.pick([2, 8, 30]),
+    faults: isCalm ? [] : some(random, faultsOf[mode], 1, 5),
+    every: random.pick([150, 400, 1500]),
+    faultEvery: random.pick([20_000, 100_000, 400_000]),
+    writes: random.pick([0.05, 0.15, 0.3])
+  }
+}
+
+const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
+  const fault = random.pick(faults)
+  const process = random.int(processes)
+  const server = random.int(3)
+  const ms = 1 + random.int(random.pick([20, 300, 3000]))
+  switch (fault) {
+    case "pause":
+    case "crash":
+    case "leave":
+      return { fault, process, ms }
+    case "freeze":
+    case "full":
+    case "pauseWrites":
+      return { fault, server, ms }
+    case "restart":
+      return { fault, server, ms, data: random.pick(["empty", "kept"]) }
+    case "evict":
+      return {
+        fault,
+        what: random.pick(["entry", "lease", "lease", "marker", "marker", "journal", "fences", "any"]),
+        many: 1 + random.int(random.pick([1, 3, 30]))
+      }
+    case "failover":
+      return { fault, ms: random.int(500) }
+    case "move":
+      return { fault, slots: 1 + random.int(3) }
+    case "stall":
+      return { fault, process, ms }
+    case "messages":
+      return {
+        fault,
+        lost: random.pick([0, 0.3, 1]),
+        doubled: random.pick([0, 0.3]),
+        late: random.pick([0, 0.3]),
+        ms
+      }
+    case "wallClock":
+      return { fault, process, ms: random.int(20_000) - 10_000 }
+    case "serverClock":
+      return { fault, server, ms: random.int(random.pick([50, 2000])) - random.pick([0, 25, 1000]) }
+    case "cut":
+    case "interrupt":
+      return { fault, process }
+    case "cutAll":
+      return { fault }
+  }
+}
+
+/** What a read is like, and how often. `set` and `refresh` are among them, since they give a value as well. */
+const reads = [
+  ["get", 10],
+  ["getEntry", 3],
+  ["getMany", 2],
+  ["getOption", 1],
+  ["peekEntry", 1],
+  ["refresh", 0.3],
+  ["set", 0.7]
+] as const
+
+const bys: ReadonlyArray<readonly [By, number]> = [
+  ["key", 4],
+  ["keys", 1],
+  ["known", 4],
+  ["found", 4],
+  ["change", 4],
+  ["pattern", 0.5],
+  ["everything", 0.3],
+  ["mixed", 1]
+]
+
+const hows: ReadonlyArray<readonly [How, number]> = [["apply", 6], ["mutate", 2], ["transaction", 1], ["publish", 1]]
+
+const actOf = (random: Random, { definitions, rows, writes }: Shape): Act => {
+  const of = random.pick(definitions)
+  const row = Math.floor(rows * random.next() ** 2)
+  if (random.chance(writes)) {
+    return {
+      do: "write",
+      row,
+      field: weighted(random, [["a", 3], ["b", 2], ["group", 2], ["presence", 1]]),
+      of,
+      by: weighted(random, bys),
+      how: weighted(random, hows),
+      soft: random.chance(0.15)
+    }
+  }
+  const read = weighted(random, reads)
+  if (read !== "getMany") return { do: read, of, row }
+  const all = Array.from({ length: rows }, (_, i) => i)
+  return { do: "getMany", of, rows: some(random, all, 1, rows) }
+}
+
+/** Something exponential, so that much happens at a time, and then nothing for a while. */
+const pauseOf = (random: Random, mean: number): number => Math.ceil(-Math.log(1 - random.next()) * mean)
+
+/** A plan with so many steps that read or write. */
+export const planOf = (
+  { acts, definitions, mode, random, seed }: {
+    readonly seed: number
+    readonly mode: Mode
+    readonly acts: number
+    readonly definitions: ReadonlyArray<string>
+    readonly random: Random
+  }
+): Plan => {
+  const { every, faultEvery, faults, writes, ...plan } = shapeOf(seed, mode, random, definitions)
+  const shape = { every, faultEvery, faults, writes, ...plan }
+  const steps: Array<Step> = []
+  let at = 0
+  let nextFault = pauseOf(random, faultEvery)
+  for (let i = 0; i < acts; i++) {
+    at += pauseOf(random, every)
+    while (faults.length > 0 && nextFault < at) {
+      steps.push({ at: nextFault, fault: faultOf(random, shape) })
+      nextFault += pauseOf(random, faultEvery)
+    }
+    steps.push({ at, process: random.int(plan.processes), act: actOf(random, shape) })
+  }
+  return { ...plan, steps }
+}

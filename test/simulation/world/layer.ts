@@ -1,0 +1,57 @@
+/** The library as a layer has it, on the plain client. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as CacheService from "../../../src/CacheService.ts"
+import * as CacheStore from "../../../src/CacheStore.ts"
+import * as Stack from "../../../src/internal/redis/stack.ts"
+import { Names } from "../../../src/internal/redis/wire.ts"
+import type { Plan } from "../plan.ts"
+import { type Deployment, openClient } from "./client.ts"
+import type { Network } from "./network.ts"
+import type { Process } from "./process.ts"
+
+// What a layer has unless it is told otherwise.
+const patience = 1000
+const readLimit = 250
+
+/** Stands between the parts of the store that a process has, for what is put in on purpose. */
+export interface Between {
+  readonly store?: (store: CacheStore.CacheStore) => CacheStore.CacheStore
+}
+
+export const layerOf = (
+  network: Network,
+  process: Process,
+  deployment: Deployment,
+  plan: Pick<Plan, "acknowledge" | "journal" | "mode" | "remember">,
+  prefix: string,
+  { store: between = (store) => store }: Between = {}
+): Layer.Layer<CacheService.CacheService> => {
+  const acknowledgement = plan.acknowledge === "replicas"
+    ? { replicas: 1, within: patience * 0.8, keys: new Names(prefix).acknowledgements }
+    : undefined
+  const store = Stack.make(
+    openClient(network, process, deployment),
+    {
+      settings: {
+        prefix,
+        journal: plan.journal,
+        longest: 30 * 86_400_000,
+        remember: plan.remember,
+        ...(plan.mode === "split" ? { split: true } : {})
+      },
+      patience,
+      acknowledgement,
+      retry: Stack.defaultRetry,
+      trusted: false
+    },
+    readLimit
+  )
+  return Layer.provide(
+    CacheService.layer(),
+    Layer.effect(
+      CacheStore.CacheStore,
+      Effect.map(store, (made) => CacheStore.guard(between(made), { readLimit, timeLimit: patience }))
+    )
+  )
+}
