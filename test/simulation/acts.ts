@@ -27,6 +27,8 @@ export interface Count {
   /** Those whose load had ended before the read began. */
   hits: number
   writes: number
+  /** No more are counted, or judged. */
+  readonly most: number
   /** Invalidations that did not return. */
   unsure: number
 }
@@ -70,6 +72,7 @@ const answered = (
     const why = Exit.isFailure(exit) ? Cause.pretty(exit.cause).split("\n").slice(0, 3).join(" ") : ""
     return judge.violate("G10", `a read of ${name}(${row}) in ${begun.process} failed: ${why}`)
   }
+  if (count.reads === count.most) return
   count.reads++
   const load = judge.loads[id]
   if (load !== undefined && !load.inFlight && load.endedAt <= begun.startedAt) count.hits++

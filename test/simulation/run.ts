@@ -28,6 +28,8 @@ const prefix = "c"
 export interface Options extends Between {
   /** Draws how long things take; the plan's, unless given. */
   readonly seed?: number
+  /** The run ends when so many keys were read. */
+  readonly mostReads?: number
   /** Is told of what happens, for the story of a run. */
   readonly tell?: (event: Event) => void
 }
@@ -75,7 +77,7 @@ export class World {
   readonly judge: Judge
   readonly seats: ReadonlyArray<Seat>
   readonly plan: Plan
-  readonly count: Count = { reads: 0, hits: 0, writes: 0, unsure: 0 }
+  readonly count: Count
   faults = 0
   private readonly stage: Stage
   private readonly options: Options
@@ -85,6 +87,7 @@ export class World {
   constructor(plan: Plan, options: Options) {
     this.plan = plan
     this.options = options
+    this.count = { reads: 0, hits: 0, writes: 0, unsure: 0, most: options.mostReads ?? Infinity }
     const sim = this.sim = new Sim(options.seed ?? plan.seed)
     this.beginning = sim.us
     this.network = new Network(sim, sim.random.fork())
@@ -226,8 +229,11 @@ export class World {
       )
     }
     const last = plan.steps.at(-1)?.at ?? 0
-    sim.run(() => sim.us >= start + last && this.pending === 0 || sim.us > start + last + patience)
-    if (this.pending > 0) {
+    const { mostReads = Infinity } = this.options
+    const isEnough = () => this.count.reads >= mostReads
+    const isOver = () => sim.us >= start + last && (this.pending === 0 || sim.us > start + last + patience)
+    sim.run(() => isEnough() || isOver())
+    if (!isEnough() && this.pending > 0) {
       const left = this.seats.filter(({ running }) => running.size > 0).map(({ name, running }) => `${running.size} in ${name}`)
       this.judge.violate("G10", `steps did not end: ${left.join(", ")}`)
     }

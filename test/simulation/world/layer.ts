@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CacheService from "../../../src/CacheService.ts"
 import * as CacheStore from "../../../src/CacheStore.ts"
+import type { Client } from "../../../src/internal/redis/client.ts"
 import * as Stack from "../../../src/internal/redis/stack.ts"
 import { Names } from "../../../src/internal/redis/wire.ts"
 import type { Plan } from "../plan.ts"
@@ -16,6 +17,7 @@ const readLimit = 250
 
 /** Stands between the parts of the store that a process has, for what is put in on purpose. */
 export interface Between {
+  readonly client?: (client: Client) => Client
   readonly store?: (store: CacheStore.CacheStore) => CacheStore.CacheStore
 }
 
@@ -25,13 +27,13 @@ export const layerOf = (
   deployment: Deployment,
   plan: Pick<Plan, "acknowledge" | "journal" | "mode" | "remember">,
   prefix: string,
-  { store: between = (store) => store }: Between = {}
+  { client: below = (client) => client, store: between = (store) => store }: Between = {}
 ): Layer.Layer<CacheService.CacheService> => {
   const acknowledgement = plan.acknowledge === "replicas"
     ? { replicas: 1, within: patience * 0.8, keys: new Names(prefix).acknowledgements }
     : undefined
   const store = Stack.make(
-    openClient(network, process, deployment),
+    Effect.map(openClient(network, process, deployment), below),
     {
       settings: {
         prefix,
