@@ -98,8 +98,11 @@ const reading = (stage: Stage, act: Exclude<Act, { readonly do: "write" }>): Doi
       case "get":
         return Effect.flatMap(Effect.exit(Cached.get(cached, act.row)), (exit) => tell(act.row, exit))
       case "refresh":
-        stage.judge.disturb([`key:${act.of}:${act.row}`])
-        return Effect.flatMap(Effect.exit(Cached.refresh(cached, act.row)), (exit) => tell(act.row, exit))
+        return disturbing(
+          stage,
+          `key:${act.of}:${act.row}`,
+          Effect.flatMap(Effect.exit(Cached.refresh(cached, act.row)), (exit) => tell(act.row, exit))
+        )
       case "getEntry":
         return Effect.flatMap(
           Effect.exit(Cached.getEntry(cached, act.row)),
@@ -133,6 +136,13 @@ const reading = (stage: Stage, act: Exclude<Act, { readonly do: "write" }>): Doi
     }
   })
 
+/** What takes the lease of a key by force. */
+const disturbing = <A, E, R>({ judge }: Stage, target: Target, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    judge.disturb([target])
+    return Effect.ensuring(effect, Effect.sync(() => judge.calmDown([target])))
+  })
+
 const isFresh = ({ validator, verdict }: Cached.Entry<unknown>): boolean =>
   // One that was loaded now, and not stored, is fresh until now.
   verdict === "Fresh" && validator._tag === "Some"
@@ -149,7 +159,9 @@ const setting = (stage: Stage, defined: Defined, row: number): Doing =>
     })
     const write = Effect.suspend(() => {
       origin.write(row, "b")
-      return loading(stage, defined, row)
+      judge.disturb([`key:versioned:${row}`])
+      judge.calmDown([`key:versioned:${row}`])
+      return loading(stage, defined, row, { isWrite: true })
     })
     return Effect.flatMap(Effect.exit(Cached.set(cached, row, write)), (exit) => ended(stage, called, exit))
   })
@@ -165,9 +177,7 @@ const ended = ({ count, judge, note }: Stage, called: Called, exit: Exit.Exit<un
     if (Exit.isSuccess(exit)) judge.returned(called)
     else {
       count.unsure++
-      // Whether it has happened is not known.
-      judge.disturb(called.hard)
-      judge.disturb(called.soft)
+      judge.unsure(called)
     }
   })
 
@@ -248,12 +258,6 @@ const callOf = (stage: Stage, act: Write, { invalidation, targets }: Told): Call
   })
 }
 
-/** What a write would make of a row. */
-const ahead = ({ origin }: Stage, { field, row }: Write): Row => {
-  const before = origin.rows[row]!
-  return field === "group" ? { ...before, group: (before.group + 1) % 3 } : before
-}
-
 const writing = (stage: Stage, act: Write): Doing =>
   Effect.suspend(() => {
     const { judge, origin, random, slowest } = stage
@@ -263,6 +267,7 @@ const writing = (stage: Stage, act: Write): Doing =>
     const write = Effect.sync(() => {
       const { after, before } = origin.write(act.row, act.field)
       judge.disturb([`key:versioned:${act.row}`])
+      judge.calmDown([`key:versioned:${act.row}`])
       return { before, after }
     })
     const finish = (called: Called, doing: Effect.Effect<unknown, unknown, CacheService.CacheService>): Doing =>
@@ -275,14 +280,14 @@ const writing = (stage: Stage, act: Write): Doing =>
 
     switch (act.how) {
       case "mutate": {
-        const told = toldBy(stage, act, origin.rows[act.row]!, ahead(stage, act), !origin.present[act.row]!)
+        const told = toldBy(stage, act, origin.rows[act.row]!, origin.ahead(act.row, act.field), !origin.present[act.row]!)
         const called = callOf(stage, act, told)
         const body = Effect.andThen(Effect.andThen(busy, write), Effect.andThen(busy, until(called)))
         const fence = random.chance(0.2) ? { fence: `${1 + random.int(10)} millis` as const } : {}
         return finish(called, Cached.mutate(body, inMode(told.invalidation), fence))
       }
       case "transaction": {
-        const told = toldBy(stage, act, origin.rows[act.row]!, ahead(stage, act), !origin.present[act.row]!)
+        const told = toldBy(stage, act, origin.rows[act.row]!, origin.ahead(act.row, act.field), !origin.present[act.row]!)
         const called = callOf(stage, act, told)
         const commits = random.chance(0.8)
         const transaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

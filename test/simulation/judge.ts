@@ -34,6 +34,8 @@ export interface Load {
   aged: ReadonlyArray<Target>
   /** Loads whose values it was made of. */
   parts: ReadonlyArray<Load>
+  /** Whether what it depends on is known only from its value. */
+  readonly isOpen: boolean
   /** The version of the origin that it has read. */
   version: number
   /** How many of the batches were looked at. */
@@ -68,6 +70,9 @@ export interface Violation {
   /** When, in microseconds from the beginning. */
   readonly at: number
 }
+
+// A load begins when the store's answer is here. What the store did in the microseconds before may have voided it.
+const answered = 50_000
 
 /** The invalidations of one target that have returned, in that order. */
 class History {
@@ -146,7 +151,11 @@ export class Judge {
   // loads
   // --------------------------------------------------------------------------
 
-  begin(of: string, row: number, process: string, hard: ReadonlyArray<Target>): Load {
+  begin(
+    { hard, isOpen, isWrite, of, process, row }: Pick<Load, "of" | "row" | "process" | "hard" | "isOpen"> & {
+      readonly isWrite: boolean
+    }
+  ): Load {
     const now = this.now()
     const load: Load = {
       id: this.loads.length,
@@ -161,11 +170,12 @@ export class Judge {
       soft: [],
       aged: [],
       parts: [],
+      isOpen,
       version: 0,
       checked: 0
     }
     this.loads.push(load)
-    this.single(load)
+    if (!isWrite) this.single(load)
     return load
   }
 
@@ -188,15 +198,37 @@ export class Judge {
     running.add(load)
   }
 
-  private readonly voided = new Map<Target, number>()
+  /** Of targets: how many do something to them now, and when that was last so. */
+  private readonly disturbed = new Map<Target, { now: number; until: number }>()
+  private anything = { now: 0, until: 0 }
 
-  /** Targets that may be void from now on, although nothing has returned. */
+  /** Something begins that may void loads, whether or not it returns. */
   disturb(targets: Iterable<Target>): void {
-    for (const target of targets) this.voided.set(target, this.moments)
+    for (const target of targets) {
+      const known = this.disturbed.get(target)
+      if (known === undefined) this.disturbed.set(target, { now: 1, until: 0 })
+      else known.now++
+    }
+    this.anything.now++
+  }
+
+  /** It is over. */
+  calmDown(targets: Iterable<Target>): void {
+    const until = this.now()
+    for (const target of targets) {
+      const known = this.disturbed.get(target)!
+      known.now--
+      known.until = until
+    }
+    this.anything.now--
+    this.anything.until = until
   }
 
   private mayBeVoid(load: Load): boolean {
-    return [...load.hard, ...load.soft, ...load.aged].some((target) => (this.voided.get(target) ?? 0) >= load.began)
+    const isDisturbed = (one: { readonly now: number; readonly until: number } | undefined) =>
+      one !== undefined && (one.now > 0 || one.until > load.beganAt - answered)
+    if (load.isOpen && isDisturbed(this.anything)) return true
+    return [...load.hard, ...load.soft, ...load.aged].some((target) => isDisturbed(this.disturbed.get(target)))
   }
 
   // --------------------------------------------------------------------------
@@ -204,8 +236,7 @@ export class Judge {
   // --------------------------------------------------------------------------
 
   call(what: string, process: string, targets: Pick<Invalidation, "hard" | "soft" | "keys">): Invalidation {
-    this.disturb(targets.hard)
-    this.disturb(targets.soft)
+    this.disturb([...targets.hard, ...targets.soft])
     return {
       what,
       process,
@@ -217,12 +248,16 @@ export class Judge {
     }
   }
 
+  /** It is over, and whether it has happened is not known. */
+  unsure({ hard, soft }: Invalidation): void {
+    this.calmDown([...hard, ...soft])
+  }
+
   /** It has returned without an error. */
   returned(invalidation: Invalidation): void {
+    this.calmDown([...invalidation.hard, ...invalidation.soft])
     invalidation.returned = this.moment()
     invalidation.returnedAt = this.now()
-    this.disturb(invalidation.hard)
-    this.disturb(invalidation.soft)
     for (const [histories, targets] of [[this.hard, invalidation.hard], [this.soft, invalidation.soft]] as const) {
       for (const target of targets) {
         let history = histories.get(target)

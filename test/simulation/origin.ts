@@ -29,14 +29,25 @@ export class Origin {
     this.versions = this.rows.map(() => 0)
   }
 
+  /** What a write would make of a row. */
+  ahead(id: number, field: Field): Row {
+    const before = this.rows[id]!
+    switch (field) {
+      case "presence":
+        return before
+      case "group":
+        return { ...before, group: (before.group + 1) % groups }
+      default:
+        return { ...before, [field]: before[field] + 1 }
+    }
+  }
+
   /** Writes, and gives the row as it was and as it is. */
   write(id: number, field: Field): { readonly before: Row; readonly after: Row } {
     const before = this.rows[id]!
+    const after = this.ahead(id, field)
     this.versions[id]!++
     if (field === "presence") this.present[id] = !this.present[id]!
-    const after = field === "presence"
-      ? before
-      : { ...before, [field]: field === "group" ? (before.group + 1) % groups : before[field] + 1 }
     this.rows[id] = after
     return { before, after }
   }

@@ -146,7 +146,7 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     seed,
     mode,
     processes: 2 + random.int(3),
-    rows: 1 + random.int(4),
+    rows: 1 + random.int(3),
     definitions: some(random, definitions, 3, 6),
     acknowledge: mode === "replicas" && random.chance(0.6) ? "replicas" : "primary",
     journal: random.pick([2, 5, 10_000]),
@@ -154,9 +154,9 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     failing: random.pick([0, 0.02, 0.1]),
     slowest: random.pick([2, 8, 30]),
     faults: isCalm ? [] : some(random, faultsOf[mode], 1, 5),
-    every: random.pick([150, 400, 1500]),
+    every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([20_000, 100_000, 400_000]),
-    writes: random.pick([0.05, 0.15, 0.3])
+    writes: random.pick([0.01, 0.03, 0.1, 0.25])
   }
 }
 
@@ -164,7 +164,7 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
   const fault = random.pick(faults)
   const process = random.int(processes)
   const server = random.int(3)
-  const ms = 1 + random.int(random.pick([20, 300, 3000]))
+  const ms = 1 + random.int(random.pick([20, 20, 300, 300, 3000]))
   switch (fault) {
     case "pause":
     case "crash":
@@ -225,8 +225,8 @@ const bys: ReadonlyArray<readonly [By, number]> = [
   ["known", 4],
   ["found", 4],
   ["change", 4],
-  ["pattern", 0.5],
-  ["everything", 0.3],
+  ["pattern", 0.3],
+  ["everything", 0.2],
   ["mixed", 1]
 ]
 

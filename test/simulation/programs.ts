@@ -92,7 +92,8 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     const { group } = origin.rows[row]!
     const present = origin.present[row]! || !canBeAbsent
     load.version = origin.versions[row]!
-    const read = yield* parts(row)
+    // What a part failed with is what this load fails with.
+    const read = yield* Effect.mapError(parts(row), () => new Broken({ load: load.id }))
     yield* busy(env)
     if (random.chance(env.failing)) return yield* Effect.fail(new Broken({ load: load.id }))
     if (!present) return yield* Effect.fail(new Absent({ load: load.id }))
@@ -101,18 +102,37 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     return { load: load.id, group, parts: read.map((part) => part.load), text: padding(random) }
   })
 
-const begin = ({ judge, process }: Env, defined: Defined, row: number): Load => {
-  const { aged = [], hard, soft = [] } = defined.known(row)
-  const load = judge.begin(defined.name, row, process(), [...hard, `key:${defined.name}:${row}`, `of:${defined.name}`, "*"])
+const begin = ({ judge, process }: Env, { found, known, name }: Defined, row: number, isWrite: boolean): Load => {
+  const { aged = [], hard, soft = [] } = known(row)
+  const load = judge.begin({
+    of: name,
+    row,
+    process: process(),
+    hard: [...hard, `key:${name}:${row}`, `of:${name}`, "*"],
+    isOpen: found(row, 0).length > 0,
+    isWrite
+  })
   load.soft = soft
   load.aged = aged
   return load
 }
 
+interface Loading {
+  readonly parts?: Parts
+  readonly canBeAbsent?: boolean
+  /** Whether it is what a writer writes. */
+  readonly isWrite?: boolean
+}
+
 /** One load of a row, from its beginning to its end. */
-export const loading = (env: Env, defined: Defined, row: number, parts: Parts = none, canBeAbsent = false): Reading =>
+export const loading = (
+  env: Env,
+  defined: Defined,
+  row: number,
+  { canBeAbsent = false, isWrite = false, parts = none }: Loading = {}
+): Reading =>
   Effect.suspend(() => {
-    const load = begin(env, defined, row)
+    const load = begin(env, defined, row, isWrite)
     return Effect.onExit(
       making(env, defined, load, parts, canBeAbsent),
       () => Effect.sync(() => env.judge.end(load))
@@ -181,14 +201,14 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     { name: "found", policy: taggedByValue, known: nothing, found: (_, group) => [foundIn(group)] },
     {
       name: "ttl",
-      policy: Policy.all(Policy.ttl("40 millis", { staleFor: "60 millis", onErrorFor: "100 millis" }), taggedByKey, taggedByValue),
+      policy: Policy.all(Policy.ttl("150 millis", { staleFor: "100 millis", onErrorFor: "150 millis" }), taggedByKey, taggedByValue),
       known: byTag,
       found: (_, group) => [foundIn(group)],
-      ages: { last: 200 }
+      ages: { last: 400 }
     },
     {
       name: "waits",
-      policy: Policy.all(Policy.ttl("30 millis", { stale: "1 second" }), taggedByValue),
+      policy: Policy.all(Policy.ttl("120 millis", { stale: "1 second" }), taggedByValue),
       known: nothing,
       found: (_, group) => [foundIn(group)],
       ages: { last: 1000 },
@@ -212,9 +232,9 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     },
     {
       name: "or",
-      policy: Policy.any(taggedByKey, Policy.ttl("25 millis")),
+      policy: Policy.any(taggedByKey, Policy.ttl("100 millis")),
       known: (row) => ({ hard: [], aged: [known(row)] }),
-      ages: { aged: 25 }
+      ages: { aged: 100 }
     },
     {
       name: "stale",
@@ -248,9 +268,9 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     },
     {
       name: "early",
-      policy: Policy.all(Policy.ttl("60 millis"), Policy.xfetch({ beta: 2 }), taggedByKey),
+      policy: Policy.all(Policy.ttl("250 millis"), Policy.xfetch({ beta: 2 }), taggedByKey),
       known: byTag,
-      ages: { last: 60 }
+      ages: { last: 250 }
     },
     {
       name: "page",
@@ -317,7 +337,7 @@ const withParts = (names: ReadonlyArray<string>): ReadonlySet<string> => {
 const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Defined => {
   const { ages = {}, canBeAbsent = false, found = () => [], isVersioned = false, known, name, policy } = kind
   const parts = kind.parts?.(all, env.origin.rows.length) ?? none
-  const one = (row: number) => loading(env, defined, row, parts, canBeAbsent)
+  const one = (row: number) => loading(env, defined, row, { parts, canBeAbsent })
   const many = (rows: ReadonlyArray<number>) =>
     Effect.forEach(rows, (row) => Effect.result(one(row)), { concurrency: "unbounded" })
   const cached = Cached.make(name, {
