@@ -98,6 +98,8 @@ class History {
 export interface Ages {
   /** Nothing older is served, whatever happens. */
   readonly last?: number
+  /** The same, where nothing is wrong with the world. */
+  readonly calm?: number
   /** Up to this age the targets in `aged` end nothing. */
   readonly aged?: number
 }
@@ -293,7 +295,7 @@ export class Judge {
   }
 
   private judgeAge(read: Read, load: Load): void {
-    const { last } = read.ages
+    const last = this.calm ? read.ages.calm ?? read.ages.last : read.ages.last
     if (last === undefined || load.inFlight) return
     const age = this.ageAt(read, load)
     if (age > last * 1000) {

@@ -12,8 +12,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as CacheService from "../../src/CacheService.ts"
 import * as Cached from "../../src/Cached.ts"
+import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
+import * as Schedules from "../../src/Schedules.ts"
 import type { Ages, Judge, Load, Target } from "./judge.ts"
 import { type Origin, Rows } from "./origin.ts"
 import type { Random } from "./world/random.ts"
@@ -95,6 +97,8 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     // What a part failed with is what this load fails with.
     const read = yield* Effect.mapError(parts(row), () => new Broken({ load: load.id }))
     yield* busy(env)
+    // A lookup may be interrupted from within, as by a scope that it uses.
+    if (random.chance(env.failing / 4)) return yield* Effect.interrupt
     if (random.chance(env.failing)) return yield* Effect.fail(new Broken({ load: load.id }))
     if (!present) return yield* Effect.fail(new Absent({ load: load.id }))
     load.parts = read.map((part) => judge.loads[part.load]!)
@@ -146,6 +150,12 @@ export const loading = (
 /** The tag that is known of a row, and the one that is found in its value. */
 export const knownTag = (row: number): string => `t${row % 3}`
 export const foundTag = (group: number): string => `u${group}`
+
+/** What a schedule invalidates each second, and how many milliseconds it may take to. */
+const scheduledTag = "each second"
+const tickWithin = 1500
+
+export const schedule = Schedules.cron("* * * * * *", Invalidation.tags(scheduledTag))
 
 const known = (row: number): Target => `tag:${knownTag(row)}`
 const foundIn = (group: number): Target => `tag:${foundTag(group)}`
@@ -273,6 +283,12 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
       ages: { last: 250 }
     },
     {
+      name: "scheduled",
+      policy: Policy.tagged(scheduledTag),
+      known: () => ({ hard: [`tag:${scheduledTag}`] }),
+      ages: { calm: 1000 + tickWithin }
+    },
+    {
       name: "page",
       policy: tagsOfNeighbours,
       known: byNeighbours,
@@ -321,6 +337,7 @@ export const kinds: ReadonlyArray<string> = [
   "negative",
   "batch",
   "early",
+  "scheduled",
   "page",
   "digest",
   "site",

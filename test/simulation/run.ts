@@ -9,12 +9,13 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type * as CacheService from "../../src/CacheService.ts"
+import * as Schedules from "../../src/Schedules.ts"
 import { type Count, doing, type Stage } from "./acts.ts"
 import { inject } from "./faults.ts"
 import { Judge, type Violation } from "./judge.ts"
 import { Origin } from "./origin.ts"
 import { type Fault, isFault, type Plan, type Step } from "./plan.ts"
-import { definitionsOf } from "./programs.ts"
+import { definitionsOf, schedule } from "./programs.ts"
 import { type Between, layerOf } from "./world/layer.ts"
 import { Network } from "./world/network.ts"
 import { contextOf, Process } from "./world/process.ts"
@@ -137,7 +138,10 @@ export class World {
     const { process, scope } = seat
     const context = contextOf(sim, process)
     sim.soon(() => {
-      const layer = layerOf(this.network, process, this.servers, this.plan, prefix, this.options)
+      const cache = layerOf(this.network, process, this.servers, this.plan, prefix, this.options)
+      const layer = this.plan.definitions.includes("scheduled")
+        ? Layer.provideMerge(Schedules.layer(schedule), cache)
+        : cache
       Effect.runForkWith(context)(Layer.buildWithScope(layer, scope)).addObserver((exit) => {
         if (Exit.isSuccess(exit)) seat.context = Context.merge(context, exit.value)
       })
