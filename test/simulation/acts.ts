@@ -2,11 +2,11 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as CacheService from "../../src/CacheService.ts"
 import * as Cached from "../../src/Cached.ts"
+import type * as CacheService from "../../src/CacheService.ts"
 import * as Changes from "../../src/Changes.ts"
-import * as Invalidation from "../../src/Invalidation.ts"
 import { Names } from "../../src/internal/redis/wire.ts"
+import * as Invalidation from "../../src/Invalidation.ts"
 import type { Invalidation as Called, Target } from "./judge.ts"
 import { type Row, Rows, targetsOf } from "./origin.ts"
 import type { Act } from "./plan.ts"
@@ -76,10 +76,16 @@ const answered = (
   count.reads++
   const load = judge.loads[id]
   if (load !== undefined && !load.inFlight && load.endedAt <= begun.startedAt) count.hits++
-  judge.read({ of: name, row, process: begun.process, ages, started: begun.started, startedAt: begun.startedAt, fresh }, id)
+  judge.read(
+    { of: name, row, process: begun.process, ages, started: begun.started, startedAt: begun.startedAt, fresh },
+    id
+  )
   const least = begun.versions[row]!
   if (isVersioned && load !== undefined && load.version < least) {
-    judge.violate("G1", `${begun.process} read version ${load.version} of ${name}(${row}), which was at ${least} before`)
+    judge.violate(
+      "G1",
+      `${begun.process} read version ${load.version} of ${name}(${row}), which was at ${least} before`
+    )
   }
   if (judge.calm && now() - begun.startedAt > longest) {
     const millis = Math.round((now() - begun.startedAt) / 1000)
@@ -106,9 +112,10 @@ const reading = (stage: Stage, act: Exclude<Act, { readonly do: "write" }>): Doi
       case "getEntry":
         return Effect.flatMap(
           Effect.exit(Cached.getEntry(cached, act.row)),
-          (exit) => Exit.isSuccess(exit)
-            ? tell(act.row, Exit.succeed(exit.value.value), isFresh(exit.value))
-            : tell(act.row, exit as Exit.Exit<never, unknown>)
+          (exit) =>
+            Exit.isSuccess(exit)
+              ? tell(act.row, Exit.succeed(exit.value.value), isFresh(exit.value))
+              : tell(act.row, exit as Exit.Exit<never, unknown>)
         )
       case "getOption":
         return Effect.flatMap(Effect.exit(Cached.getOption(cached, act.row)), (exit) => {
@@ -119,7 +126,9 @@ const reading = (stage: Stage, act: Exclude<Act, { readonly do: "write" }>): Doi
         return Effect.flatMap(Effect.exit(Cached.peekEntry(cached, act.row)), (exit) => {
           if (Exit.isFailure(exit)) return tell(act.row, exit as Exit.Exit<never, unknown>)
           const { value } = exit
-          return value._tag === "Some" ? tell(act.row, Exit.succeed(value.value.value), isFresh(value.value)) : Effect.void
+          return value._tag === "Some"
+            ? tell(act.row, Exit.succeed(value.value.value), isFresh(value.value))
+            : Effect.void
         })
       case "getMany":
         return Effect.flatMap(
@@ -137,7 +146,11 @@ const reading = (stage: Stage, act: Exclude<Act, { readonly do: "write" }>): Doi
   })
 
 /** What takes the lease of a key by force. */
-const disturbing = <A, E, R>({ judge }: Stage, target: Target, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const disturbing = <A, E, R>(
+  { judge }: Stage,
+  target: Target,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     judge.disturb([target])
     return Effect.ensuring(effect, Effect.sync(() => judge.calmDown([target])))
@@ -244,7 +257,9 @@ const keysOf = ({ prefix }: Stage, invalidation: Invalidation.Invalidation): Cal
     names.journal,
     names.fences,
     ...[...invalidation.dependencies.keys()].map((name) => names.marker(name)),
-    ...[...invalidation.keys.keys()].flatMap((key) => [names.entry({ key }), names.lease({ key }), names.keyMarker(key)])
+    ...[...invalidation.keys.keys()].flatMap((
+      key
+    ) => [names.entry({ key }), names.lease({ key }), names.keyMarker(key)])
   ])
 }
 
@@ -280,19 +295,33 @@ const writing = (stage: Stage, act: Write): Doing =>
 
     switch (act.how) {
       case "mutate": {
-        const told = toldBy(stage, act, origin.rows[act.row]!, origin.ahead(act.row, act.field), !origin.present[act.row]!)
+        const told = toldBy(
+          stage,
+          act,
+          origin.rows[act.row]!,
+          origin.ahead(act.row, act.field),
+          !origin.present[act.row]!
+        )
         const called = callOf(stage, act, told)
         const body = Effect.andThen(Effect.andThen(busy, write), Effect.andThen(busy, until(called)))
         const fence = random.chance(0.2) ? { fence: `${1 + random.int(10)} millis` as const } : {}
         return finish(called, Cached.mutate(body, inMode(told.invalidation), fence))
       }
       case "transaction": {
-        const told = toldBy(stage, act, origin.rows[act.row]!, origin.ahead(act.row, act.field), !origin.present[act.row]!)
+        const told = toldBy(
+          stage,
+          act,
+          origin.rows[act.row]!,
+          origin.ahead(act.row, act.field),
+          !origin.present[act.row]!
+        )
         const called = callOf(stage, act, told)
         const commits = random.chance(0.8)
         const transaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-          Effect.tap(effect, () =>
-            commits ? Effect.andThen(busy, Effect.andThen(write, until(called))) : Effect.die("rolled back"))
+          Effect.tap(
+            effect,
+            () => commits ? Effect.andThen(busy, Effect.andThen(write, until(called))) : Effect.die("rolled back")
+          )
         const body = Effect.andThen(busy, Cached.apply(inMode(told.invalidation)))
         return finish(called, Changes.withTransaction(transaction, { onUndelivered: "fail" })(body))
       }

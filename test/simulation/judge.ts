@@ -299,7 +299,10 @@ export class Judge {
     if (last === undefined || load.inFlight) return
     const age = this.ageAt(read, load)
     if (age > last * 1000) {
-      this.violate("G4", `${this.tell(read, load)}, which had ended ${Math.round((age + this.tolerance) / 1000)} ms before`)
+      this.violate(
+        "G4",
+        `${this.tell(read, load)}, which had ended ${Math.round((age + this.tolerance) / 1000)} ms before`
+      )
     }
   }
 
@@ -337,7 +340,12 @@ export class Judge {
     let found = this.among(this.hard, through, load, read)
     if (found === undefined && read.fresh) {
       const soft = [...load.hard, ...load.soft]
-      found = this.among(this.soft, within === undefined ? soft : soft.filter((one) => within.includes(one)), load, read)
+      found = this.among(
+        this.soft,
+        within === undefined ? soft : soft.filter((one) => within.includes(one)),
+        load,
+        read
+      )
       found ??= this.among(this.hard, within === undefined ? load.soft : [], load, read)
     }
     if (found !== undefined) return found

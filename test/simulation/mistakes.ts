@@ -64,19 +64,30 @@ export const mistakes: ReadonlyArray<Mistake> = [
     name: "commit does not ask for the lease",
     breaks: "a load in flight re-inserts after invalidate",
     modes: ["node", "replicas"],
-    options: inScripts({ scripts: ["commit"], from: "if held(KEYS[2]) ~= token then return { now, 'lost' } end", to: "" })
+    options: inScripts({
+      scripts: ["commit"],
+      from: "if held(KEYS[2]) ~= token then return { now, 'lost' } end",
+      to: ""
+    })
   },
   {
     name: "invalidate notes nothing in the journal",
     breaks: "tags in the value are looked up in the journal",
     modes: ["node", "replicas"],
-    options: inScripts({ scripts: ["invalidate", "fence"], from: "note(KEYS[1], names, limit, nonce, journalLife)", to: "" })
+    options: inScripts({
+      scripts: ["invalidate", "fence"],
+      from: "note(KEYS[1], names, limit, nonce, journalLife)",
+      to: ""
+    })
   },
   {
     name: "tokens are counters",
     breaks: "an evicted marker comes back with an old token",
     modes: plain,
-    options: inScripts({ from: "token = us .. nonce\n  redis.call('SET', key, token, 'PX'", to: "token = '1'\n  redis.call('SET', key, token, 'PX'" })
+    options: inScripts({
+      from: "token = us .. nonce\n  redis.call('SET', key, token, 'PX'",
+      to: "token = '1'\n  redis.call('SET', key, token, 'PX'"
+    })
   }
 ]
 

@@ -31,13 +31,23 @@ export type Fault =
   | { readonly fault: "pause" | "crash" | "leave"; readonly process: number; readonly ms: number }
   | { readonly fault: "freeze" | "full" | "pauseWrites"; readonly server: number; readonly ms: number }
   | { readonly fault: "restart"; readonly server: number; readonly ms: number; readonly data: "empty" | "kept" }
-  | { readonly fault: "evict"; readonly what: "entry" | "lease" | "marker" | "journal" | "fences" | "any"; readonly many: number }
+  | {
+    readonly fault: "evict"
+    readonly what: "entry" | "lease" | "marker" | "journal" | "fences" | "any"
+    readonly many: number
+  }
   | { readonly fault: "failover"; readonly ms: number }
   | { readonly fault: "move"; readonly slots: number }
   | { readonly fault: "cut"; readonly process: number }
   | { readonly fault: "cutAll" }
   | { readonly fault: "stall"; readonly process: number; readonly ms: number }
-  | { readonly fault: "messages"; readonly lost: number; readonly doubled: number; readonly late: number; readonly ms: number }
+  | {
+    readonly fault: "messages"
+    readonly lost: number
+    readonly doubled: number
+    readonly late: number
+    readonly ms: number
+  }
   | { readonly fault: "wallClock"; readonly process: number; readonly ms: number }
   | { readonly fault: "serverClock"; readonly server: number; readonly ms: number }
   | { readonly fault: "interrupt"; readonly process: number }

@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as CacheService from "../../src/CacheService.ts"
 import * as Cached from "../../src/Cached.ts"
+import type * as CacheService from "../../src/CacheService.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as Policy from "../../src/Policy.ts"
@@ -186,12 +186,13 @@ const byTag = (row: number): Targets => ({ hard: [known(row)] })
 const nothing = (): Targets => ({ hard: [] })
 
 /** Read by `get`, one after the other or at once. */
-const gets = (name: string, of: (row: number, rows: number) => ReadonlyArray<number>): NonNullable<Kind["parts"]> =>
-(all, rows) =>
-(row) =>
-  Effect.forEach(of(row, rows), (one) => Cached.get(all.get(name)!.cached, one), {
-    concurrency: row % 2 === 0 ? 1 : "unbounded"
-  })
+const gets =
+  (name: string, of: (row: number, rows: number) => ReadonlyArray<number>): NonNullable<Kind["parts"]> =>
+  (all, rows) =>
+  (row) =>
+    Effect.forEach(of(row, rows), (one) => Cached.get(all.get(name)!.cached, one), {
+      concurrency: row % 2 === 0 ? 1 : "unbounded"
+    })
 
 const getsMany = (name: string): NonNullable<Kind["parts"]> => (all, rows) => () =>
   Cached.getMany(all.get(name)!.cached, Array.from({ length: rows }, (_, i) => i))
@@ -211,7 +212,11 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     { name: "found", policy: taggedByValue, known: nothing, found: (_, group) => [foundIn(group)] },
     {
       name: "ttl",
-      policy: Policy.all(Policy.ttl("150 millis", { staleFor: "100 millis", onErrorFor: "150 millis" }), taggedByKey, taggedByValue),
+      policy: Policy.all(
+        Policy.ttl("150 millis", { staleFor: "100 millis", onErrorFor: "150 millis" }),
+        taggedByKey,
+        taggedByValue
+      ),
       known: byTag,
       found: (_, group) => [foundIn(group)],
       ages: { last: 400 }
@@ -231,7 +236,10 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     },
     {
       name: "partition",
-      policy: Policy.conditionalIn(Rows, "group", { equals: { fromValue: ({ group }: Value) => group }, fields: ["a"] }),
+      policy: Policy.conditionalIn(Rows, "group", {
+        equals: { fromValue: ({ group }: Value) => group },
+        fields: ["a"]
+      }),
       known: nothing,
       found: (_, group) => [`in:${group}`, `in:${group}.a`]
     },

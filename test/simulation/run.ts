@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type * as CacheService from "../../src/CacheService.ts"
@@ -238,7 +238,9 @@ export class World {
     const isOver = () => sim.us >= start + last && (this.pending === 0 || sim.us > start + last + patience)
     sim.run(() => isEnough() || isOver())
     if (!isEnough() && this.pending > 0) {
-      const left = this.seats.filter(({ running }) => running.size > 0).map(({ name, running }) => `${running.size} in ${name}`)
+      const left = this.seats.filter(({ running }) => running.size > 0).map(({ name, running }) =>
+        `${running.size} in ${name}`
+      )
       this.judge.violate("G10", `steps did not end: ${left.join(", ")}`)
     }
     return {

@@ -148,8 +148,7 @@ const nodeClient = (
       isCluster: false,
       connections: () => connection.made,
       trouble: () => connection.isReady ? undefined : "it was closed",
-      get: (operation, keys) =>
-        Effect.map(ask(operation, send, [["MGET", ...keys.map(encode)]]), ([values]) => values),
+      get: (operation, keys) => Effect.map(ask(operation, send, [["MGET", ...keys.map(encode)]]), ([values]) => values),
       time: (operation) => Effect.map(ask(operation, send, [["TIME"]]), ([time]) => time),
       script: (operation, script, keys, args) =>
         Effect.map(
@@ -237,7 +236,11 @@ class Pool {
 
   private learn(ranges: ReadonlyArray<Reply>): void {
     for (const range of ranges) {
-      const [from, to, primary] = range as ReadonlyArray<unknown> as readonly [number, number, readonly [string, number]]
+      const [from, to, primary] = range as ReadonlyArray<unknown> as readonly [
+        number,
+        number,
+        readonly [string, number]
+      ]
       const address = `${primary[0]}:${primary[1]}`
       this.connection(address)
       this.owners.fill(address, from, to + 1)
@@ -326,7 +329,9 @@ const clusterClient = (
         trouble: () => pool.isReady ? undefined : "no node of the cluster is known",
         get: (operation, keys) => Effect.forEach(keys, (key) => getOne(operation, key), { concurrency: "unbounded" }),
         time: (operation) =>
-          Effect.suspend(() => Effect.map(ask(operation, toNode(pool.addresses[0] ?? ""), [["TIME"]]), ([time]) => time)),
+          Effect.suspend(() =>
+            Effect.map(ask(operation, toNode(pool.addresses[0] ?? ""), [["TIME"]]), ([time]) => time)
+          ),
         script: (operation, script, keys, args) =>
           Effect.map(
             ask(operation, (_, done) => sendScript(near(keys), script, keys, args, [], done), []),
@@ -338,11 +343,9 @@ const clusterClient = (
             ([answer, , count]) => [answer, count]
           ),
         publish: (operation, channel, message) =>
-          Effect.suspend(() =>
-            Effect.asVoid(
-              ask(operation, toNode(pool.addresses[0] ?? ""), [["PUBLISH", encode(channel), encode(message)]])
-            )
-          ),
+          Effect.suspend(() => Effect.asVoid(
+            ask(operation, toNode(pool.addresses[0] ?? ""), [["PUBLISH", encode(channel), encode(message)]])
+          )),
         primaries: () => pool.addresses.map((address) => nodeOn(toNode(address))),
         refresh: () => pool.refresh(),
         beside: Effect.suspend(() => clusterClient(network, process, deployment)),

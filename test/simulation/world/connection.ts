@@ -99,7 +99,8 @@ export class Connection {
       (link) => {
         if (this.closed) return link.leave()
         session = place.server.open({
-          push: (message) => this.network.push(link, () => this.events.pushed?.(decode(message) as ReadonlyArray<unknown>))
+          push: (message) =>
+            this.network.push(link, () => this.events.pushed?.(decode(message) as ReadonlyArray<unknown>))
         })
         this.session = session
         this.link = link
@@ -133,7 +134,7 @@ export class Connection {
     const outcomes: Array<Outcome> = []
     const one: Done = (outcome) => {
       outcomes.push(outcome)
-      if (outcome._tag === "Lost") while (outcomes.length < commands.length) outcomes.push(lost)
+      if (outcome._tag === "Lost") { while (outcomes.length < commands.length) outcomes.push(lost) }
       if (outcomes.length < commands.length) return
       this.pending.delete(one)
       done(outcomes)
@@ -141,7 +142,10 @@ export class Connection {
     this.pending.add(one)
     link.toServer(() => {
       for (const command of commands) {
-        session.receive(command, (reply) => link.toClient(() => this.pending.has(one) && one({ _tag: "Answered", reply })))
+        session.receive(
+          command,
+          (reply) => link.toClient(() => this.pending.has(one) && one({ _tag: "Answered", reply }))
+        )
       }
     })
   }

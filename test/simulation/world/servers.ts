@@ -1,7 +1,7 @@
 /** The servers of a world: where they are, what time they have, and what happens to them. */
-import { Server } from "../redis/server.ts"
 import type { Lost } from "../judge.ts"
 import type { Fault, Mode } from "../plan.ts"
+import { Server } from "../redis/server.ts"
 import type { Deployment } from "./client.ts"
 import type { Place } from "./connection.ts"
 import type { Host, Network } from "./network.ts"
@@ -42,26 +42,35 @@ export class Servers implements Deployment {
   fill(_server: number, us: number): void {
     const { server } = this.places[0]!
     server.full = true
-    this.sim.after(us, () => { server.full = false }, undefined)
+    this.sim.after(us, () => {
+      server.full = false
+    }, undefined)
   }
   pauseWrites(_server: number, _us: number): void {}
   restart(_server: number, us: number, data: "empty" | "kept"): void {
     const { host, server } = this.places[0]!
     host.up = false
     for (const link of this.network.all) link.cut()
-    this.sim.after(us, () => { server.restart(data); host.up = true }, undefined)
+    this.sim.after(us, () => {
+      server.restart(data)
+      host.up = true
+    }, undefined)
   }
   evict(what: Evicted, many: number): void {
     const prefix = { entry: "c:e:", lease: "c:l:", marker: "c:m:", journal: "c:j:", fences: "c:f:", any: "c:" }[what]
     const { server } = this.places[0]!
     for (let i = 0; i < many; i++) {
-      const keys = [...server.data.keys()].filter((k) => k.startsWith(prefix))
+      const keys = [...server.keyspace.keys()].filter((k) => k.startsWith(prefix))
       if (keys.length === 0) return
       const key = this.random.pick(keys)
       server.evict((k) => k === key)
     }
   }
-  setClock(_server: number, us: number): void { this.places[0]!.skew += us }
-  failOver(_us: number): Lost | undefined { return undefined }
+  setClock(_server: number, us: number): void {
+    this.places[0]!.skew += us
+  }
+  failOver(_us: number): Lost | undefined {
+    return undefined
+  }
   moveSlots(_n: number): void {}
 }

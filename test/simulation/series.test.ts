@@ -1,0 +1,24 @@
+/** A share of the simulation that is quick: the same run each time, and no broken promise. */
+import { assert, describe, it } from "@effect/vitest"
+import type { Mode } from "./plan.ts"
+import { hexOf, series } from "./series.ts"
+
+const shares: ReadonlyArray<readonly [Mode, number]> = [["node", 3000], ["split", 2000]]
+
+describe("worlds in virtual time", () => {
+  for (const [mode, reads] of shares) {
+    it(
+      `${mode}: promises hold, much is served from the cache, and a seed is one run`,
+      { timeout: 60_000 },
+      async () => {
+        const run = () => series({ seed: 2026, reads, modes: [mode], twice: true })
+        const { broken, seen } = await run()
+        assert.isUndefined(broken?.result.violations[0], `seed 2026, world ${broken?.chosen.world}`)
+        assert.strictEqual(seen.reads, reads)
+        assert.isAbove(seen.hits, reads / 4)
+        assert.isAbove(seen.faults, 0)
+        assert.strictEqual(hexOf((await run()).seen.hash), hexOf(seen.hash))
+      }
+    )
+  }
+})
