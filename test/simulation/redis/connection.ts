@@ -123,9 +123,11 @@ command("ping", -1, ["pubsub"], ({ channels, protocol }, args) => {
 
 command("echo", 2, [], (_, [text]) => text!)
 
-command("select", 2, ["noScript"], (_, [text]) => {
+command("select", 2, ["noScript"], ({ server }, [text]) => {
   const index = integerOf(text!)
-  return index === undefined ? notInteger : index === 0 ? ok : new Failure("ERR DB index is out of range")
+  if (index === undefined) return notInteger
+  if (index !== 0 && server.cluster !== undefined) return new Failure("ERR SELECT is not allowed in cluster mode")
+  return index === 0 ? ok : new Failure("ERR DB index is out of range")
 })
 
 command("info", -1, [], ({ server }, args) => infoOf(server, args))
@@ -281,7 +283,7 @@ command("wait", 3, ["noScript"], (connection, [count, timeout]) => {
   const { server } = connection
   if (server.role === "slave") {
     return new Failure(
-      "ERR WAIT cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."
+      "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated."
     )
   }
   const replicas = integerOf(count!)
@@ -339,5 +341,6 @@ container("cluster", [
   view("nodes", 2),
   view("myid", 2),
   view("keyslot", 3),
-  view("countkeysinslot", 3)
+  view("countkeysinslot", 3),
+  view("getkeysinslot", 4)
 ])

@@ -4,7 +4,7 @@ import type { Server } from "./server.ts"
 const repeated = (word: string, times: number): string => word.repeat(times)
 
 const replicationOf = (server: Server): ReadonlyArray<string> => {
-  const { offset, primary, replicas } = server
+  const { offset, replicas, source } = server
   const common = [
     `connected_slaves:${replicas.size}`,
     ...[...replicas].map(({ acknowledged, server: { address: { host, port } } }, i) =>
@@ -19,9 +19,9 @@ const replicationOf = (server: Server): ReadonlyArray<string> => {
   ]
   return server.role === "master" ? ["role:master", ...common] : [
     "role:slave",
-    `master_host:${primary?.address.host ?? "unknown"}`,
-    `master_port:${primary?.address.port ?? 0}`,
-    `master_link_status:${primary === undefined ? "down" : "up"}`,
+    `master_host:${source?.primary.address.host ?? "unknown"}`,
+    `master_port:${source?.primary.address.port ?? 0}`,
+    `master_link_status:${source === undefined ? "down" : "up"}`,
     "master_sync_in_progress:0",
     `slave_repl_offset:${offset}`,
     "slave_priority:100",

@@ -113,6 +113,14 @@ export class Entry {
   }
 }
 
+export type Entries = ReadonlyMap<string, Entry>
+
+const copyAll = (entries: Entries): Map<string, Entry> => {
+  const copies = new Map<string, Entry>()
+  for (const [key, { at, value }] of entries) copies.set(key, new Entry(copyOf(value), at))
+  return copies
+}
+
 // -----------------------------------------------------------------------------
 // patterns
 // -----------------------------------------------------------------------------
@@ -223,6 +231,12 @@ export class Keyspace {
     return undefined
   }
 
+  /** Whether it is there; if its time is over, it stays where it was. */
+  has(key: string): boolean {
+    const entry = this.entries.get(key)
+    return entry !== undefined && (entry.at === 0 || entry.at >= this.ms)
+  }
+
   set(key: string, value: Value, at: number): void {
     this.changes++
     const entry = this.entries.get(key)
@@ -294,12 +308,11 @@ export class Keyspace {
     return { keys, next: left[last]![0] + 1 }
   }
 
-  copy(): ReadonlyMap<string, Entry> {
-    return new Map([...this.entries].map(([key, { at, value }]) => [key, new Entry(copyOf(value), at)]))
+  copy(): Entries {
+    return copyAll(this.entries)
   }
 
-  load(entries: ReadonlyMap<string, Entry>): void {
-    this.clear()
-    for (const [key, { at, value }] of entries) this.entries.set(key, new Entry(copyOf(value), at))
+  load(entries: Entries): void {
+    this.entries = copyAll(entries)
   }
 }

@@ -8,8 +8,9 @@
 import type { Random } from "../world/random.ts"
 import { type Command, dataCommands, type Effect, type Holder, integerOf, notInteger } from "./commands.ts"
 import { Connection, later, postponed, type ServerCommand, serverCommands } from "./connection.ts"
-import { type Entry, Keyspace, type Kind, kindOf, type Value } from "./keyspace.ts"
+import { type Entries, type Entry, Hash, Keyspace, type Kind, kindOf, SortedSet, type Value } from "./keyspace.ts"
 import { compile, type Compiled, type Host } from "./lua/engine.ts"
+import { general } from "./lua/numbers.ts"
 import { Failure, Raised, type Reply } from "./reply.ts"
 
 export interface Address {
@@ -59,6 +60,12 @@ export interface Replica {
   readonly leave: () => void
 }
 
+/** Where a replica has its data from. */
+export interface Source {
+  readonly primary: Server
+  readonly leave: () => void
+}
+
 /** What a server knows of the cluster that it belongs to. */
 export interface Membership {
   /** Why a command is not for this server now; undefined if it is. */
@@ -77,7 +84,7 @@ export interface Membership {
 
 /** What a server had at some time, and what was written since. */
 export interface Snapshot {
-  readonly entries: ReadonlyMap<string, Entry>
+  readonly entries: Entries
   readonly since: ReadonlyArray<Write>
 }
 
@@ -122,8 +129,25 @@ const readOnly = new Failure("READONLY You can't write against a read only repli
 const unknownInScript = new Failure("ERR Unknown Redis command called from script")
 const wrongNumberInScript = new Failure("ERR Wrong number of args calling Redis command from script")
 const notInScript = new Failure("ERR This Redis command is not allowed from script")
+const unblocked = new Failure(
+  "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+)
 const tooManyKeys = new Failure("ERR Number of keys can't be greater than number of args")
 const negativeKeys = new Failure("ERR Number of keys can't be negative")
+
+type Words = readonly [name: string, ...args: ReadonlyArray<string>]
+
+/** The commands that make a key what it is. */
+const writesOf = (key: string, value: Value, at: number): ReadonlyArray<Words> => {
+  const made: Words = typeof value === "string"
+    ? ["set", key, value]
+    : value instanceof SortedSet
+    ? ["zadd", key, ...value.list.flatMap(({ member, score }) => [general(score, 17), member])]
+    : value instanceof Hash
+    ? ["hset", key, ...[...value.fields].flat()]
+    : ["rpush", key, ...value.items]
+  return at === 0 ? [made] : [made, ["pexpireat", key, String(at)]]
+}
 
 const silent: Peer = { push: () => {} }
 
@@ -137,8 +161,7 @@ export class Server implements Holder {
   /** New in each run. */
   runId: string
   role: "master" | "slave" = "master"
-  /** Where a replica has its data from. */
-  primary: Server | undefined
+  source: Source | undefined
   readonly replicas = new Set<Replica>()
   cluster: Membership | undefined
   /** Whether it is over its memory limit: it refuses what may need more. */
@@ -243,6 +266,7 @@ export class Server implements Holder {
     if (command === undefined) return unknownPart(named.name, words[1]!)
     if (!fits(command, words.length)) return wrongNumber(command)
     const args = words.slice(isPart ? 2 : 1)
+    this.settle()
     if (this.cluster !== undefined && command.keys !== "none") {
       const refusal = this.cluster.refusal(command, args, connection)
       if (refusal !== undefined) return refusal
@@ -254,10 +278,10 @@ export class Server implements Holder {
       this.delayed.add(connection)
       return postponed
     }
-    this.settle()
     const reply = this.perform(command, connection, args)
     this.tell()
-    if (reply !== later) connection.offset = this.offset
+    // Whatever it has asked, it waits for all that was written before by anybody.
+    connection.offset = this.offset
     return reply
   }
 
@@ -380,6 +404,7 @@ export class Server implements Holder {
     keyspace.expiry = "ignored"
     if (command.name === "publish") this.hear(["message", ...args])
     else command.run(this.inner, args)
+    this.effect = undefined
     this.offset = index
   }
 
@@ -410,13 +435,67 @@ export class Server implements Holder {
 
   private release(waiter: Waiter, count: number): void {
     if (!this.waiters.delete(waiter)) return
-    waiter.connection.offset = this.offset
     waiter.connection.settle(count)
+  }
+
+  /** Becomes a replica: what waits for replicas of its own waits in vain. */
+  follow(source: Source): void {
+    this.source?.leave()
+    for (const { leave } of [...this.replicas]) leave()
+    this.source = source
+    this.role = "slave"
+    for (const waiter of [...this.waiters]) {
+      this.waiters.delete(waiter)
+      waiter.connection.settle(unblocked)
+      this.hangUp(waiter.connection)
+    }
+  }
+
+  /** A replica has all that its primary had then. */
+  load(entries: Entries, offset: number): void {
+    this.keyspace.load(entries)
+    this.offset = offset
+  }
+
+  /** Becomes a primary, with what it has. */
+  lead(): void {
+    this.source?.leave()
+    this.source = undefined
+    this.role = "master"
   }
 
   // ---------------------------------------------------------------------------
   // what happens to a server
   // ---------------------------------------------------------------------------
+
+  /** Takes a key away, to be put into another server. */
+  take(key: string): Entry | undefined {
+    this.settle()
+    const entry = this.keyspace.find(key)
+    if (entry !== undefined) {
+      this.keyspace.delete(key)
+      this.wrote("del", [key])
+    }
+    this.tell()
+    return entry
+  }
+
+  /** Puts what another server had. */
+  put(key: string, { at, value }: Entry): void {
+    this.settle()
+    for (const [name, ...args] of writesOf(key, value, at)) this.perform(commandNamed(name)!, this.inner, args)
+    this.tell()
+  }
+
+  /** Closes all connections, as when a Sentinel has made another server the primary. */
+  hangUpAll(): void {
+    for (const connection of [...this.connections]) this.hangUp(connection)
+  }
+
+  private hangUp(connection: Connection): void {
+    connection.close()
+    connection.peer.closed?.()
+  }
 
   /** Drops keys, as a server does that needs the room; gives which. */
   evict(which: Kind | ((key: string, value: Value) => boolean)): ReadonlyArray<string> {
@@ -454,11 +533,10 @@ export class Server implements Holder {
    * out of date: then what was lost is all, and is not given.
    */
   restart(data: "empty" | "kept" | Snapshot): ReadonlyArray<Write> {
+    this.source?.leave()
+    this.source = undefined
     for (const { leave } of [...this.replicas]) leave()
-    for (const connection of [...this.connections]) {
-      connection.close()
-      connection.peer.closed?.()
-    }
+    this.hangUpAll()
     this.runId = runIdOf(this.random)
     this.scripts.clear()
     this.keyspace.reseed()
