@@ -3,6 +3,7 @@ import * as Scope from "effect/Scope"
 import { createHook } from "node:async_hooks"
 import { assert, describe, test, vi } from "vitest"
 import { Cached } from "../../../src/index.ts"
+import { slotOf } from "../redis/cluster.ts"
 import type { Own } from "./ioredis.ts"
 import { inScene, type Running, type Scene } from "./scene.ts"
 
@@ -176,19 +177,68 @@ describe.each(ways)("on a server, by %s", (_, own) => {
   })
 })
 
-test("a seed tells everything", async () => {
+describe.each(ways)("on a cluster, by %s", (_, own) => {
+  test("one load of a key for all, hits, and what one process invalidates is gone for the other", async () => {
+    await inScene(11, story(own), true)
+  })
+
+  test("slots that move are followed, while they move and afterwards", async () => {
+    await inScene(12, (scene) => {
+      const [a, b] = startBoth(scene, own)
+      const cluster = scene.cluster!
+      const keys = () => scene.places.flatMap(({ server }) => [...server.keyspace.keys()])
+      const readBoth = () => [scene.read(a, 1), scene.read(b, 1), scene.loads]
+      assert.deepStrictEqual(readBoth(), [1001, 1001, 1])
+      for (const to of [0, 1, 2]) {
+        const { server } = scene.places[to]!
+        const slots = [...new Set(keys().map(slotOf))].filter((slot) => cluster.ownerOf(slot) !== server)
+        assert.isNotEmpty(slots)
+        for (const slot of slots) cluster.beginMove(slot, server)
+        assert.deepStrictEqual(readBoth(), [1001, 1001, 1])
+        for (const slot of slots) while (cluster.moveKey(slot) !== undefined);
+        assert.deepStrictEqual(readBoth(), [1001, 1001, 1])
+        for (const slot of slots) cluster.endMove(slot)
+        assert.deepStrictEqual(readBoth(), [1001, 1001, 1])
+      }
+      invalidate(scene, a, 1)
+      assert.deepStrictEqual(readBoth(), [2001, 2001, 2])
+    }, true)
+  })
+
+  test("what lies at a node that is away is loaded, and found again once it is back", async () => {
+    await inScene(13, (scene) => {
+      const [a] = startBoth(scene, own)
+      const ids = [1, 2, 3, 4, 5, 6, 7, 8]
+      const readAll = () => ids.map((id) => scene.read(a, id) - 1000)
+      readAll()
+      const { host } = scene.places[1]!
+      host.up = false
+      for (const link of scene.network.all) if (link.host === host) link.cut()
+      scene.pass(2000)
+      assert.deepStrictEqual(readAll(), ids)
+      const { loads } = scene
+      assert.isAbove(loads, ids.length)
+      assert.isBelow(loads, 2 * ids.length)
+      host.up = true
+      scene.pass(5000)
+      assert.deepStrictEqual([readAll(), scene.loads], [ids, loads])
+    }, true)
+  })
+})
+
+test.each([false, true])("a seed tells everything (cluster: %s)", async (isCluster) => {
   const play = (scene: Scene): void => {
     story({})(scene)
     for (const link of scene.network.all) link.cut()
     scene.pass(3000)
   }
   const hashes = []
-  for (const seed of [8, 8, 9]) hashes.push((await inScene(seed, play))[1])
+  for (const seed of [8, 8, 9]) hashes.push((await inScene(seed, play, isCluster))[1])
   assert.strictEqual(hashes[0], hashes[1])
   assert.notStrictEqual(hashes[0], hashes[2])
 })
 
-test("nothing real is asked for", async () => {
+test.each([false, true])("nothing real is asked for (cluster: %s)", async (isCluster) => {
   const made = new Set<string>()
   // All that Node would do later, or elsewhere: timers, ticks, sockets, files, threads.
   const ofLanguage = ["PROMISE", "Microtask", "effect/Fiber"]
@@ -210,7 +260,7 @@ test("nothing real is asked for", async () => {
         hook.disable()
       }
       assert.deepStrictEqual(clocks.map((clock) => clock.mock.calls.length), [0, 0, 0, 0])
-    })
+    }, isCluster)
     assert.deepStrictEqual([...made], [])
   } finally {
     for (const clock of clocks) clock.mockRestore()

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CacheService } from "../../../src/CacheService.ts"
 import { Cached, Key, Policy } from "../../../src/index.ts"
+import { Cluster } from "../redis/cluster.ts"
 import { Server } from "../redis/server.ts"
 import type { Deployment } from "./client.ts"
 import type { Place } from "./connection.ts"
@@ -15,6 +16,7 @@ import { replaceGlobals } from "./globals.ts"
 import { layerOf, type Own, socketsOf } from "./ioredis.ts"
 import { Network } from "./network.ts"
 import { contextOf, Process } from "./process.ts"
+import type { Random } from "./random.ts"
 import { Sim } from "./sim.ts"
 
 /** A process that has a cache. */
@@ -39,6 +41,8 @@ export class Scene {
   /** Milliseconds that a load takes. */
   loadTakes = 20
   readonly deployment: Deployment
+  /** What the servers are, unless they are one primary and what takes its place. */
+  readonly cluster: Cluster | undefined
   readonly numbers = Cached.make("number", {
     key: Key.int("id"),
     value: Schema.Int,
@@ -50,18 +54,30 @@ export class Scene {
       })
   }, Policy.forever)
 
-  constructor(sim: Sim) {
+  constructor(sim: Sim, isCluster: boolean) {
     this.sim = sim
     this.network = new Network(sim, sim.random.fork())
-    this.places = Array.from({ length: 2 }, (_, i) => ({
-      host: { name: `server ${i}`, pausedUntil: 0, dead: false, up: true },
-      server: new Server({ id: String(i), now: () => sim.us, random: sim.random.fork() })
-    }))
+    const address = (i: number) => ({ host: `10.0.0.${i + 1}`, port: 6379 })
+    this.places = Array.from({ length: isCluster ? 3 : 2 }, (_, i) => {
+      const host = { name: `server ${i}`, pausedUntil: 0, dead: false, up: true }
+      const after = (us: number, run: () => void): void => void sim.after(us, run, host)
+      const [id, random] = [String(i), sim.random.fork()]
+      return { host, server: new Server({ id, address: address(i), now: () => sim.us, random, after }) }
+    })
     this.deployment = {
-      isCluster: false,
+      isCluster,
       entrance: () => this.places[this.entrance]!,
-      at: () => undefined
+      at: (name) => this.places.find((_, i) => name === `${address(i).host}:${address(i).port}`)
     }
+    if (isCluster) this.cluster = this.clusterOf(sim.random.fork())
+  }
+
+  private clusterOf(random: Random): Cluster {
+    const hostOf = (server: Server) => this.places.find((place) => place.server === server)!.host
+    return new Cluster(this.places.map(({ server }) => server), {
+      random,
+      deliver: (to, run) => void this.sim.after(random.int(5000), run, hostOf(to))
+    })
   }
 
   /** Begins a task of a process; gives what tells how it ended, if it has. */
@@ -121,11 +137,11 @@ export class Scene {
 }
 
 /** A world of its own, from a macrotask; what it gives, and the hash of what has happened. */
-export const inScene = <A>(seed: number, play: (scene: Scene) => A): Promise<readonly [A, string]> =>
+export const inScene = <A>(seed: number, play: (scene: Scene) => A, isCluster = false): Promise<readonly [A, string]> =>
   new Promise((resolve, reject) => {
     setImmediate(() => {
       const sim = new Sim(seed)
-      const scene = new Scene(sim)
+      const scene = new Scene(sim, isCluster)
       const restore = replaceGlobals(sim, sim.random.fork(), socketsOf(scene.network, scene.deployment))
       try {
         resolve([play(scene), sim.hash])
