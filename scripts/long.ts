@@ -69,6 +69,12 @@ const parts: ReadonlyArray<Part> = [
     weight: 2,
     command: (seed) => node("test/simulation/compare/main.ts", "--states", "10000", "--seed", `${1000 * seed}`)
   },
+  {
+    name: "commands on a real Redis and a simulated one",
+    weight: 1,
+    command: (seed) =>
+      node("test/simulation/compare/main.ts", "--commands", "--states", "10000", "--seed", `${1000 * seed}`)
+  },
   { name: "histories on a node, with faults", weight: 5, command: history("--rounds", "3") },
   { name: "histories on a cluster, with faults", weight: 5, command: history("--rounds", "3", "--cluster") },
   { name: "histories of a server that dies", weight: 2, command: history("--scenario", "death") },

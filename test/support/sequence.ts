@@ -10,6 +10,7 @@ export const longest = [
   "stampede/page.servers",
   "RedisCache/payloads.servers",
   "examples/catalogue.servers",
+  "simulation/compare/compare.servers",
   "stampede/simulation.slow",
   "explore/explorer.slow",
   "articles/oneField.slow",

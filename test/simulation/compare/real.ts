@@ -263,7 +263,21 @@ export class Real implements Recorder {
     return this.ear.heard(this.count)
   }
 
-  /** Any script, with the key and the argument that are given. */
+  /** Commands at one time, whether it is full or not. */
+  async commands(us: number, full: boolean, all: ReadonlyArray<ReadonlyArray<string>>): Promise<ReadonlyArray<Reply>> {
+    this.clock?.set(us)
+    const { connection } = this
+    const [settings, replies] = await Promise.all(connection.together(() =>
+      [
+        Promise.all(this.setFull(full)),
+        Promise.all(all.map((one) => connection.send(...one)))
+      ] as const
+    ))
+    for (const one of settings) insist(one)
+    return replies
+  }
+
+  /** Any script. */
   async evaluate(source: string, keys: ReadonlyArray<string>, args: ReadonlyArray<string>): Promise<Reply> {
     return this.connection.send("EVAL", source, String(keys.length), ...keys, ...args)
   }

@@ -500,7 +500,7 @@ command("zrange", -4, "first", [], ({ keyspace }, args) => {
   for (let i = 3; i < args.length; i++) {
     const option = args[i]!.toUpperCase()
     if (option === "WITHSCORES") withScores = true
-    else if (option === "REV") reversed = true
+    else if (option === "REV" && !reversed) reversed = true
     else if (["BYSCORE", "BYLEX", "LIMIT"].includes(option)) throw new Error(`ZRANGE ${option} is not simulated`)
     else return syntaxError
   }

@@ -212,13 +212,10 @@ command("eval", -3, ["noScript", "mayReplicate"], (connection, args) => {
   return server.runScript(connection, server.remember(args[0]!, sha), sha, args)
 }, "numbered")
 
-const noScript = new Failure("NOSCRIPT No matching script. Please use EVAL.")
-
 command("evalsha", -3, ["noScript", "mayReplicate"], (connection, args) => {
   const { server } = connection
   const sha = args[0]!
-  const script = server.scripts.get(sha) ?? server.scripts.get(sha.toLowerCase())
-  return script === undefined ? noScript : server.runScript(connection, script, sha, args)
+  return server.runScript(connection, server.scripts.get(sha) ?? server.scripts.get(sha.toLowerCase()), sha, args)
 }, "numbered")
 
 container("script", [

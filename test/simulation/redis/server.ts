@@ -132,6 +132,7 @@ const notInScript = new Failure("ERR This Redis command is not allowed from scri
 const unblocked = new Failure(
   "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 )
+const noScript = new Failure("NOSCRIPT No matching script. Please use EVAL.")
 const tooManyKeys = new Failure("ERR Number of keys can't be greater than number of args")
 const negativeKeys = new Failure("ERR Number of keys can't be negative")
 
@@ -327,11 +328,13 @@ export class Server implements Holder {
     return script
   }
 
-  runScript(caller: Connection, script: Compiled, sha: string, args: ReadonlyArray<string>): Reply {
+  /** `script`: undefined if none has this name, which is said only if the rest is right. */
+  runScript(caller: Connection, script: Compiled | undefined, sha: string, args: ReadonlyArray<string>): Reply {
     const count = integerOf(args[1]!)
     if (count === undefined) return notInteger
     if (count > args.length - 2) return tooManyKeys
     if (count < 0) return negativeKeys
+    if (script === undefined) return noScript
     this.caller = caller
     this.isDirty = false
     const reply = script.run(this.host, args.slice(2, 2 + count), args.slice(2 + count))
