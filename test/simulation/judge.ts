@@ -233,6 +233,11 @@ export class Judge {
     return [...load.hard, ...load.soft, ...load.aged].some((target) => isDisturbed(this.disturbed.get(target)))
   }
 
+  /** What a load has read of the origin. */
+  saw(load: Load, version: number): void {
+    load.version = version
+  }
+
   // --------------------------------------------------------------------------
   // invalidations
   // --------------------------------------------------------------------------

@@ -93,7 +93,7 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     yield* busy(env)
     const { group } = origin.rows[row]!
     const present = origin.present[row]! || !canBeAbsent
-    load.version = origin.versions[row]!
+    judge.saw(load, origin.versions[row]!)
     // What a part failed with is what this load fails with.
     const read = yield* Effect.mapError(parts(row), () => new Broken({ load: load.id }))
     yield* busy(env)

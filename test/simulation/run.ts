@@ -31,6 +31,8 @@ export interface Options extends Between {
   readonly seed?: number
   /** The run ends when so many keys were read. */
   readonly mostReads?: number
+  /** Sees the world before anything happens in it. */
+  readonly attach?: (world: World) => void
   /** Is told of what happens, for the story of a run. */
   readonly tell?: (event: Event) => void
 }
@@ -80,7 +82,7 @@ export class World {
   readonly plan: Plan
   readonly count: Count
   faults = 0
-  private readonly stage: Stage
+  readonly stage: Stage
   private readonly options: Options
   private readonly beginning: number
   private pending = 0
@@ -190,7 +192,7 @@ export class World {
   // steps
   // --------------------------------------------------------------------------
 
-  private act(seat: Seat, step: Extract<Step, { readonly process: number }>): void {
+  act(seat: Seat, step: Extract<Step, { readonly process: number }>): void {
     const { context, process, running } = seat
     // Nobody asks a process that is not there.
     if (context === undefined) return
@@ -215,13 +217,14 @@ export class World {
     this.sim.soon(() => fiber.interruptUnsafe(), seat.process)
   }
 
-  private happen(fault: Fault): void {
+  happen(fault: Fault): void {
     this.faults++
     inject(this, fault)
   }
 
   run(): Result {
     const { plan, sim } = this
+    this.options.attach?.(this)
     for (const seat of this.seats) this.boot(seat)
     sim.run(() => this.seats.every(({ context }) => context !== undefined))
     const start = sim.us

@@ -17,8 +17,8 @@ const readLimit = 250
 
 /** Stands between the parts of the store that a process has, for what is put in on purpose. */
 export interface Between {
-  readonly client?: (client: Client) => Client
-  readonly store?: (store: CacheStore.CacheStore) => CacheStore.CacheStore
+  readonly client?: (client: Client, process: Process) => Client
+  readonly store?: (store: CacheStore.CacheStore, process: Process) => CacheStore.CacheStore
 }
 
 export const layerOf = (
@@ -33,7 +33,7 @@ export const layerOf = (
     ? { replicas: 1, within: patience * 0.8, keys: new Names(prefix).acknowledgements }
     : undefined
   const store = Stack.make(
-    Effect.map(openClient(network, process, deployment), below),
+    Effect.map(openClient(network, process, deployment), (client) => below(client, process)),
     {
       settings: {
         prefix,
@@ -53,7 +53,7 @@ export const layerOf = (
     CacheService.layer(),
     Layer.effect(
       CacheStore.CacheStore,
-      Effect.map(store, (made) => CacheStore.guard(between(made), { readLimit, timeLimit: patience }))
+      Effect.map(store, (made) => CacheStore.guard(between(made, process), { readLimit, timeLimit: patience }))
     )
   )
 }
