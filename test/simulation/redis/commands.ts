@@ -2,7 +2,7 @@
  * The commands that ask for keys, or write them. Errors, their order and their
  * words are those of Redis 7.0.
  */
-import { Hash, type Keyspace, kindOf, List, matches, SortedSet, type Value } from "./keyspace.ts"
+import { type Entry, Hash, type Keyspace, kindOf, List, matches, SortedSet, type Value } from "./keyspace.ts"
 import { general, parseDouble } from "./lua/numbers.ts"
 import { Failure, type Reply, Status } from "./reply.ts"
 
@@ -100,8 +100,7 @@ const scoreOf = (text: string): number | undefined => {
   if (score === undefined || Number.isNaN(score)) return undefined
   if (!Number.isFinite(score) && !/inf/i.test(text)) return undefined
   if (score === 0 && /^[^ep]*[1-9a-f]/i.test(text.replace(/0x/i, ""))) return undefined
-  // How a small sorted set keeps it: as an integer, which has no negative zero.
-  return score === 0 ? 0 : score
+  return score
 }
 
 const textOf = (score: number): string => general(score, 17)
@@ -195,7 +194,7 @@ const expiryOf = ({ time, unit }: SetOptions, now: number): number | Failure => 
   const given = integerOf(time)
   if (given === undefined) return notInteger
   const at = given * ms + (relative ? now : 0)
-  return given <= 0 || at >= largest ? new Failure("ERR invalid expire time in 'set' command") : at
+  return given <= 0 || (unit !== "PXAT" && at >= largest) ? new Failure("ERR invalid expire time in 'set' command") : at
 }
 
 command("set", -3, "first", ["write", "denyoom"], (holder, args) => {
@@ -320,7 +319,8 @@ const expire = (name: string, ms: number, relative: boolean): void =>
     const given = integerOf(args[1]!)
     if (given === undefined) return notInteger
     const at = given * ms + (relative ? keyspace.ms : 0)
-    if (at >= largest || given * ms < -largest) return new Failure(`ERR invalid expire time in '${name}' command`)
+    const isTooFar = (relative || ms > 1) && at >= largest
+    if (isTooFar || given * ms < -largest) return new Failure(`ERR invalid expire time in '${name}' command`)
     const entry = keyspace.find(key)
     if (entry === undefined || (asked.size > 0 && !mayExpire(asked, entry.at, at))) return 0
     // A replica never ends a key by itself.
@@ -353,7 +353,8 @@ command(
   2,
   "none",
   [],
-  ({ keyspace }, [pattern]) => keyspace.page(0, Infinity).keys.filter((key) => matches(pattern!, key))
+  ({ keyspace }, [pattern]) =>
+    keyspace.page(0, Infinity).keys.filter((key) => matches(pattern!, key) && keyspace.has(key))
 )
 
 const flush: Command<Holder>["run"] = ({ keyspace }, args) => {
@@ -389,8 +390,11 @@ const scanOptionsOf = (args: Args): ScanOptions | Failure => {
   return options
 }
 
+const isOf = (entry: Entry | undefined, type: string | undefined): boolean =>
+  entry !== undefined && (type === undefined || kindOf(entry.value) === type)
+
 command("scan", -2, "none", [], ({ keyspace }, args) => {
-  const cursor = /^[+-]?\d+$/.test(args[0]!) ? BigInt(args[0]!) : undefined
+  const cursor = /^(?:[+-]?\d+)?$/.test(args[0]!) ? BigInt(args[0]!) : undefined
   if (cursor === undefined || cursor >= 2n ** 64n || cursor <= -(2n ** 64n)) return new Failure("ERR invalid cursor")
   const options = scanOptionsOf(args)
   if (options instanceof Failure) return options
@@ -399,7 +403,7 @@ command("scan", -2, "none", [], ({ keyspace }, args) => {
   const { keys, next } = keyspace.page(cursor < 0n ? Infinity : Number(cursor), count)
   const isAsked = (key: string): boolean =>
     (pattern === "*" || matches(pattern, key)) &&
-    (type === undefined || kindOf(keyspace.find(key)!.value) === type)
+    isOf(keyspace.find(key), type)
   return [String(next), keys.filter(isAsked)]
 })
 
@@ -457,7 +461,8 @@ command("zadd", -4, "first", ["write", "denyoom"], ({ keyspace }, args) => {
     last = scoreAfter(asked, old, scores[i]!)
     if (last === undefined || last === old) continue
     if (Number.isNaN(last)) return new Failure("ERR resulting score is not a number (NaN)")
-    set.put(member, last)
+    // A small sorted set keeps whole numbers as integers, which have no negative zero.
+    set.put(member, last === 0 ? 0 : last)
     if (old === undefined) added++
     else changed++
   }

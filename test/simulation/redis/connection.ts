@@ -180,13 +180,13 @@ container("client", [
 ])
 
 container("config", [
-  [
-    "get",
-    -3,
-    ["noScript"],
-    ({ server }, patterns) =>
-      [...server.settings].filter(([name]) => patterns.some((pattern) => matches(pattern.toLowerCase(), name))).flat()
-  ],
+  ["get", -3, ["noScript"], ({ server: { settings } }, patterns) =>
+    patterns.flatMap((pattern) => {
+      // A name is given back as it was asked for.
+      const value = settings.get(pattern.toLowerCase())
+      if (value !== undefined) return [pattern, value]
+      return [...settings].filter(([name]) => matches(pattern.toLowerCase(), name)).flat()
+    })],
   ["set", -4, ["noScript"], ({ server }, args) => {
     for (let i = 0; i < args.length; i += 2) {
       const name = args[i]!.toLowerCase()
@@ -206,16 +206,31 @@ container("acl", [["whoami", 2, ["noScript"], () => "default"]])
 // scripts
 // -----------------------------------------------------------------------------
 
+const noScript = new Failure("NOSCRIPT No matching script. Please use EVAL.")
+const tooManyKeys = new Failure("ERR Number of keys can't be greater than number of args")
+const negativeKeys = new Failure("ERR Number of keys can't be negative")
+
+const keyCountOf = (args: ReadonlyArray<string>): number | Failure => {
+  const count = integerOf(args[1]!)
+  return count === undefined ? notInteger : count > args.length - 2 ? tooManyKeys : count < 0 ? negativeKeys : count
+}
+
 command("eval", -3, ["noScript", "mayReplicate"], (connection, args) => {
   const { server } = connection
+  const count = keyCountOf(args)
+  if (count instanceof Failure) return count
   const sha = shaOf(args[0]!)
-  return server.runScript(connection, server.remember(args[0]!, sha), sha, args)
+  return server.runScript(connection, server.remember(args[0]!, sha), sha, count, args)
 }, "numbered")
 
 command("evalsha", -3, ["noScript", "mayReplicate"], (connection, args) => {
   const { server } = connection
   const sha = args[0]!
-  return server.runScript(connection, server.scripts.get(sha) ?? server.scripts.get(sha.toLowerCase()), sha, args)
+  if (sha.length !== 40) return noScript
+  const count = keyCountOf(args)
+  if (count instanceof Failure) return count
+  const script = server.scripts.get(sha) ?? server.scripts.get(sha.toLowerCase())
+  return script === undefined ? noScript : server.runScript(connection, script, sha, count, args)
 }, "numbered")
 
 container("script", [

@@ -289,7 +289,7 @@ export class Keyspace {
   }
 
   /**
-   * About `count` keys from a cursor on. Keys that are there all the while are in one of the pages of a walk, and may
+   * About `count` keys from a cursor on, those that are over among them. Keys that are there all the while are in one of the pages of a walk, and may
    * be in two, as when Redis has made its table smaller meanwhile.
    */
   page(cursor: number, count: number): Page {
@@ -301,8 +301,7 @@ export class Keyspace {
     left.sort((a, b) => a[0] - b[0])
     let end = Math.min(count, left.length)
     while (end < left.length && left[end]![0] === left[end - 1]![0]) end++
-    const keys: Array<string> = []
-    for (let i = 0; i < end; i++) if (this.find(left[i]![1]) !== undefined) keys.push(left[i]![1])
+    const keys = left.slice(0, end).map(([, key]) => key)
     if (end === left.length) return { keys, next: 0 }
     const last = end > 1 && this.random.chance(0.1) ? this.random.int(end) : end - 1
     return { keys, next: left[last]![0] + 1 }

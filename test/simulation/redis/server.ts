@@ -6,7 +6,7 @@
  * Time, chance and timers are given from outside, so that a world can repeat.
  */
 import type { Random } from "../world/random.ts"
-import { type Command, dataCommands, type Effect, type Holder, integerOf, notInteger } from "./commands.ts"
+import { type Command, dataCommands, type Effect, type Holder } from "./commands.ts"
 import { Connection, later, postponed, type ServerCommand, serverCommands } from "./connection.ts"
 import { type Entries, type Entry, Hash, Keyspace, type Kind, kindOf, SortedSet, type Value } from "./keyspace.ts"
 import { compile, type Compiled, type Host } from "./lua/engine.ts"
@@ -132,9 +132,6 @@ const notInScript = new Failure("ERR This Redis command is not allowed from scri
 const unblocked = new Failure(
   "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 )
-const noScript = new Failure("NOSCRIPT No matching script. Please use EVAL.")
-const tooManyKeys = new Failure("ERR Number of keys can't be greater than number of args")
-const negativeKeys = new Failure("ERR Number of keys can't be negative")
 
 type Words = readonly [name: string, ...args: ReadonlyArray<string>]
 
@@ -328,13 +325,8 @@ export class Server implements Holder {
     return script
   }
 
-  /** `script`: undefined if none has this name, which is said only if the rest is right. */
-  runScript(caller: Connection, script: Compiled | undefined, sha: string, args: ReadonlyArray<string>): Reply {
-    const count = integerOf(args[1]!)
-    if (count === undefined) return notInteger
-    if (count > args.length - 2) return tooManyKeys
-    if (count < 0) return negativeKeys
-    if (script === undefined) return noScript
+  /** Of the arguments, `count` are keys, from the third on. */
+  runScript(caller: Connection, script: Compiled, sha: string, count: number, args: ReadonlyArray<string>): Reply {
     this.caller = caller
     this.isDirty = false
     const reply = script.run(this.host, args.slice(2, 2 + count), args.slice(2 + count))
