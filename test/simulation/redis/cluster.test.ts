@@ -22,7 +22,10 @@ const scene = () => {
   const linked: Link = link(a, replica, { deliver })
   arrive()
   const cluster = new Cluster([a, b], { random: randomOf(1), deliver: (_, run) => deliver(run) })
-  return { a, b, replica, linked, cluster, arrive, time }
+  const arriveReversed = () => {
+    for (const run of sent.splice(0).reverse()) run()
+  }
+  return { a, b, replica, linked, cluster, arrive, arriveReversed }
 }
 
 const said = (reply: Reply): unknown => reply instanceof Failure ? reply.err : reply
@@ -150,6 +153,16 @@ describe("a slot that moves", () => {
     assert.strictEqual(openTo(replica)("GET", "b"), "MOVED 3300 b:7000")
     assert.deepStrictEqual(Slots.claimOf(here("CLUSTER", "NODES"))!.ranges, [[0, 3299], [3301, 8191]])
     assert.strictEqual(replica.run("DBSIZE", []), 0)
+  })
+
+  it("is where it went last, also for a node that hears of it in another order", () => {
+    const { a, arriveReversed, b, cluster, replica } = scene()
+    for (const target of [b, a]) {
+      cluster.beginMove(3300, target)
+      cluster.endMove(3300)
+    }
+    arriveReversed()
+    assert.strictEqual(openTo(replica)("GET", "b"), "MOVED 3300 a:7000")
   })
 
   it("may come back", () => {
