@@ -40,7 +40,7 @@ export const inject = (world: World, fault: Fault): void => {
     case "serverClock":
       return servers.setClock(fault.server, fault.ms * millis)
     case "failover": {
-      const lost = servers.failOver(fault.ms * millis)
+      const lost = servers.failOver()
       if (lost !== undefined) judge.lose(lost)
       return
     }

@@ -36,10 +36,9 @@ export type Fault =
     readonly what: "entry" | "lease" | "marker" | "journal" | "fences" | "any"
     readonly many: number
   }
-  | { readonly fault: "failover"; readonly ms: number }
+  | { readonly fault: "failover" | "cutAll" }
   | { readonly fault: "move"; readonly slots: number }
   | { readonly fault: "cut"; readonly process: number }
-  | { readonly fault: "cutAll" }
   | { readonly fault: "stall"; readonly process: number; readonly ms: number }
   | {
     readonly fault: "messages"
@@ -192,8 +191,6 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
         what: random.pick(["entry", "lease", "lease", "marker", "marker", "journal", "fences", "any"]),
         many: 1 + random.int(random.pick([1, 3, 30]))
       }
-    case "failover":
-      return { fault, ms: random.int(500) }
     case "move":
       return { fault, slots: 1 + random.int(3) }
     case "stall":
@@ -214,6 +211,7 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
     case "interrupt":
       return { fault, process }
     case "cutAll":
+    case "failover":
       return { fault }
   }
 }

@@ -94,7 +94,7 @@ export class World {
     const sim = this.sim = new Sim(options.seed ?? plan.seed)
     this.beginning = sim.us
     this.network = new Network(sim, sim.random.fork())
-    this.servers = new Servers(sim, this.network, plan.mode)
+    this.servers = new Servers(sim, this.network, plan.mode, prefix, (where, what) => this.tell(where, what))
     this.judge = new Judge(() => sim.us)
     this.judge.calm = !plan.steps.some(isFault)
     this.judge.tolerance = toleranceOf(plan)
@@ -227,7 +227,7 @@ export class World {
     this.options.attach?.(this)
     for (const seat of this.seats) this.boot(seat)
     sim.run(() => this.seats.every(({ context }) => context !== undefined))
-    const start = sim.us
+    const start = sim.us + settling
     for (const step of plan.steps) {
       sim.at(
         start + step.at,
@@ -257,6 +257,9 @@ export class World {
     }
   }
 }
+
+// Microseconds after which every connection is made.
+const settling = 500_000
 
 // Microseconds in which all must have ended once nothing is begun any more.
 const patience = 120_000_000
