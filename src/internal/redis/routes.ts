@@ -256,8 +256,10 @@ const toMany = (main: Way, making: Making): Effect.Effect<Routes, never, Scope.S
       way: () => main,
       get: (keys) => Promise.all(keys.map(getOne)),
       time: () => {
-        const [known] = nodes.values()
-        const raw = known === undefined ? primariesOf(main.raw)[0] : known.lines.reader?.raw ?? known.reads.raw
+        // Of those that are in the cluster now: one that has left answers nothing.
+        const primaries = primariesOf(main.raw)
+        const known = primaries.flatMap((primary) => nodes.get(primary) ?? [])[0]
+        const raw = known === undefined ? primaries[0] : known.lines.reader?.raw ?? known.reads.raw
         return raw === undefined ? Promise.reject(new NotSent("no node of the cluster is known")) : raw.call("TIME")
       },
       settled: (answer) => answer,

@@ -266,3 +266,12 @@ test.each([false, true])("nothing real is asked for (cluster: %s)", async (isClu
     for (const clock of clocks) clock.mockRestore()
   }
 })
+
+test("a node that has left a cluster is not asked for the time", async () => {
+  await inScene(14, (scene) => {
+    // It begins at a name that is none of the nodes', as that of a managed cluster, which leaves once they are known.
+    const a = scene.start("a", { lent: true })
+    scene.pass(100)
+    assert.deepStrictEqual([scene.read(a, 1), scene.read(a, 1), scene.loads], [1001, 1001, 1])
+  }, true)
+})
