@@ -16,6 +16,8 @@ import { Judge, type Violation } from "./judge.ts"
 import { Origin } from "./origin.ts"
 import { type Fault, isFault, type Plan, type Step } from "./plan.ts"
 import { definitionsOf, schedule } from "./programs.ts"
+import { replaceGlobals } from "./world/globals.ts"
+import { socketsOf } from "./world/ioredis.ts"
 import { type Between, layerOf } from "./world/layer.ts"
 import { Network } from "./world/network.ts"
 import { contextOf, Process } from "./world/process.ts"
@@ -165,11 +167,13 @@ export class World {
     seat.context = undefined
     for (const fiber of running) fiber.interruptUnsafe()
     const { process } = seat
-    Effect.runForkWith(context)(Scope.close(scope, Exit.void)).addObserver(() => {
-      if (seat.process !== process) return
-      this.vanish(seat)
-      this.sim.after(ms * 1000, () => this.again(seat), undefined)
-    })
+    this.sim.soon(() => {
+      Effect.runForkWith(context)(Scope.close(scope, Exit.void)).addObserver(() => {
+        if (seat.process !== process) return
+        this.vanish(seat)
+        this.sim.after(ms * 1000, () => this.again(seat), undefined)
+      })
+    }, process)
   }
 
   private vanish(seat: Seat): void {
@@ -281,7 +285,11 @@ const toleranceOf = ({ steps }: Plan): number => {
 /** Runs a plan in a world of its own. To be called from a macrotask. */
 export const runPlan = (plan: Plan, options: Options = {}): Result => {
   const world = new World(plan, options)
-  const restore = replaceReality(world.sim, world.sim.random.fork())
+  const { network, servers, sim } = world
+  const random = sim.random.fork()
+  const restore = plan.mode.startsWith("ioredis")
+    ? replaceGlobals(sim, random, socketsOf(network, servers))
+    : replaceReality(sim, random)
   try {
     return world.run()
   } finally {

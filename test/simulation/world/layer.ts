@@ -1,4 +1,4 @@
-/** The library as a layer has it, on the plain client. */
+/** The library as a layer has it, on the plain client or on `ioredis`. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CacheService from "../../../src/CacheService.ts"
@@ -8,6 +8,7 @@ import * as Stack from "../../../src/internal/redis/stack.ts"
 import { Names } from "../../../src/internal/redis/wire.ts"
 import type { Plan } from "../plan.ts"
 import { type Deployment, openClient } from "./client.ts"
+import { openIoredis } from "./ioredis.ts"
 import type { Network } from "./network.ts"
 import type { Process } from "./process.ts"
 
@@ -33,7 +34,12 @@ export const layerOf = (
     ? { replicas: 1, within: patience * 0.8, keys: new Names(prefix).acknowledgements }
     : undefined
   const store = Stack.make(
-    Effect.map(openClient(network, process, deployment), (client) => below(client, process)),
+    Effect.map(
+      plan.mode.startsWith("ioredis")
+        ? openIoredis(deployment, { protocol: network.random.pick([2, 3]), lent: network.random.chance(0.3) }, patience)
+        : openClient(network, process, deployment),
+      (client) => below(client, process)
+    ),
     {
       settings: {
         prefix,

@@ -1,9 +1,9 @@
 /** The servers of a world: where they are, what time they have, and what happens to them. */
-import { Cluster, slotOf } from "../redis/cluster.ts"
-import { failOver, link, type Link } from "../redis/replication.ts"
-import { Server, type Write } from "../redis/server.ts"
 import type { Lost } from "../judge.ts"
 import type { Fault, Mode } from "../plan.ts"
+import { Cluster, slotOf } from "../redis/cluster.ts"
+import { failOver, type Link, link } from "../redis/replication.ts"
+import { Server, type Write } from "../redis/server.ts"
 import type { Deployment } from "./client.ts"
 import type { Place } from "./connection.ts"
 import type { Host, Network } from "./network.ts"
