@@ -13,7 +13,10 @@ describe("worlds in virtual time", () => {
       async () => {
         const run = () => series({ seed: 2026, reads, modes: [mode], twice: true })
         const { broken, seen } = await run()
-        assert.isUndefined(broken?.result.violations[0], `seed 2026, world ${broken?.chosen.world}`)
+        assert.isUndefined(
+          broken?.result.violations[0],
+          `npm run simulate -- --seed 2026 --mode ${mode} --reads ${reads}`
+        )
         assert.strictEqual(seen.reads, reads)
         assert.isAbove(seen.hits, reads / 4)
         assert.isAbove(seen.faults, 0)

@@ -82,7 +82,7 @@ export class Servers implements Deployment {
     const count = this.isCluster ? 3 : mode === "replicas" ? 2 : 1
     this.places = Array.from({ length: count }, (_, i) => new Stand(sim, `redis${i + 1}`, 7001 + i))
     this.primary = this.places[0]!
-    this.lag = this.random.pick([100, 1000, 20_000])
+    this.lag = this.random.pick([100, 5000, 50_000])
     if (mode === "replicas") this.follow()
     if (this.isCluster) {
       this.cluster = new Cluster(this.places.map(({ server }) => server), {
