@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Cached from "../../src/Cached.ts"
 import type * as CacheService from "../../src/CacheService.ts"
+import { StoreError } from "../../src/CacheStore.ts"
 import * as Changes from "../../src/Changes.ts"
 import { Names } from "../../src/internal/redis/wire.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
@@ -53,12 +54,17 @@ const start = ({ judge, now, origin, process }: Stage): Started => ({
   versions: [...origin.versions]
 })
 
+const isOfStore = (exit: Exit.Exit<unknown, unknown>): boolean => {
+  const failure = Exit.findErrorOption(exit)
+  return failure._tag === "Some" && failure.value instanceof StoreError
+}
+
 /** More than a read takes where nothing is wrong, in microseconds. */
 const longest = 15_000_000
 
 const answered = (
   stage: Stage,
-  { ages, isVersioned, name }: Defined,
+  { ages, failsWithStore, isVersioned, name }: Defined,
   row: number,
   begun: Started,
   exit: Exit.Exit<Value, unknown>,
@@ -68,6 +74,7 @@ const answered = (
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return
   const id = loadIn(exit)
   note(`${name}${row}=${id}`)
+  if (failsWithStore && id === undefined && isOfStore(exit)) return
   if (id === undefined) {
     const why = Exit.isFailure(exit) ? Cause.pretty(exit.cause).split("\n").slice(0, 3).join(" ") : ""
     return judge.violate("G10", `a read of ${name}(${row}) in ${begun.process} failed: ${why}`)

@@ -33,7 +33,7 @@ export type Fault =
   | { readonly fault: "restart"; readonly server: number; readonly ms: number; readonly data: "empty" | "kept" }
   | {
     readonly fault: "evict"
-    readonly what: "entry" | "lease" | "marker" | "journal" | "fences" | "any"
+    readonly what: "entry" | "lease" | "marker" | "keyMarker" | "journal" | "fences" | "any"
     readonly many: number
   }
   | { readonly fault: "failover" | "cutAll" }
@@ -188,7 +188,7 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
     case "evict":
       return {
         fault,
-        what: random.pick(["entry", "lease", "lease", "marker", "marker", "journal", "fences", "any"]),
+        what: random.pick(["entry", "lease", "lease", "marker", "marker", "keyMarker", "journal", "fences", "any"]),
         many: 1 + random.int(random.pick([1, 3, 30]))
       }
     case "move":

@@ -50,6 +50,8 @@ export interface Defined {
   readonly found: (row: number, group: number) => ReadonlyArray<Target>
   /** Whether a value must be of the version that the origin has, or newer. */
   readonly isVersioned: boolean
+  /** Whether a read fails where the store does. */
+  readonly failsWithStore: boolean
 }
 
 interface Targets {
@@ -173,7 +175,7 @@ interface Kind {
   readonly canBeAbsent?: boolean
   readonly options?: Partial<
     Pick<
-      Cached.Options<number, Value, Failure, never>,
+      Cached.Options<number, Value, Failure, never, never, never, "load" | "fail">,
       "refresh" | "softTimeout" | "version" | "concurrency" | "storeFailure"
     >
   >
@@ -229,6 +231,21 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
       ages: { last: 1000 },
       options: { refresh: "everyone" }
     },
+    {
+      name: "caller",
+      policy: Policy.all(Policy.ttl("80 millis", { staleFor: "200 millis" }), taggedByKey),
+      known: byTag,
+      ages: { last: 280 },
+      options: { refresh: "caller" }
+    },
+    {
+      name: "hurried",
+      policy: Policy.all(Policy.ttl("100 millis", { staleFor: "200 millis", onErrorFor: "200 millis" }), taggedByKey),
+      known: byTag,
+      ages: { last: 500 },
+      options: { refresh: "everyone", softTimeout: "4 millis", concurrency: 1 }
+    },
+    { name: "strict", policy: taggedByKey, known: byTag, options: { storeFailure: "fail" } },
     {
       name: "field",
       policy: Policy.conditional(Rows, { fields: ["a"] }),
@@ -335,6 +352,9 @@ export const kinds: ReadonlyArray<string> = [
   "found",
   "ttl",
   "waits",
+  "caller",
+  "hurried",
+  "strict",
   "field",
   "partition",
   "all",
@@ -373,7 +393,8 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
     ...(canBeAbsent ? { failures: { error: Absent, policy: Policy.conditional(Rows) } } : {}),
     ...kind.options
   }, policy) as unknown as AnyCached
-  const defined: Defined = { name, cached, ages, known, found, isVersioned }
+  const failsWithStore = kind.options?.storeFailure === "fail"
+  const defined: Defined = { name, cached, ages, known, found, isVersioned, failsWithStore }
   return defined
 }
 

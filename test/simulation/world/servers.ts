@@ -45,6 +45,7 @@ const parts: Record<Evicted, string> = {
   entry: ":e:",
   lease: ":l:",
   marker: ":m:",
+  keyMarker: ":k:",
   journal: ":j:",
   fences: ":f:",
   any: ":"
