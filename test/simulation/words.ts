@@ -89,6 +89,7 @@ const evictedWords = {
   entry: "entries",
   lease: "leases",
   marker: "markers",
+  keyMarker: "markers of keys",
   journal: "the journal",
   fences: "the record of fences",
   any: "keys"
