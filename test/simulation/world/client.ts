@@ -186,6 +186,7 @@ class Pool {
   private readonly deployment: Deployment
   private readonly entrance: Connection
   private asking = false
+  private known: ReadonlyArray<string> | undefined
 
   constructor(network: Network, process: Process, deployment: Deployment) {
     this.network = network
@@ -203,8 +204,9 @@ class Pool {
     return this.owners[0] !== undefined
   }
 
+  /** Where primaries are. */
   get addresses(): ReadonlyArray<string> {
-    return [...new Set(this.owners.filter((owner) => owner !== undefined))]
+    return this.known ??= [...new Set(this.owners.filter((owner) => owner !== undefined))]
   }
 
   connection(address: string): Connection | undefined {
@@ -245,6 +247,7 @@ class Pool {
       this.connection(address)
       this.owners.fill(address, from, to + 1)
     }
+    this.known = undefined
   }
 
   /** Sends to where a slot is, and follows where that leads. */
@@ -272,6 +275,7 @@ class Pool {
       if (left === 0 || word === undefined) return done(outcomes)
       if (word === "MOVED") {
         this.owners[slot] = to
+        this.known = undefined
         this.refresh()
         this.follow(slot, undefined, commands, left - 1, done)
       } else if (word === "ASK") this.follow(slot, to, commands, left - 1, done)
