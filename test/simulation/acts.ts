@@ -15,6 +15,8 @@ import { type Defined, type Env, foundTag, knownTag, loadIn, loading, resultAsEx
 
 export interface Stage extends Env {
   readonly definitions: ReadonlyMap<string, Defined>
+  /** Whether nothing that goes wrong takes long. */
+  readonly isPrompt: boolean
   readonly prefix: string
   /** Microseconds since the epoch. */
   readonly now: () => number
@@ -59,18 +61,25 @@ const isOfStore = (exit: Exit.Exit<unknown, unknown>): boolean => {
   return failure._tag === "Some" && failure.value instanceof StoreError
 }
 
-/** More than a read takes where nothing is wrong, in microseconds. */
-const longest = 15_000_000
+// Who is not woken looks again after a second, and waits for another's load for ten. In microseconds.
+const longestCalm = 900_000
+const longestWait = 5_000_000
+const longest = 40_000_000
+
+/** More than a read takes. */
+const mostOf = ({ isPrompt, judge }: Stage, { lane }: Defined): number =>
+  lane === undefined ? isPrompt ? longestWait : longest : judge.calm ? longestCalm : longest
 
 const answered = (
   stage: Stage,
-  { ages, failsWithStore, isVersioned, name }: Defined,
+  defined: Defined,
   row: number,
   begun: Started,
   exit: Exit.Exit<Value, unknown>,
   fresh: boolean
 ): void => {
   const { count, judge, note, now } = stage
+  const { ages, failsWithStore, isVersioned, name } = defined
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return
   const id = loadIn(exit)
   note(`${name}${row}=${id}`)
@@ -94,7 +103,7 @@ const answered = (
       `${begun.process} read version ${load.version} of ${name}(${row}), which was at ${least} before`
     )
   }
-  if (judge.calm && now() - begun.startedAt > longest) {
+  if (now() - begun.startedAt > mostOf(stage, defined)) {
     const millis = Math.round((now() - begun.startedAt) / 1000)
     judge.violate("G10", `a read of ${name}(${row}) in ${begun.process} took ${millis} ms`)
   }

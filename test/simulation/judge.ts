@@ -22,6 +22,8 @@ export interface Load {
   readonly of: string
   readonly row: number
   readonly process: string
+  /** One at a time may run of those that have the same; nothing for one that any may run beside. */
+  readonly lane: string | undefined
   /** The moment when it began, and when that was and it had ended, in microseconds. */
   readonly began: number
   readonly beganAt: number
@@ -154,9 +156,7 @@ export class Judge {
   // --------------------------------------------------------------------------
 
   begin(
-    { hard, isOpen, isWrite, of, process, row }: Pick<Load, "of" | "row" | "process" | "hard" | "isOpen"> & {
-      readonly isWrite: boolean
-    }
+    { hard, isOpen, lane, of, process, row }: Pick<Load, "of" | "row" | "process" | "lane" | "hard" | "isOpen">
   ): Load {
     const now = this.now()
     const load: Load = {
@@ -164,6 +164,7 @@ export class Judge {
       of,
       row,
       process,
+      lane,
       began: this.moment(),
       beganAt: now,
       endedAt: now,
@@ -177,22 +178,21 @@ export class Judge {
       checked: 0
     }
     this.loads.push(load)
-    if (!isWrite) this.single(load)
+    if (lane !== undefined) this.single(load, lane)
     return load
   }
 
   end(load: Load): void {
     load.inFlight = false
     load.endedAt = this.now()
-    this.running.get(`${load.of}:${load.row}`)?.delete(load)
+    if (load.lane !== undefined) this.running.get(load.lane)?.delete(load)
   }
 
   /** One load of a key at a time, but for those that something has voided since they began (G5). */
-  private single(load: Load): void {
+  private single(load: Load, lane: string): void {
     if (!this.calm) return
-    const place = `${load.of}:${load.row}`
-    let running = this.running.get(place)
-    if (running === undefined) this.running.set(place, running = new Set())
+    let running = this.running.get(lane)
+    if (running === undefined) this.running.set(lane, running = new Set())
     for (const other of running) {
       if (this.mayBeVoid(other)) continue
       this.violate("G5", `${nameOf(load)} begins in ${load.process} while ${nameOf(other)} runs in ${other.process}`)

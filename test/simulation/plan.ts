@@ -162,7 +162,8 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     remember: random.pick([0, 1000, 33_554_432]),
     failing: random.pick([0, 0.02, 0.1]),
     slowest: random.pick([2, 8, 30]),
-    faults: isCalm ? [] : some(random, faultsOf[mode], 1, 5),
+    // What is evicted matters in every other world, whatever else goes wrong.
+    faults: isCalm ? [] : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([20_000, 100_000, 400_000]),
     writes: random.pick([0.01, 0.03, 0.1, 0.25])
@@ -180,6 +181,7 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
     case "leave":
       return { fault, process, ms }
     case "freeze":
+      return { fault, server, ms: random.chance(0.05) ? 60_000 : ms }
     case "full":
     case "pauseWrites":
       return { fault, server, ms }

@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Cached from "../../src/Cached.ts"
@@ -52,12 +53,20 @@ export interface Defined {
   readonly isVersioned: boolean
   /** Whether a read fails where the store does. */
   readonly failsWithStore: boolean
+  /** Loads of a key, one at a time; nothing where leases end before loads do. */
+  readonly lane: string | undefined
 }
 
 interface Targets {
   readonly hard: ReadonlyArray<Target>
   readonly soft?: ReadonlyArray<Target>
   readonly aged?: ReadonlyArray<Target>
+}
+
+/** What is put in on purpose: definitions, or the reads inside of lookups, that are others than the judge knows of. */
+export interface Wrong {
+  readonly kind?: (kind: Kind, origin: Origin) => Kind
+  readonly inside?: <A, E, R>(reads: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 export interface Env {
@@ -68,6 +77,7 @@ export interface Env {
   readonly slowest: number
   /** The name of the process that runs now. */
   readonly process: () => string
+  readonly wrong?: Wrong
 }
 
 // -----------------------------------------------------------------------------
@@ -91,13 +101,14 @@ const busy = ({ random, slowest }: Env): Effect.Effect<void> =>
 const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsent: boolean): Reading =>
   Effect.gen(function*() {
     const { judge, origin, random } = env
+    const inside = env.wrong?.inside ?? identity
     const { row } = load
     yield* busy(env)
     const { group } = origin.rows[row]!
     const present = origin.present[row]! || !canBeAbsent
     judge.saw(load, origin.versions[row]!)
     // What a part failed with is what this load fails with.
-    const read = yield* Effect.mapError(parts(row), () => new Broken({ load: load.id }))
+    const read = yield* Effect.mapError(inside(parts(row)), () => new Broken({ load: load.id }))
     yield* busy(env)
     // A lookup may be interrupted from within, as by a scope that it uses.
     if (random.chance(env.failing / 4)) return yield* Effect.interrupt
@@ -108,15 +119,15 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     return { load: load.id, group, parts: read.map((part) => part.load), text: padding(random) }
   })
 
-const begin = ({ judge, process }: Env, { found, known, name }: Defined, row: number, isWrite: boolean): Load => {
+const begin = ({ judge, process }: Env, { found, known, lane, name }: Defined, row: number, isWrite: boolean): Load => {
   const { aged = [], hard, soft = [] } = known(row)
   const load = judge.begin({
     of: name,
     row,
+    lane: isWrite || lane === undefined ? undefined : `${lane}:${row}`,
     process: process(),
     hard: [...hard, `key:${name}:${row}`, `of:${name}`, "*"],
-    isOpen: found(row, 0).length > 0,
-    isWrite
+    isOpen: found(row, 0).length > 0
   })
   load.soft = soft
   load.aged = aged
@@ -157,6 +168,9 @@ export const foundTag = (group: number): string => `u${group}`
 const scheduledTag = "each second"
 const tickWithin = 1500
 
+/** It ends what it is over without a word to the judge. */
+export const scheduledTarget: Target = `tag:${scheduledTag}`
+
 export const schedule = Schedules.cron("* * * * * *", Invalidation.tags(scheduledTag))
 
 const known = (row: number): Target => `tag:${knownTag(row)}`
@@ -165,7 +179,7 @@ const foundIn = (group: number): Target => `tag:${foundTag(group)}`
 const taggedByKey = Policy.tagged((row: number) => knownTag(row))
 const taggedByValue = Policy.tagged<number, Value>({ fromValue: ({ group }) => foundTag(group) })
 
-interface Kind {
+export interface Kind {
   readonly name: string
   readonly policy: Policy.Policy<number, Value>
   readonly known: (row: number) => Targets
@@ -176,7 +190,7 @@ interface Kind {
   readonly options?: Partial<
     Pick<
       Cached.Options<number, Value, Failure, never, never, never, "load" | "fail">,
-      "refresh" | "softTimeout" | "version" | "concurrency" | "storeFailure"
+      "refresh" | "softTimeout" | "version" | "concurrency" | "storeFailure" | "lease"
     >
   >
   readonly batches?: boolean
@@ -201,8 +215,11 @@ const getsMany = (name: string): NonNullable<Kind["parts"]> => (all, rows) => ()
 
 const neighbours = (row: number, rows: number): ReadonlyArray<number> => [...new Set([row, (row + 1) % rows])]
 
-/** Kinds that others are made of come first. */
-const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
+/** Milliseconds after which a lease is over, though its load may run. */
+export const shortLease = 15
+
+/** Kinds that others are made of come first. Two releases of a program may run beside each other. */
+const kindsOf = (origin: Origin, release: number): ReadonlyArray<Kind> => {
   const rows = origin.rows.length
   const everyTag: Targets = { hard: [...new Set(origin.rows.map(({ id }) => known(id)))] }
   const tagsOfAll = Policy.tagged([...new Set(origin.rows.map(({ id }) => knownTag(id)))])
@@ -286,7 +303,13 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
       name: "released",
       policy: taggedByKey,
       known: byTag,
-      options: { version: 2 }
+      options: { version: release }
+    },
+    {
+      name: "leased",
+      policy: taggedByKey,
+      known: byTag,
+      options: { lease: `${shortLease} millis` }
     },
     {
       name: "negative",
@@ -310,7 +333,7 @@ const kindsOf = (origin: Origin): ReadonlyArray<Kind> => {
     {
       name: "scheduled",
       policy: Policy.tagged(scheduledTag),
-      known: () => ({ hard: [`tag:${scheduledTag}`] }),
+      known: () => ({ hard: [scheduledTarget] }),
       ages: { calm: 1000 + tickWithin }
     },
     {
@@ -362,6 +385,7 @@ export const kinds: ReadonlyArray<string> = [
   "stale",
   "versioned",
   "released",
+  "leased",
   "negative",
   "batch",
   "early",
@@ -393,16 +417,21 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
     ...(canBeAbsent ? { failures: { error: Absent, policy: Policy.conditional(Rows) } } : {}),
     ...kind.options
   }, policy) as unknown as AnyCached
-  const failsWithStore = kind.options?.storeFailure === "fail"
-  const defined: Defined = { name, cached, ages, known, found, isVersioned, failsWithStore }
+  const { lease, storeFailure, version } = kind.options ?? {}
+  const lane = lease === undefined ? `${name}#${version ?? ""}` : undefined
+  const failsWithStore = storeFailure === "fail"
+  const defined: Defined = { name, cached, ages, known, found, isVersioned, failsWithStore, lane }
   return defined
 }
 
 /** The definitions of a world, each after what it is made of. */
-export const definitionsOf = (env: Env, names: ReadonlyArray<string>): ReadonlyMap<string, Defined> => {
+export const definitionsOf = (env: Env, names: ReadonlyArray<string>, release: number): ReadonlyMap<string, Defined> => {
   const wanted = withParts(names)
   const all = new Map<string, Defined>()
-  for (const kind of kindsOf(env.origin)) if (wanted.has(kind.name)) all.set(kind.name, define(env, kind, all))
+  const changed = env.wrong?.kind ?? identity
+  for (const kind of kindsOf(env.origin, release)) {
+    if (wanted.has(kind.name)) all.set(kind.name, define(env, changed(kind, env.origin), all))
+  }
   return all
 }
 

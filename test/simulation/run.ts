@@ -15,7 +15,7 @@ import { inject } from "./faults.ts"
 import { Judge, type Violation } from "./judge.ts"
 import { Origin } from "./origin.ts"
 import { type Fault, isFault, type Plan, type Step } from "./plan.ts"
-import { definitionsOf, schedule } from "./programs.ts"
+import { definitionsOf, schedule, scheduledTarget, type Wrong } from "./programs.ts"
 import { replaceGlobals } from "./world/globals.ts"
 import { socketsOf } from "./world/ioredis.ts"
 import { type Between, layerOf } from "./world/layer.ts"
@@ -28,7 +28,7 @@ import { Sim } from "./world/sim.ts"
 const prefix = "c"
 
 /** What is put in on purpose. */
-export interface Options extends Between {
+export interface Options extends Between, Wrong {
   /** Draws how long things take; the plan's, unless given. */
   readonly seed?: number
   /** The run ends when so many keys were read. */
@@ -57,6 +57,9 @@ export interface Result extends Count {
   readonly seconds: number
 }
 
+// Where nothing else goes wrong, who waits for another's load is not held up by more than its lease.
+const prompt: ReadonlySet<string> = new Set<Fault["fault"]>(["crash", "leave", "interrupt", "evict", "wallClock"])
+
 // Monotonic clocks are right to 200 parts in a million.
 const drift = 0.0002
 
@@ -84,7 +87,8 @@ export class World {
   readonly plan: Plan
   readonly count: Count
   faults = 0
-  readonly stage: Stage
+  /** Of each release of the program that runs. */
+  readonly stages: ReadonlyArray<Stage>
   private readonly options: Options
   private readonly beginning: number
   private pending = 0
@@ -100,6 +104,7 @@ export class World {
     this.judge = new Judge(() => sim.us)
     this.judge.calm = !plan.steps.some(isFault)
     this.judge.tolerance = toleranceOf(plan)
+    this.judge.disturb([scheduledTarget])
     const origin = new Origin(plan.rows)
     const env = {
       judge: this.judge,
@@ -107,16 +112,18 @@ export class World {
       random: sim.random.fork(),
       failing: plan.failing,
       slowest: plan.slowest,
-      process: () => sim.current?.name ?? "nobody"
+      process: () => sim.current?.name ?? "nobody",
+      wrong: options
     }
-    this.stage = {
+    this.stages = [2, 3].map((release) => ({
       ...env,
-      definitions: definitionsOf(env, plan.definitions),
+      definitions: definitionsOf(env, plan.definitions, release),
+      isPrompt: plan.steps.every((step) => !isFault(step) || prompt.has(step.fault.fault)),
       prefix,
       now: () => sim.us,
       note: (text) => sim.note(text),
       count: this.count
-    }
+    }))
     this.seats = Array.from({ length: plan.processes }, (_, i) => {
       const name = `P${i + 1}`
       return new Seat(name, this.processOf(name))
@@ -203,7 +210,7 @@ export class World {
     this.sim.soon(() => {
       if (seat.context !== context) return
       this.pending++
-      const fiber = Effect.runForkWith(context)(doing(this.stage, step.act))
+      const fiber = Effect.runForkWith(context)(doing(this.stages[step.process % this.stages.length]!, step.act))
       running.add(fiber)
       fiber.addObserver((exit) => {
         if (running.delete(fiber)) this.pending--

@@ -20,6 +20,8 @@ const readLimit = 250
 export interface Between {
   readonly client?: (client: Client, process: Process) => Client
   readonly store?: (store: CacheStore.CacheStore, process: Process) => CacheStore.CacheStore
+  /** What watches the store; a guard, unless given. */
+  readonly guard?: typeof CacheStore.guard
 }
 
 export const layerOf = (
@@ -28,7 +30,7 @@ export const layerOf = (
   deployment: Deployment,
   plan: Pick<Plan, "acknowledge" | "journal" | "mode" | "remember">,
   prefix: string,
-  { client: below = (client) => client, store: between = (store) => store }: Between = {}
+  { client: below = (client) => client, store: between = (store) => store, guard = CacheStore.guard }: Between = {}
 ): Layer.Layer<CacheService.CacheService> => {
   const acknowledgement = plan.acknowledge === "replicas"
     ? { replicas: 1, within: patience * 0.8, keys: new Names(prefix).acknowledgements }
@@ -59,7 +61,7 @@ export const layerOf = (
     CacheService.layer(),
     Layer.effect(
       CacheStore.CacheStore,
-      Effect.map(store, (made) => CacheStore.guard(between(made, process), { readLimit, timeLimit: patience }))
+      Effect.map(store, (made) => guard(between(made, process), { readLimit, timeLimit: patience }))
     )
   )
 }
