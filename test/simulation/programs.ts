@@ -425,7 +425,11 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
 }
 
 /** The definitions of a world, each after what it is made of. */
-export const definitionsOf = (env: Env, names: ReadonlyArray<string>, release: number): ReadonlyMap<string, Defined> => {
+export const definitionsOf = (
+  env: Env,
+  names: ReadonlyArray<string>,
+  release: number
+): ReadonlyMap<string, Defined> => {
   const wanted = withParts(names)
   const all = new Map<string, Defined>()
   const changed = env.wrong?.kind ?? identity
