@@ -73,9 +73,6 @@ export interface Violation {
   readonly at: number
 }
 
-// A load begins when the store's answer is here. What the store did in the microseconds before may have voided it.
-const answered = 50_000
-
 /** The invalidations of one target that have returned, in that order. */
 class History {
   readonly all: Array<Invalidation> = []
@@ -125,6 +122,8 @@ export class Judge {
   judged = 0
   /** Microseconds that an age may be wrong by. */
   tolerance = 100_000
+  /** A load begins when the store's answer is here. What the store did in so many microseconds before may have voided it. */
+  answered = 0
   /** Whether nothing is wrong with the world, so that loads may be counted. */
   calm = false
   private moments = 0
@@ -228,7 +227,7 @@ export class Judge {
 
   private mayBeVoid(load: Load): boolean {
     const isDisturbed = (one: { readonly now: number; readonly until: number } | undefined) =>
-      one !== undefined && (one.now > 0 || one.until > load.beganAt - answered)
+      one !== undefined && (one.now > 0 || one.until > load.beganAt - this.answered)
     if (load.isOpen && isDisturbed(this.anything)) return true
     return [...load.hard, ...load.soft, ...load.aged].some((target) => isDisturbed(this.disturbed.get(target)))
   }

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { type Found, found, mistakeNamed, mistakes, tableOf } from "./mistakes.ts"
 import { type Mode, modes } from "./plan.ts"
-import { type Broken, hexOf, nothingSeen, type Seen, series } from "./series.ts"
+import { type Broken, hexOf, leastHits, nothingSeen, type Seen, series } from "./series.ts"
 import { tellStory } from "./story.ts"
 
 const { values } = parseArgs({
@@ -29,9 +29,6 @@ const { values } = parseArgs({
     worker: { type: "boolean", default: false }
   }
 })
-
-/** A cache that keeps nothing is always right. */
-const leastHits = 0.25
 
 const fail = (message: string): never => {
   console.error(message)

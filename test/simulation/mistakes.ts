@@ -4,7 +4,17 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Address, Begun, CacheStore, Draft, Entry, Fence, Outcome, StoreError } from "../../src/CacheStore.ts"
+import {
+  type Address,
+  type Begun,
+  type CacheStore,
+  type Draft,
+  type Entry,
+  type Fence,
+  guard,
+  type Outcome,
+  type StoreError
+} from "../../src/CacheStore.ts"
 import * as Loading from "../../src/internal/interpreter/loading.ts"
 import type { Argument, Client, Value } from "../../src/internal/redis/client.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
@@ -329,6 +339,14 @@ const shifted = getting(() => (get, keys) =>
 /** A store of which some operations are others; made for each process. */
 const storeWith = (make: (store: CacheStore) => Partial<CacheStore>): Mistake["options"] => () => ({
   store: (store) => ({ ...store, ...make(store) })
+})
+
+/** The same of what is guarded, which sees also what took too long. */
+const guardWith = (make: (store: CacheStore) => Partial<CacheStore>): Mistake["options"] => () => ({
+  guard: (store, options) => {
+    const guarded = guard(store, options)
+    return { ...guarded, ...make(guarded) }
+  }
 })
 
 const committing = (outcome: (outcome: Outcome, draft: Draft) => Outcome): Mistake["options"] =>
@@ -1130,7 +1148,7 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
     name: "an invalidation that was not answered counts as done",
     breaks: "G8: acknowledged means done",
     modes: plain,
-    options: storeWith((store) => ({
+    options: guardWith((store) => ({
       invalidate: (batch) => Effect.catch(store.invalidate(batch), () => Effect.succeed(0)),
       fence: (fence) => Effect.catch(store.fence(fence), () => Effect.succeed(0)),
       lift: (fence) => Effect.catch(store.lift(fence), () => Effect.succeed(true))

@@ -9,6 +9,7 @@ import { launch } from "../support/browser.ts"
 import type { Story } from "./explain.ts"
 import { pageOf } from "./page.ts"
 import type { Line } from "./watch.ts"
+import { fairWeather } from "./world/network.ts"
 
 /** Also what would end a script, or begin one, if it were written as it is. */
 const nasty = "</script><script>throw 1</script><!--"
@@ -58,6 +59,7 @@ const storyOf = (): Story => {
       remember: 0,
       failing: 0,
       slowest: 2,
+      weather: fairWeather,
       steps: [{ at: 0, process: 0, act: { do: "get", of: "tag", row: 0 } }]
     },
     definitions: [["tag", nasty]],

@@ -4,6 +4,7 @@
  * in which order what is ready goes on) is drawn while it runs, by the world's
  * seed. So a plan can be shortened, and what is left means the same.
  */
+import { fairWeather, type Weather } from "./world/network.ts"
 import type { Random } from "./world/random.ts"
 
 /**
@@ -90,6 +91,7 @@ export interface Plan {
   readonly failing: number
   /** Most milliseconds that a lookup takes. */
   readonly slowest: number
+  readonly weather: Weather
   readonly steps: ReadonlyArray<Step>
 }
 
@@ -110,6 +112,10 @@ const some = <A>(random: Random, all: ReadonlyArray<A>, least: number, most: num
   const count = Math.min(left.length, least + random.int(most - least + 1))
   return Array.from({ length: count }, () => left.splice(random.int(left.length), 1)[0]!)
 }
+
+// Where messages take as long as loads, much happens between two steps.
+const far: Weather = { delay: 2000, slow: 10_000, slowness: 0.05 }
+const rough: Weather = { delay: 500, slow: 20_000, slowness: 0.2 }
 
 interface Shape extends Omit<Plan, "steps"> {
   /** Kinds of faults of this world. */
@@ -162,6 +168,7 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     remember: random.pick([0, 1000, 33_554_432]),
     failing: random.pick([0, 0.02, 0.1]),
     slowest: random.pick([2, 8, 30]),
+    weather: random.pick([fairWeather, far, rough]),
     // What is evicted matters in every other world, whatever else goes wrong.
     faults: isCalm ? [] : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),

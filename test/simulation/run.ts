@@ -99,12 +99,13 @@ export class World {
     this.count = { reads: 0, hits: 0, writes: 0, unsure: 0, most: options.mostReads ?? Infinity }
     const sim = this.sim = new Sim(options.seed ?? plan.seed)
     this.beginning = sim.us
-    this.network = new Network(sim, sim.random.fork())
+    this.network = new Network(sim, sim.random.fork(), plan.weather)
     this.servers = new Servers(sim, this.network, plan.mode, prefix, (where, what) => this.tell(where, what))
     this.judge = new Judge(() => sim.us)
     this.judge.calm = !plan.steps.some(isFault)
     this.judge.tolerance = toleranceOf(plan)
     this.judge.disturb([scheduledTarget])
+    this.judge.answered = 5000 + 2 * (plan.weather.delay + plan.weather.slow)
     const origin = new Origin(plan.rows)
     const env = {
       judge: this.judge,

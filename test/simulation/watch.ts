@@ -98,7 +98,7 @@ export class Watch {
   }
 
   policyOf(definition: string): string {
-    const { cached } = this.world.stage.definitions.get(definition)!
+    const { cached } = this.world.stages[0]!.definitions.get(definition)!
     return Cached.describe(cached).policy
   }
 
@@ -156,7 +156,7 @@ export class Watch {
       this.tell("fault", where, what)
       tell(where, what)
     }
-    const { origin } = world.stage
+    const { origin } = world.stages[0]!
     const write = origin.write.bind(origin)
     origin.write = (row, field) => {
       const written = write(row, field)
