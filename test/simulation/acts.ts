@@ -61,14 +61,17 @@ const isOfStore = (exit: Exit.Exit<unknown, unknown>): boolean => {
   return failure._tag === "Some" && failure.value instanceof StoreError
 }
 
-// Who is not woken looks again after a second, and waits for another's load for ten. In microseconds.
+// In microseconds. Who waits for another's load, and is not woken, looks again after a second; and loads alone after ten.
 const longestCalm = 900_000
-const longestWait = 5_000_000
+const longestPrompt = 6_000_000
 const longest = 40_000_000
 
 /** More than a read takes. */
-const mostOf = ({ isPrompt, judge }: Stage, { lane }: Defined): number =>
-  lane === undefined ? isPrompt ? longestWait : longest : judge.calm ? longestCalm : longest
+const mostOf = ({ isPrompt, judge, lease }: Stage, { isReleased }: Defined): number => {
+  // Who waits for a write-through that fails is not woken where its definition has a version.
+  if (judge.calm && lease === undefined && !isReleased) return longestCalm
+  return isPrompt && (judge.calm || lease !== undefined) ? longestPrompt : longest
+}
 
 const answered = (
   stage: Stage,

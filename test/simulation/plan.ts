@@ -92,6 +92,8 @@ export interface Plan {
   /** Most milliseconds that a lookup takes. */
   readonly slowest: number
   readonly weather: Weather
+  /** Milliseconds after which a lease is over though its load runs; the usual minute, unless given. */
+  readonly lease?: number | undefined
   readonly steps: ReadonlyArray<Step>
 }
 
@@ -155,8 +157,11 @@ const faultsOf: Record<Mode, ReadonlyArray<Fault["fault"]>> = (() => {
   }
 })()
 
+/** What goes wrong and takes no time: who waits for another's load is not held up by more than its lease. */
+export const prompt: ReadonlyArray<Fault["fault"]> = ["crash", "leave", "interrupt", "evict", "wallClock"]
+
 const shapeOf = (seed: number, mode: Mode, random: Random, definitions: ReadonlyArray<string>): Shape => {
-  const isCalm = random.chance(0.15)
+  const fate = random.next()
   return {
     seed,
     mode,
@@ -169,26 +174,35 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     failing: random.pick([0, 0.02, 0.1]),
     slowest: random.pick([2, 8, 30]),
     weather: random.pick([fairWeather, far, rough]),
-    // What is evicted matters in every other world, whatever else goes wrong.
-    faults: isCalm ? [] : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
+    lease: random.pick([undefined, undefined, undefined, 15]),
+    faults: fate < 0.15
+      ? []
+      : fate < 0.3
+      ? some(random, prompt, 1, 3)
+      // What is evicted matters in every other world, whatever else goes wrong.
+      : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([20_000, 100_000, 400_000]),
     writes: random.pick([0.01, 0.03, 0.1, 0.25])
   }
 }
 
-const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
+// In milliseconds, how long what goes wrong lasts at most.
+const lasting = [20, 20, 300, 300, 3000]
+const brief = [20]
+
+const faultOf = (random: Random, { faults, processes }: Shape, most = lasting): Fault => {
   const fault = random.pick(faults)
   const process = random.int(processes)
   const server = random.int(3)
-  const ms = 1 + random.int(random.pick([20, 20, 300, 300, 3000]))
+  const ms = 1 + random.int(random.pick(most))
   switch (fault) {
     case "pause":
     case "crash":
     case "leave":
       return { fault, process, ms }
     case "freeze":
-      return { fault, server, ms: random.chance(0.05) ? 60_000 : ms }
+      return { fault, server, ms: random.chance(0.1) ? 60_000 : ms }
     case "full":
     case "pauseWrites":
       return { fault, server, ms }
@@ -197,7 +211,18 @@ const faultOf = (random: Random, { faults, processes }: Shape): Fault => {
     case "evict":
       return {
         fault,
-        what: random.pick(["entry", "lease", "lease", "marker", "marker", "keyMarker", "journal", "fences", "any"]),
+        what: random.pick([
+          "entry",
+          "lease",
+          "lease",
+          "marker",
+          "marker",
+          "keyMarker",
+          "journal",
+          "journal",
+          "fences",
+          "any"
+        ]),
         many: 1 + random.int(random.pick([1, 3, 30]))
       }
     case "move":
@@ -247,16 +272,24 @@ const bys: ReadonlyArray<readonly [By, number]> = [
   ["mixed", 1]
 ]
 
-const hows: ReadonlyArray<readonly [How, number]> = [["apply", 6], ["mutate", 2], ["transaction", 1], ["publish", 1]]
+const hows: ReadonlyArray<readonly [How, number]> = [["apply", 6], ["mutate", 3], ["transaction", 1], ["publish", 1]]
 
-const actOf = (random: Random, { definitions, rows, writes }: Shape): Act => {
-  const of = random.pick(definitions)
-  const row = Math.floor(rows * random.next() ** 2)
+interface About {
+  readonly of: string
+  readonly row: number
+}
+
+const aboutAny = (random: Random, { definitions, rows }: Shape): About => ({
+  of: random.pick(definitions),
+  row: Math.floor(rows * random.next() ** 2)
+})
+
+const actOf = (random: Random, { rows, writes }: Shape, { of, row }: About): Act => {
   if (random.chance(writes)) {
     return {
       do: "write",
       row,
-      field: weighted(random, [["a", 3], ["b", 2], ["group", 2], ["presence", 1]]),
+      field: weighted(random, [["a", 3], ["b", 2], ["group", 2], ["presence", 2]]),
       of,
       by: weighted(random, bys),
       how: weighted(random, hows),
@@ -272,7 +305,34 @@ const actOf = (random: Random, { definitions, rows, writes }: Shape): Act => {
 /** Something exponential, so that much happens at a time, and then nothing for a while. */
 const pauseOf = (random: Random, mean: number): number => Math.ceil(-Math.log(1 - random.next()) * mean)
 
-/** A plan with so many steps that read or write. */
+const stepOf = (random: Random, shape: Shape, at: number, about: About): Step => ({
+  at,
+  process: random.int(shape.processes),
+  act: actOf(random, shape, about)
+})
+
+// So many of all acts begin a scene, and so many of its steps are faults.
+const scenes = 0.06
+const faultsInScene = 0.1
+
+/** Several at once around one key, at which something goes wrong; and then those who look what has come of it. */
+const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step> => {
+  const { faults, slowest, weather } = shape
+  const about = aboutAny(random, shape)
+  const length = 2000 * slowest + 10 * weather.delay
+  const busy = { ...shape, writes: 0.3 }
+  const steps = Array.from({ length: 4 + random.int(8) }, (): Step => {
+    const at = from + random.int(length)
+    return faults.length > 0 && random.chance(faultsInScene)
+      ? { at, fault: faultOf(random, shape, brief) }
+      : stepOf(random, busy, at, about)
+  })
+  const quiet = { ...shape, writes: 0 }
+  const looks = Array.from({ length: 3 }, () => stepOf(random, quiet, from + length + random.int(length), about))
+  return [...steps, ...looks].sort((a, b) => a.at - b.at)
+}
+
+/** A plan with about so many steps that read or write. */
 export const planOf = (
   { acts, definitions, mode, random, seed }: {
     readonly seed: number
@@ -289,11 +349,18 @@ export const planOf = (
   let nextFault = pauseOf(random, faultEvery)
   for (let i = 0; i < acts; i++) {
     at += pauseOf(random, every)
+    if (random.chance(scenes)) {
+      const scene = sceneOf(random, shape, at)
+      steps.push(...scene)
+      i += scene.length
+      at = scene.at(-1)!.at
+    }
     while (faults.length > 0 && nextFault < at) {
       steps.push({ at: nextFault, fault: faultOf(random, shape) })
       nextFault += pauseOf(random, faultEvery)
     }
-    steps.push({ at, process: random.int(plan.processes), act: actOf(random, shape) })
+    steps.push(stepOf(random, shape, at, aboutAny(random, shape)))
   }
-  return { ...plan, steps }
+  // What goes wrong beside may have come into a scene.
+  return { ...plan, steps: steps.sort((a, b) => a.at - b.at) }
 }

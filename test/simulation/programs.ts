@@ -53,6 +53,8 @@ export interface Defined {
   readonly isVersioned: boolean
   /** Whether a read fails where the store does. */
   readonly failsWithStore: boolean
+  /** Whether it has a version of its own. */
+  readonly isReleased: boolean
   /** Loads of a key, one at a time; nothing where leases end before loads do. */
   readonly lane: string | undefined
 }
@@ -75,6 +77,7 @@ export interface Env {
   readonly random: Random
   readonly failing: number
   readonly slowest: number
+  readonly lease: number | undefined
   /** The name of the process that runs now. */
   readonly process: () => string
   readonly wrong?: Wrong
@@ -190,7 +193,7 @@ export interface Kind {
   readonly options?: Partial<
     Pick<
       Cached.Options<number, Value, Failure, never, never, never, "load" | "fail">,
-      "refresh" | "softTimeout" | "version" | "concurrency" | "storeFailure" | "lease"
+      "refresh" | "softTimeout" | "version" | "concurrency" | "storeFailure"
     >
   >
   readonly batches?: boolean
@@ -214,9 +217,6 @@ const getsMany = (name: string): NonNullable<Kind["parts"]> => (all, rows) => ()
   Cached.getMany(all.get(name)!.cached, Array.from({ length: rows }, (_, i) => i))
 
 const neighbours = (row: number, rows: number): ReadonlyArray<number> => [...new Set([row, (row + 1) % rows])]
-
-/** Milliseconds after which a lease is over, though its load may run. */
-export const shortLease = 15
 
 /** Kinds that others are made of come first. Two releases of a program may run beside each other. */
 const kindsOf = (origin: Origin, release: number): ReadonlyArray<Kind> => {
@@ -306,12 +306,6 @@ const kindsOf = (origin: Origin, release: number): ReadonlyArray<Kind> => {
       options: { version: release }
     },
     {
-      name: "leased",
-      policy: taggedByKey,
-      known: byTag,
-      options: { lease: `${shortLease} millis` }
-    },
-    {
       name: "negative",
       policy: Policy.conditional(Rows),
       known: (row) => ({ hard: [`row:${row}`] }),
@@ -385,7 +379,6 @@ export const kinds: ReadonlyArray<string> = [
   "stale",
   "versioned",
   "released",
-  "leased",
   "negative",
   "batch",
   "early",
@@ -415,12 +408,23 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
     lookup: one,
     ...(kind.batches === true ? { lookupMany: many } : {}),
     ...(canBeAbsent ? { failures: { error: Absent, policy: Policy.conditional(Rows) } } : {}),
+    ...(env.lease === undefined ? {} : { lease: env.lease }),
     ...kind.options
   }, policy) as unknown as AnyCached
-  const { lease, storeFailure, version } = kind.options ?? {}
-  const lane = lease === undefined ? `${name}#${version ?? ""}` : undefined
+  const { storeFailure, version } = kind.options ?? {}
+  const lane = env.lease === undefined ? `${name}#${version ?? ""}` : undefined
   const failsWithStore = storeFailure === "fail"
-  const defined: Defined = { name, cached, ages, known, found, isVersioned, failsWithStore, lane }
+  const defined: Defined = {
+    name,
+    cached,
+    ages,
+    known,
+    found,
+    isVersioned,
+    failsWithStore,
+    isReleased: version !== undefined,
+    lane
+  }
   return defined
 }
 

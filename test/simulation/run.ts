@@ -14,7 +14,7 @@ import { type Count, doing, type Stage } from "./acts.ts"
 import { inject } from "./faults.ts"
 import { Judge, type Violation } from "./judge.ts"
 import { Origin } from "./origin.ts"
-import { type Fault, isFault, type Plan, type Step } from "./plan.ts"
+import { type Fault, isFault, type Plan, prompt, type Step } from "./plan.ts"
 import { definitionsOf, schedule, scheduledTarget, type Wrong } from "./programs.ts"
 import { replaceGlobals } from "./world/globals.ts"
 import { socketsOf } from "./world/ioredis.ts"
@@ -56,9 +56,6 @@ export interface Result extends Count {
   /** Virtual seconds. */
   readonly seconds: number
 }
-
-// Where nothing else goes wrong, who waits for another's load is not held up by more than its lease.
-const prompt: ReadonlySet<string> = new Set<Fault["fault"]>(["crash", "leave", "interrupt", "evict", "wallClock"])
 
 // Monotonic clocks are right to 200 parts in a million.
 const drift = 0.0002
@@ -113,13 +110,14 @@ export class World {
       random: sim.random.fork(),
       failing: plan.failing,
       slowest: plan.slowest,
+      lease: plan.lease,
       process: () => sim.current?.name ?? "nobody",
       wrong: options
     }
     this.stages = [2, 3].map((release) => ({
       ...env,
       definitions: definitionsOf(env, plan.definitions, release),
-      isPrompt: plan.steps.every((step) => !isFault(step) || prompt.has(step.fault.fault)),
+      isPrompt: plan.steps.every((step) => !isFault(step) || prompt.includes(step.fault.fault)),
       prefix,
       now: () => sim.us,
       note: (text) => sim.note(text),
@@ -277,8 +275,8 @@ const settling = 500_000
 const patience = 120_000_000
 
 /** By how much an age may be wrong, where answers take long and clocks are set. */
-const toleranceOf = ({ steps }: Plan): number => {
-  let tolerance = 100_000
+const toleranceOf = ({ steps, weather }: Plan): number => {
+  let tolerance = 10_000 + 4 * (weather.delay + weather.slow)
   let slow = 0
   for (const step of steps) {
     if (!isFault(step)) continue

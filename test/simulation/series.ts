@@ -5,7 +5,7 @@ import { type Options, type Result, runPlan } from "./run.ts"
 import { randomOf } from "./world/random.ts"
 
 /** A cache that keeps nothing is always right. So this share of the reads must be hits. */
-export const leastHits = 0.25
+export const leastHits = 0.15
 
 // Reads and writes of one world: many worlds see more than one that lasts.
 const actsOfWorld = 1000

@@ -26,7 +26,14 @@ const run = (plan: Plan, options: Options = {}): Promise<Result> =>
 
 describe("the story of a run", () => {
   const mistake = mistakeNamed("commit does not ask for the lease")!
-  const calm = { acknowledge: "primary", journal: 10_000, remember: 0, failing: 0, slowest: 8, weather: fairWeather } as const
+  const calm = {
+    acknowledge: "primary",
+    journal: 10_000,
+    remember: 0,
+    failing: 0,
+    slowest: 8,
+    weather: fairWeather
+  } as const
   const read = (at: number, process: number, of: string): Step => ({ at, process, act: { do: "get", of, row: 0 } })
   /** Two reads and a write between them are enough. */
   const steps: ReadonlyArray<Step> = [
