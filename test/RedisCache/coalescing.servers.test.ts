@@ -3,6 +3,7 @@
  * woken. A process is a layer with connections of its own.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -214,6 +215,35 @@ for (const way of both) {
         const errors = yield* joined(yield* everyone(counted, sleepless(Effect.flip(Cached.get(cached, "a")))))
         assert.isTrue(errors.every((error) => error instanceof Down))
         assert.strictEqual(loads, processes)
+      }))
+
+    it.live("who waits for a write-through that fails is woken, whatever the version of the definition", () =>
+      Effect.gen(function*() {
+        const prefix = freshPrefix()
+        const client = yield* way.look
+        const [writer, reader] = yield* start4(way, prefix)
+        for (const version of [undefined, 2]) {
+          const cached = Cached.make("written", {
+            key: Key.string("of"),
+            value: Schema.Finite,
+            lookup: () => Effect.succeed(7),
+            waitLimit: "30 seconds",
+            ...(version === undefined ? {} : { version })
+          }, Policy.forever)
+          const write = Deferred.makeUnsafe<never, Down>()
+          const setting = yield* Effect.forkChild(
+            writer!.run(Effect.flip(Cached.set(cached, "a", Deferred.await(write)))),
+            { startImmediately: true }
+          )
+          const lease = places(prefix).lease("written:a") + (version === undefined ? "" : `#${version}`)
+          yield* until("the lease is the writer's", () => client.exists(lease).then((n) => n === 1))
+          const reading = yield* Effect.forkChild(sleepless(reader!.run(Cached.get(cached, "a"))))
+          yield* until("the reader waits", () => client.get(lease).then((held) => held?.[0] === "1"))
+          yield* Deferred.fail(write, new Down({ load: 0 }))
+          assert.instanceOf(yield* Fiber.join(setting), Down)
+          assert.strictEqual(yield* Fiber.join(reading), 7)
+          yield* writer!.run(Cached.invalidate(cached, "a"))
+        }
       }))
 
     it.live("a holder that goes away is replaced by one of those who wait", () =>

@@ -360,7 +360,11 @@ export const set = (definition: Definition, key: unknown, write: AnyEffect): Any
         const { exit, stored } = yield* written(read, begun.lease, versions, restore(write))
         // A load that took the lease meanwhile may have read before this write.
         if (!stored) {
-          const removed = invalidate(removal)
+          // The invalidation takes the lease of the entry without version. Who waits for another one is to be woken, too.
+          const ended = address.version === undefined
+            ? Effect.void
+            : Effect.ignore(read.store.abandon(address, begun.lease.token))
+          const removed = Effect.ensuring(invalidate(removal), ended)
           // Whatever the store did, the write has happened, and the caller must know.
           yield* Exit.isSuccess(exit)
             ? Effect.mapError(removed, ({ cause, reason }) => withResult(failed(true, reason, cause), exit.value))
