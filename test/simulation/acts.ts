@@ -67,9 +67,8 @@ const longestPrompt = 6_000_000
 const longest = 40_000_000
 
 /** More than a read takes. */
-const mostOf = ({ isPrompt, judge, lease }: Stage, { isReleased }: Defined): number => {
-  // Who waits for a write-through that fails is not woken where its definition has a version.
-  if (judge.calm && lease === undefined && !isReleased) return longestCalm
+const mostOf = ({ isPrompt, judge, lease }: Stage, { isMadeOfOthers }: Defined): number => {
+  if (judge.calm && lease === undefined && !isMadeOfOthers) return longestCalm
   return isPrompt && (judge.calm || lease !== undefined) ? longestPrompt : longest
 }
 

@@ -183,7 +183,7 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
       : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([20_000, 100_000, 400_000]),
-    writes: random.pick([0.01, 0.03, 0.1, 0.25])
+    writes: random.pick([0.005, 0.02, 0.06, 0.2])
   }
 }
 
@@ -198,9 +198,11 @@ const faultOf = (random: Random, { faults, processes }: Shape, most = lasting): 
   const ms = 1 + random.int(random.pick(most))
   switch (fault) {
     case "pause":
+      return { fault, process, ms }
     case "crash":
     case "leave":
-      return { fault, process, ms }
+      // Nobody asks a process that is not there.
+      return { fault, process, ms: 1 + random.int(random.pick([20, 20, 300])) }
     case "freeze":
       return { fault, server, ms: random.chance(0.1) ? 60_000 : ms }
     case "full":
@@ -312,7 +314,7 @@ const stepOf = (random: Random, shape: Shape, at: number, about: About): Step =>
 })
 
 // So many of all acts begin a scene, and so many of its steps are faults.
-const scenes = 0.06
+const scenes = 0.025
 const faultsInScene = 0.1
 
 /** Several at once around one key, at which something goes wrong; and then those who look what has come of it. */

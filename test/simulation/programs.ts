@@ -53,8 +53,8 @@ export interface Defined {
   readonly isVersioned: boolean
   /** Whether a read fails where the store does. */
   readonly failsWithStore: boolean
-  /** Whether it has a version of its own. */
-  readonly isReleased: boolean
+  /** Whether its loads read other cached values. */
+  readonly isMadeOfOthers: boolean
   /** Loads of a key, one at a time; nothing where leases end before loads do. */
   readonly lane: string | undefined
 }
@@ -422,7 +422,7 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
     found,
     isVersioned,
     failsWithStore,
-    isReleased: version !== undefined,
+    isMadeOfOthers: kind.parts !== undefined,
     lane
   }
   return defined
