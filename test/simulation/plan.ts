@@ -175,14 +175,14 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
     slowest: random.pick([2, 8, 30]),
     weather: random.pick([fairWeather, far, rough]),
     lease: random.pick([undefined, undefined, undefined, 15]),
-    faults: fate < 0.15
+    faults: fate < 0.2
       ? []
-      : fate < 0.3
+      : fate < 0.35
       ? some(random, prompt, 1, 3)
       // What is evicted matters in every other world, whatever else goes wrong.
       : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
-    faultEvery: random.pick([20_000, 100_000, 400_000]),
+    faultEvery: random.pick([50_000, 200_000, 1_000_000]),
     writes: random.pick([0.005, 0.02, 0.06, 0.2])
   }
 }
@@ -276,28 +276,24 @@ const bys: ReadonlyArray<readonly [By, number]> = [
 
 const hows: ReadonlyArray<readonly [How, number]> = [["apply", 6], ["mutate", 3], ["transaction", 1], ["publish", 1]]
 
-interface About {
-  readonly of: string
-  readonly row: number
-}
+type Write = Extract<Act, { readonly do: "write" }>
+
+/** What an act is about, and how it is told if it is a write. */
+type About = Pick<Write, "of" | "row" | "by" | "how" | "soft">
 
 const aboutAny = (random: Random, { definitions, rows }: Shape): About => ({
   of: random.pick(definitions),
-  row: Math.floor(rows * random.next() ** 2)
+  row: Math.floor(rows * random.next() ** 2),
+  by: weighted(random, bys),
+  how: weighted(random, hows),
+  soft: random.chance(0.15)
 })
 
-const actOf = (random: Random, { rows, writes }: Shape, { of, row }: About): Act => {
+const actOf = (random: Random, { rows, writes }: Shape, about: About): Act => {
   if (random.chance(writes)) {
-    return {
-      do: "write",
-      row,
-      field: weighted(random, [["a", 3], ["b", 2], ["group", 2], ["presence", 2]]),
-      of,
-      by: weighted(random, bys),
-      how: weighted(random, hows),
-      soft: random.chance(0.15)
-    }
+    return { do: "write", field: weighted(random, [["a", 3], ["b", 2], ["group", 2], ["presence", 2]]), ...about }
   }
+  const { of, row } = about
   const read = weighted(random, reads)
   if (read !== "getMany") return { do: read, of, row }
   const all = Array.from({ length: rows }, (_, i) => i)
@@ -313,25 +309,28 @@ const stepOf = (random: Random, shape: Shape, at: number, about: About): Step =>
   act: actOf(random, shape, about)
 })
 
-// So many of all acts begin a scene, and so many of its steps are faults.
-const scenes = 0.025
+// So many of all acts begin a scene; so many steps in the middle of one are writes, or faults.
+const scenes = 0.04
+const writesInScene = 0.3
 const faultsInScene = 0.1
 
-/** Several at once around one key, at which something goes wrong; and then those who look what has come of it. */
+/**
+ * What the others see of a key while it is written to, and afterwards. All writes are told in the same way: what one of them
+ * leaves out, another kind would make good.
+ */
 const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step> => {
   const { faults, slowest, weather } = shape
   const about = aboutAny(random, shape)
   const length = 2000 * slowest + 10 * weather.delay
-  const busy = { ...shape, writes: 0.3 }
-  const steps = Array.from({ length: 4 + random.int(8) }, (): Step => {
-    const at = from + random.int(length)
-    return faults.length > 0 && random.chance(faultsInScene)
+  const within = (act: number, count: number, step: (at: number) => Step) =>
+    Array.from({ length: count }, () => step(from + act * length + random.int(length)))
+  const reading = (at: number) => stepOf(random, { ...shape, writes: 0 }, at, about)
+  const acting = (at: number): Step =>
+    faults.length > 0 && random.chance(faultsInScene)
       ? { at, fault: faultOf(random, shape, brief) }
-      : stepOf(random, busy, at, about)
-  })
-  const quiet = { ...shape, writes: 0 }
-  const looks = Array.from({ length: 3 }, () => stepOf(random, quiet, from + length + random.int(length), about))
-  return [...steps, ...looks].sort((a, b) => a.at - b.at)
+      : stepOf(random, { ...shape, writes: writesInScene }, at, about)
+  return [...within(0, 1, reading), ...within(1, 4 + random.int(6), acting), ...within(2, 3, reading)]
+    .sort((a, b) => a.at - b.at)
 }
 
 /** A plan with about so many steps that read or write. */

@@ -8,7 +8,7 @@ import { randomOf } from "./world/random.ts"
 export const leastHits = 0.15
 
 // Reads and writes of one world: many worlds see more than one that lasts.
-const actsOfWorld = 1000
+const actsOfWorld = 300
 
 const weights: ReadonlyArray<readonly [Mode, number]> = [
   ["node", 30],
