@@ -2,6 +2,7 @@ import { assert, describe, it } from "vitest"
 import { type Act, isFault, type Plan, planOf, type Step } from "./plan.ts"
 import { kinds } from "./programs.ts"
 import { type Fails, shrink } from "./shrink.ts"
+import { fairWeather } from "./world/network.ts"
 import { randomOf } from "./world/random.ts"
 
 const plan = planOf({ seed: 1234, mode: "cluster", acts: 2000, definitions: kinds, random: randomOf(5) })
@@ -71,6 +72,8 @@ describe("shrink", () => {
         remember: 0,
         failing: 0,
         slowest: 2,
+        weather: fairWeather,
+        lease: undefined,
         steps: []
       }
     )

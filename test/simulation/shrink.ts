@@ -11,6 +11,7 @@
  * of the seeds that are tried.
  */
 import { type Act, type By, type Fault, isFault, type Mode, type Plan, type Step } from "./plan.ts"
+import { fairWeather } from "./world/network.ts"
 
 /**
  * Runs a plan under its seed. Says when it went wrong in the way that is looked
@@ -173,6 +174,8 @@ const delays: ReadonlyArray<number> = [2, 8, 30]
 function* calmer(plan: Plan): Generator<Plan> {
   for (const mode of before(modesBySimplicity, plan.mode)) yield { ...plan, mode }
   if (plan.failing > 0) yield { ...plan, failing: 0 }
+  if (plan.lease !== undefined) yield { ...plan, lease: undefined }
+  if (plan.weather !== fairWeather) yield { ...plan, weather: fairWeather }
   if (plan.remember > 0) yield { ...plan, remember: 0 }
   if (plan.journal < 10_000) yield { ...plan, journal: 10_000 }
   if (plan.acknowledge === "replicas" && plan.mode !== "replicas") yield { ...plan, acknowledge: "primary" }
