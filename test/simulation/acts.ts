@@ -68,7 +68,10 @@ const longest = 40_000_000
 
 /** More than a read takes. */
 const mostOf = ({ isPrompt, judge, lease }: Stage, { isMadeOfOthers }: Defined): number => {
-  if (judge.calm && lease === undefined && !isMadeOfOthers) return longestCalm
+  const isCalm = judge.calm && lease === undefined
+  // Each of several loads, one within the other, may wait so long.
+  if (isMadeOfOthers) return isCalm ? longestPrompt : Infinity
+  if (isCalm) return longestCalm
   return isPrompt && (judge.calm || lease !== undefined) ? longestPrompt : longest
 }
 
