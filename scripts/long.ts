@@ -76,16 +76,10 @@ const parts: ReadonlyArray<Part> = [
       node("test/simulation/compare/main.ts", "--commands", "--states", "10000", "--seed", `${1000 * seed}`)
   },
   {
-    // Ten million reads in its share of an hour, on two cores.
     name: "worlds in virtual time",
     weight: 24,
     command: (seed) =>
       node("test/simulation/main.ts", "--seeds", `${seed}..${seed + 39}`, "--reads", "50000", "--workers", "2")
-  },
-  {
-    name: "deliberate mistakes in worlds in virtual time",
-    weight: 6,
-    command: (seed) => node("test/simulation/main.ts", "--mistakes", "--seed", `${seed}`)
   },
   { name: "histories on a node, with faults", weight: 5, command: history("--rounds", "3") },
   { name: "histories on a cluster, with faults", weight: 5, command: history("--rounds", "3", "--cluster") },
