@@ -187,6 +187,16 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
   }
 }
 
+const evicted = [
+  ["entry", 1],
+  ["lease", 2],
+  ["marker", 2],
+  ["keyMarker", 1],
+  ["journal", 3],
+  ["fences", 2],
+  ["any", 1]
+] as const
+
 // In milliseconds, how long what goes wrong lasts at most.
 const lasting = [20, 20, 300, 300, 3000]
 const brief = [20]
@@ -213,18 +223,7 @@ const faultOf = (random: Random, { faults, processes }: Shape, most = lasting): 
     case "evict":
       return {
         fault,
-        what: random.pick([
-          "entry",
-          "lease",
-          "lease",
-          "marker",
-          "marker",
-          "keyMarker",
-          "journal",
-          "journal",
-          "fences",
-          "any"
-        ]),
+        what: weighted(random, evicted),
         many: 1 + random.int(random.pick([1, 3, 30]))
       }
     case "move":
@@ -276,6 +275,21 @@ const bys: ReadonlyArray<readonly [By, number]> = [
 
 const hows: ReadonlyArray<readonly [How, number]> = [["apply", 6], ["mutate", 3], ["transaction", 1], ["publish", 1]]
 
+/** By what values of a kind end, besides their key. */
+const endings: Readonly<Record<string, ReadonlyArray<By>>> = {
+  found: ["found"],
+  ttl: ["known", "found"],
+  waits: ["found"],
+  field: ["change"],
+  partition: ["change"],
+  all: ["change"],
+  negative: ["change"],
+  batch: ["known", "found"],
+  digest: ["known", "found"],
+  forever: ["mixed"],
+  versioned: ["mixed"]
+}
+
 type Write = Extract<Act, { readonly do: "write" }>
 
 /** What an act is about, and how it is told if it is a write. */
@@ -320,7 +334,10 @@ const faultsInScene = 0.1
  */
 const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step> => {
   const { faults, slowest, weather } = shape
-  const about = aboutAny(random, shape)
+  const any = aboutAny(random, shape)
+  const about = random.chance(0.3)
+    ? any
+    : { ...any, by: random.pick([...(endings[any.of] ?? ["known"]), "key"] as const) }
   const length = 2000 * slowest + 10 * weather.delay
   const within = (act: number, count: number, step: (at: number) => Step) =>
     Array.from({ length: count }, () => step(from + act * length + random.int(length)))
