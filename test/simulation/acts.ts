@@ -22,6 +22,8 @@ export interface Stage extends Env {
   readonly now: () => number
   readonly note: (text: string) => void
   readonly count: Count
+  /** Writes that are done while their fence stands, and when that is over if nobody lifts it, in microseconds. */
+  readonly fenced: Map<Called, number>
 }
 
 export interface Count {
@@ -204,9 +206,14 @@ const setting = (stage: Stage, defined: Defined, row: number): Doing =>
 // writes
 // -----------------------------------------------------------------------------
 
-const ended = ({ count, judge, note }: Stage, called: Called, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+const ended = (
+  { count, fenced, judge, note }: Stage,
+  called: Called,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> =>
   Effect.sync(() => {
     count.writes++
+    fenced.delete(called)
     note(`${called.what}:${exit._tag}`)
     if (Exit.isSuccess(exit)) judge.returned(called)
     else {
@@ -324,9 +331,16 @@ const writing = (stage: Stage, act: Write): Doing =>
           !origin.present[act.row]!
         )
         const called = callOf(stage, act, told)
-        const body = Effect.andThen(Effect.andThen(busy, write), Effect.andThen(busy, until(called)))
-        const fence = random.chance(0.2) ? { fence: `${1 + random.int(10)} millis` as const } : {}
-        return finish(called, Cached.mutate(body, inMode(told.invalidation), fence))
+        const millis = random.chance(0.5) ? 1 + random.int(random.pick([10, 200])) : 30_000
+        const done = Effect.sync(() => {
+          called.call = judge.moment()
+          stage.fenced.set(called, stage.now() + (millis + 10) * 1000)
+        })
+        const body = Effect.andThen(
+          Effect.andThen(busy, Effect.andThen(write, done)),
+          Effect.andThen(busy, until(called))
+        )
+        return finish(called, Cached.mutate(body, inMode(told.invalidation), { fence: `${millis} millis` }))
       }
       case "transaction": {
         const told = toldBy(

@@ -41,7 +41,8 @@ export const inject = (world: World, fault: Fault): void => {
       return servers.setClock(fault.server, fault.ms * millis)
     case "failover": {
       const lost = servers.failOver()
-      if (lost !== undefined) judge.lose(lost)
+      // What replicas have acknowledged is not lost.
+      if (lost !== undefined && world.plan.acknowledge === "primary") judge.lose(lost)
       return
     }
     case "move":

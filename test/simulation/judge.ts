@@ -124,8 +124,10 @@ export class Judge {
   tolerance = 100_000
   /** A load begins when the store's answer is here. What the store did in so many microseconds before may have voided it. */
   answered = 0
-  /** Whether nothing is wrong with the world, so that loads may be counted. */
+  /** Whether nothing is wrong with the world. */
   calm = false
+  /** Whether nothing goes wrong that ends leases, so that loads may be counted. */
+  countsLoads = false
   private moments = 0
   private readonly hard = new Map<Target, History>()
   private readonly soft = new Map<Target, History>()
@@ -189,7 +191,7 @@ export class Judge {
 
   /** One load of a key at a time, but for those that something has voided since they began (G5). */
   private single(load: Load, lane: string): void {
-    if (!this.calm) return
+    if (!this.countsLoads) return
     let running = this.running.get(lane)
     if (running === undefined) this.running.set(lane, running = new Set())
     for (const other of running) {

@@ -88,7 +88,9 @@ export class World {
   readonly stages: ReadonlyArray<Stage>
   private readonly options: Options
   private readonly beginning: number
+  private readonly losesFences: boolean
   private pending = 0
+  private readonly fenced: Stage["fenced"] = new Map()
 
   constructor(plan: Plan, options: Options) {
     this.plan = plan
@@ -96,10 +98,12 @@ export class World {
     this.count = { reads: 0, hits: 0, writes: 0, unsure: 0, most: options.mostReads ?? Infinity }
     const sim = this.sim = new Sim(options.seed ?? plan.seed)
     this.beginning = sim.us
+    this.losesFences = plan.steps.some((step) => isFault(step) && losesFences.has(step.fault.fault))
     this.network = new Network(sim, sim.random.fork(), plan.weather)
     this.servers = new Servers(sim, this.network, plan.mode, prefix, (where, what) => this.tell(where, what))
     this.judge = new Judge(() => sim.us)
     this.judge.calm = !plan.steps.some(isFault)
+    this.judge.countsLoads = onlyHas(plan, ["interrupt", "wallClock"])
     this.judge.tolerance = toleranceOf(plan)
     this.judge.disturb([scheduledTarget])
     this.judge.answered = 5000 + 2 * (plan.weather.delay + plan.weather.slow)
@@ -117,11 +121,12 @@ export class World {
     this.stages = [2, 3].map((release) => ({
       ...env,
       definitions: definitionsOf(env, plan.definitions, release),
-      isPrompt: plan.steps.every((step) => !isFault(step) || prompt.includes(step.fault.fault)),
+      isPrompt: onlyHas(plan, prompt),
       prefix,
       now: () => sim.us,
       note: (text) => sim.note(text),
-      count: this.count
+      count: this.count,
+      fenced: this.fenced
     }))
     this.seats = Array.from({ length: plan.processes }, (_, i) => {
       const name = `P${i + 1}`
@@ -188,6 +193,11 @@ export class World {
     this.pending -= seat.running.size
     seat.running.clear()
     for (const link of this.network.all) if (link.client === seat.process) link.cut()
+    for (const [called, until] of this.fenced) {
+      if (called.process !== seat.name || !this.fenced.delete(called)) continue
+      // What was loaded before the write, and under the fence, is not stored: also if nobody is left to invalidate it.
+      if (!this.losesFences) this.sim.at(Math.max(this.sim.us, until), () => this.judge.returned(called), undefined)
+    }
   }
 
   private again(seat: Seat): void {
@@ -270,6 +280,12 @@ export class World {
 
 // Microseconds after which every connection is made.
 const settling = 500_000
+
+const onlyHas = ({ steps }: Plan, faults: ReadonlyArray<Fault["fault"]>): boolean =>
+  steps.every((step) => !isFault(step) || faults.includes(step.fault.fault))
+
+// By these a fence may be lost, or last longer than it is meant to.
+const losesFences: ReadonlySet<string> = new Set<Fault["fault"]>(["evict", "restart", "failover", "serverClock"])
 
 // Microseconds in which all must have ended once nothing is begun any more.
 const patience = 120_000_000
