@@ -190,7 +190,8 @@ export class Servers implements Deployment {
   /** The replica takes over; gives what is lost of what the primary had acknowledged. */
   failOver(): Lost | undefined {
     const { link: old, primary } = this
-    if (old === undefined) return undefined
+    // One that has not got its copy yet is not made a primary.
+    if (old === undefined || old.acknowledged < 0) return undefined
     const { demote, lost } = failOver(old)
     this.tell("the servers", `the replica takes over, and ${lost.length} writes are lost`)
     this.primary = this.places.find((place) => place !== primary)!
