@@ -98,6 +98,11 @@ export class Connection {
       },
       (link) => {
         if (this.closed) return link.leave()
+        // It was on its way while another took over. As the library does with `ioredis`, a replica is left.
+        if (place.server.role === "slave") {
+          link.leave()
+          return this.again()
+        }
         session = place.server.open({
           push: (message) =>
             this.network.push(link, () => this.events.pushed?.(decode(message) as ReadonlyArray<unknown>))
