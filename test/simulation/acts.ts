@@ -17,6 +17,8 @@ export interface Stage extends Env {
   readonly definitions: ReadonlyMap<string, Defined>
   /** Whether nothing that goes wrong takes long. */
   readonly isPrompt: boolean
+  /** Whether what is sent takes long, so that a load may be void again and again. */
+  readonly isSlow: boolean
   readonly prefix: string
   /** Microseconds since the epoch. */
   readonly now: () => number
@@ -69,8 +71,8 @@ const longestPrompt = 6_000_000
 const longest = 40_000_000
 
 /** More than a read takes. */
-const mostOf = ({ isPrompt, judge, lease }: Stage, { isMadeOfOthers }: Defined): number => {
-  const isCalm = judge.calm && lease === undefined
+const mostOf = ({ isPrompt, isSlow, judge, lease }: Stage, { isMadeOfOthers }: Defined): number => {
+  const isCalm = judge.calm && lease === undefined && !isSlow
   // Each of several loads, one within the other, may wait so long.
   if (isMadeOfOthers) return isCalm ? longestPrompt : Infinity
   if (isCalm) return longestCalm

@@ -92,6 +92,7 @@ const oneSeed = async (): Promise<never> => {
     seed,
     reads,
     modes: modesOf(values.mode) ?? mistake?.modes,
+    where: mistake?.where,
     twice: values.twice,
     ...(mistake === undefined ? {} : { options: mistake.options }),
     progress: progressTo(`seed ${seed}`, reads)

@@ -16,12 +16,13 @@ import {
   type StoreError
 } from "../../src/CacheStore.ts"
 import * as Loading from "../../src/internal/interpreter/loading.ts"
-import type { Argument, Client, Value } from "../../src/internal/redis/client.ts"
+import type { Argument, Client, Node, Value } from "../../src/internal/redis/client.ts"
 import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Policy from "../../src/Policy.ts"
-import type { Mode } from "./plan.ts"
+import { far, type Mode, rough, type Where } from "./plan.ts"
 import type { Options } from "./run.ts"
 import { series } from "./series.ts"
+import { fairWeather } from "./world/network.ts"
 
 export interface Mistake {
   readonly name: string
@@ -29,18 +30,39 @@ export interface Mistake {
   readonly breaks: string
   /** Where it can show; everywhere, unless given. */
   readonly modes?: ReadonlyArray<Mode>
+  /** What the worlds are like in which it shows soon; any, unless given. */
+  readonly where?: Where
   /** Why it need not be found. */
   readonly harmless?: string
   /** Made anew for each world. */
   readonly options: () => Options
 }
 
-type Without = Omit<Mistake, "name" | "breaks" | "harmless">
+type Without = Pick<Mistake, "modes" | "options">
 
 // The scripts of whole operations run on one node, those of single steps where it is split. What they share runs on both.
 const plain: ReadonlyArray<Mode> = ["node", "split", "replicas", "cluster"]
 const whole: ReadonlyArray<Mode> = ["node", "replicas"]
 const steps: ReadonlyArray<Mode> = ["split", "cluster"]
+
+// A single row, of which much is asked while it is written to.
+const hot: Where = {
+  processes: 3,
+  rows: 1,
+  journal: 10_000,
+  remember: 0,
+  failing: 0,
+  slowest: 8,
+  weather: fairWeather,
+  lease: undefined,
+  faults: [],
+  every: 1500,
+  faultEvery: 50_000,
+  writes: 0.1
+}
+
+/** Kinds that find in their values what they depend on. */
+const ofFound: Where = { definitions: ["found", "partition", "waits"] }
 
 // -----------------------------------------------------------------------------
 // other scripts
@@ -502,16 +524,19 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "discard does not ask for the lease",
     breaks: "a lease is given up by whoever has it",
+    where: { ...hot, definitions: ["found", "tag"], faults: ["interrupt"], failing: 0.3, slowest: 30 },
     ...ofWhole({ scripts: ["discard"], from: "if held(KEYS[1]) ~= token then return { now, 'lost' } end", to: "" })
   },
   {
     name: "a lease is given up by whoever had it once",
     breaks: "G5: the token is checked by the store",
+    where: { ...hot, definitions: ["found", "tag"], faults: ["interrupt"], failing: 0.3, slowest: 30 },
     ...ofBoth({ scripts: ["abandon"], from: "if held(KEYS[1]) ~= token then return { now, 0 } end", to: "" })
   },
   {
     name: "markers are not compared when a load ends",
     breaks: "capture before the load, compare after it",
+    where: { ...hot, definitions: ["released"] },
     ...ofWhole({ scripts: ["commit"], from: expectedInCommit, to: "end" })
   },
   {
@@ -531,29 +556,42 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "found tags are captured when the journal was asked",
     breaks: "capture first, ask the journal second",
+    where: { ...hot, ...ofFound, weather: far, slowest: 2 },
     modes: steps,
     options: capturedLate
   },
   {
     name: "the last look is left out",
     breaks: "G3: those who joined look again",
-    modes: steps,
+    where: {
+      ...hot,
+      definitions: ["found"],
+      bys: [["found", 1]],
+      weather: rough,
+      slowest: 2,
+      every: 2000,
+      writes: 0.01
+    },
+    modes: ["cluster"],
     options: noLastLook
   },
   {
     name: "the position is read before the lease is taken",
     breaks: "G7: an invalidation by key is seen by one of them",
+    where: { ...hot, definitions: ["page", "tag"], weather: far },
     modes: steps,
     options: positionFirst
   },
   {
     name: "a load that failed is shared with whoever waits for it",
     breaks: "G3: what is not stored is shared as what is",
+    where: { ...hot, definitions: ["negative", "found"], failing: 0.3, slowest: 30 },
     ...ofWhole({ scripts: ["discard"], from: "'invalidated'", to: "'unstored'" })
   },
   {
     name: "a load that failed is shared with whoever waits for it, in steps",
     breaks: "G3: what is not stored is shared as what is",
+    where: { ...hot, definitions: ["negative", "found"], failing: 0.3, slowest: 30 },
     modes: steps,
     options: storeWith((store) => ({
       discard: (...args) => Effect.map(store.discard(...args), () => "unstored" as const)
@@ -562,6 +600,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "what is not known did not happen",
     breaks: "G3: a load that failed has no value in which tags could be found",
+    where: { ...hot, ...ofFound, failing: 0.3, slowest: 30 },
     ...ofWhole({
       scripts: ["discard"],
       from: "if unknown and not unmoved(KEYS[2], epoch, sequence) then return { now, 'invalidated' } end",
@@ -571,6 +610,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "who joins late counts as early",
     breaks: "G3: the position says whether anything was invalidated",
+    where: { ...hot, definitions: ["negative", "found"], failing: 0.3, slowest: 30 },
     modes: plain,
     options: storeWith((store) => ({
       begin: (address, request) =>
@@ -591,6 +631,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "a process joins whatever load of a key it has",
     breaks: "G3: join only what the store says still stands",
+    harmless: "a load that is void is refused at its end, and who joined it looks again",
     modes: plain,
     options: joinsAnything
   },
@@ -603,6 +644,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "the dead are not dropped",
     breaks: "G6: a write-through empties the key before it writes",
+    harmless: "tokens do not come back, so it stays dead; and a write that is refused removes its key",
     ...ofBoth({ from: "if drop then redis.call('DEL', entry) end", to: "" })
   },
   {
@@ -614,6 +656,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "found tags are not kept with the entry",
     breaks: "an entry names all that it depends on",
+    where: { ...hot, ...ofFound },
     modes: plain,
     options: drafting((draft) => ({
       ...draft,
@@ -623,6 +666,7 @@ const ofLoads: ReadonlyArray<Mistake> = [
   {
     name: "stored failures depend on nothing",
     breaks: "G1: that a row is missing ends as a row does",
+    where: { ...hot, definitions: ["negative"] },
     modes: plain,
     options: drafting((draft) =>
       draft.stamp.failure ? { ...draft, stamp: { ...draft.stamp, dependencies: [] } } : draft
@@ -650,11 +694,13 @@ const ofLeases: ReadonlyArray<Mistake> = [
   {
     name: "a lease says nothing of what it was taken under",
     breaks: "a doomed load is not waited for",
+    harmless: "a doomed load is waited for, and refused at its end",
     ...ofBoth({ from: "for i = 1, #names do lines[i + 1] = names[i] .. ' ' .. tokens[i] .. '\\n' end", to: "" })
   },
   {
     name: "which tokens are the older ones is told by their times",
     breaks: "no clock decides",
+    harmless: "a doomed load is waited for, and refused at its end",
     ...ofBoth({
       scripts: ["begin"],
       from: "if name and vector[name] and vector[name] ~= token then return true end",
@@ -665,6 +711,7 @@ const ofLeases: ReadonlyArray<Mistake> = [
   {
     name: "a lease is stolen by who saw less",
     breaks: "tokens that were captured before a lease are not newer than its own",
+    harmless: "the thief is refused at its end, as its own tokens are the old ones",
     ...ofSteps({ scripts: ["take"], from: "if before and other ~= before then return 'differs', other end", to: "" })
   },
   {
@@ -678,6 +725,7 @@ const ofLeases: ReadonlyArray<Mistake> = [
   {
     name: "a lease lasts for ever",
     breaks: "G10: a process that dies holds nobody up",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["crash"], slowest: 30, lease: 15 },
     ...ofBoth({
       from: "redis.call('SET', lease, table.concat(lines), 'PX', length)",
       to: "redis.call('SET', lease, table.concat(lines))"
@@ -686,6 +734,7 @@ const ofLeases: ReadonlyArray<Mistake> = [
   {
     name: "an interrupted load keeps its lease",
     breaks: "G10: who goes gives up its lease",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["interrupt"], slowest: 30 },
     modes: plain,
     options: skipping("abandon")
   },
@@ -707,11 +756,13 @@ const ofLeases: ReadonlyArray<Mistake> = [
   {
     name: "an entry whose key was invalidated is in the way",
     breaks: "what is over is not found",
+    where: { ...hot, definitions: ["released"] },
     ...ofBoth({ from: "if versioned then dropIfOver(entry, tokens[1]) end", to: "" })
   },
   {
     name: "a load does not ask whether another has stored meanwhile",
     breaks: "what is found is not loaded",
+    harmless: "it loads once more, and has the lease",
     ...ofBoth({ from: "if stored and not force and stored ~= seen then return 'found', '' end", to: "" })
   }
 ]
@@ -742,11 +793,14 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "tokens are milliseconds",
     breaks: "tokens never repeat",
+    where: { ...hot, definitions: ["tag"], faults: ["evict"], faultEvery: 5000, every: 300, slowest: 1, writes: 0.02 },
     ...ofBoth({ from: "token = us .. nonce", to: "token = now" })
   },
   {
     name: "tokens are named by the caller alone",
     breaks: "a script may run twice, and makes another token",
+    harmless: "no client here sends a script again that may have run; what is tried again has another name",
+    where: { ...hot, definitions: ["tag"], faults: ["cut", "cutAll", "evict"], faultEvery: 5000 },
     ...ofBoth({ from: "token = us .. nonce", to: "token = nonce" })
   },
   {
@@ -758,6 +812,8 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "a missing marker is not made",
     breaks: "missing is unknown",
+    harmless: "what is loaded under none is dead, and the next invalidation makes one",
+    where: { ...hot, definitions: ["tag", "early"] },
     ...ofBoth({
       from: "  token = us .. nonce\n  redis.call('SET', key, token, 'PX', string.format('%.0f', life))\n  return token",
       to: "  return 'none'"
@@ -796,6 +852,7 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "on a full server a marker stays as it was",
     breaks: "a full server lets delete",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["full"] },
     ...ofBoth({
       from: "if failed(done) then redis.call('DEL', key) end\nend\n\nlocal function tokenOf",
       to: "end\n\nlocal function tokenOf"
@@ -822,6 +879,7 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "the marker of a key stays",
     breaks: "what has a version ends by the marker of its key",
+    where: { ...hot, definitions: ["released"] },
     ...ofBoth({
       from: "if mode == 'hard' then return redis.call('DEL', marker) == 1 end",
       to: "if mode == 'hard' then return false end"
@@ -830,6 +888,7 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "the marker of a key is not softened",
     breaks: "G1: not as fresh after a soft invalidation",
+    where: { ...hot, definitions: ["released"] },
     ...ofBoth({
       from: "if not get(marker) then return false end\n  replace(marker, mode, nonce, 0)\n  return true",
       to: "return false"
@@ -838,6 +897,7 @@ const ofMarkers: ReadonlyArray<Mistake> = [
   {
     name: "a write leaves what other versions hold",
     breaks: "G6: a write ends what is stored of its key in other versions",
+    where: { ...hot, definitions: ["released"] },
     ...ofBoth(
       { from: "if ends then endOthers(KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], channel) end\n", to: "" },
       {
@@ -869,17 +929,28 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "markers are replaced before the journal has noted it",
     breaks: "journal first, marker second",
+    where: {
+      ...hot,
+      definitions: ["found"],
+      bys: [["found", 1]],
+      weather: rough,
+      slowest: 2,
+      every: 20_000,
+      writes: 0.03
+    },
     modes: steps,
     options: markersFirst
   },
   {
     name: "a lost journal begins where it was",
     breaks: "missing is unknown",
+    where: { ...hot, ...ofFound, faults: ["evict"], faultEvery: 5000 },
     ...ofBoth({ from: "'@' .. us .. nonce", to: "'@'" })
   },
   {
     name: "the epoch of the journal is not compared",
     breaks: "missing is unknown",
+    where: { ...hot, ...ofFound, faults: ["evict"], faultEvery: 5000 },
     ...ofBoth({
       from: "if first.err or first[1] ~= epoch then return false end\n  local forgotten",
       to: "local forgotten"
@@ -888,6 +959,7 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "a missing journal is a quiet one",
     breaks: "missing is unknown",
+    where: { ...hot, ...ofFound, faults: ["evict"], faultEvery: 5000 },
     ...ofBoth({
       from: "if first.err or first[1] ~= epoch then return false end\n  local forgotten",
       to:
@@ -897,16 +969,19 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "what the journal has forgotten did not happen",
     breaks: "forgotten is unknown",
+    where: { ...hot, ...ofFound, journal: 2, slowest: 30 },
     ...ofBoth({ from: "if not forgotten or tonumber(forgotten) > tonumber(sequence) then return false end", to: "" })
   },
   {
     name: "the journal forgets without a word",
     breaks: "forgotten is unknown",
+    where: { ...hot, ...ofFound, journal: 2, slowest: 30 },
     ...ofBoth({ from: "redis.call('ZADD', journal, last[2], '!')\nend", to: "\nend" })
   },
   {
     name: "the journal forgets one more than it says",
     breaks: "forgotten is unknown",
+    where: { ...hot, ...ofFound, journal: 2, slowest: 30 },
     ...ofBoth({
       from: "redis.call('ZRANGE', journal, over + 1, over + 1, 'WITHSCORES')",
       to: "redis.call('ZRANGE', journal, over, over, 'WITHSCORES')"
@@ -923,6 +998,7 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "the journal keeps when a name was first noted",
     breaks: "what is noted later has a greater number",
+    where: { ...hot, ...ofFound },
     ...ofBoth({
       from: "redis.call('ZADD', journal, sequence + i, '=' .. names[i])",
       to: "redis.call('ZADD', journal, 'NX', sequence + i, '=' .. names[i])"
@@ -939,6 +1015,7 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "only the first of the found tags is looked up",
     breaks: "what is found late must have been quiet",
+    where: { ...hot, definitions: ["partition"], slowest: 30 },
     ...ofBoth({
       from: "  for i = 1, #names do\n    local last = redis.call('ZSCORE'",
       to: "  for i = 1, 1 do\n    local last = redis.call('ZSCORE'"
@@ -947,6 +1024,7 @@ const ofJournal: ReadonlyArray<Mistake> = [
   {
     name: "a full server keeps the journal that it cannot write to",
     breaks: "what was not noted is unknown",
+    where: { ...hot, ...ofFound, faults: ["full"], slowest: 30 },
     ...ofBoth({
       from: "if not pcall(attempt, journal, names, limit, nonce, life) then redis.call('DEL', journal) end",
       to: "pcall(attempt, journal, names, limit, nonce, life)"
@@ -998,6 +1076,7 @@ const ofFences: ReadonlyArray<Mistake> = [
   {
     name: "a failure under a lifted fence is shared",
     breaks: "G7: only while the fence stands",
+    where: { ...hot, definitions: ["negative", "tag"], failing: 0.3, slowest: 30 },
     ...ofWhole({
       scripts: ["discard"],
       from: "if not allStand(KEYS[3], over) then return { now, 'invalidated' } end",
@@ -1007,22 +1086,26 @@ const ofFences: ReadonlyArray<Mistake> = [
   {
     name: "lifting one fence lifts all",
     breaks: "G7: fences overlap",
+    where: { ...hot, definitions: ["tag", "forever"], faults: ["crash"], faultEvery: 10_000, slowest: 30, writes: 0.3 },
     ...ofBoth({ scripts: ["lift"], from: "redis.call('HDEL', KEYS[1], id)", to: "redis.call('DEL', KEYS[1])" })
   },
   {
     name: "a process that lifts a fence lifts all that it has opened",
     breaks: "G7: fences overlap",
+    where: { ...hot, definitions: ["tag", "forever"], faults: ["crash"], faultEvery: 10_000, slowest: 30, writes: 0.3 },
     modes: plain,
     options: allFences
   },
   {
     name: "a fence that ran out or was lost is lifted without a word",
     breaks: "G7: a lost fence protected nothing",
+    where: { ...hot, definitions: ["tag", "negative"], faults: ["evict"], faultEvery: 5000, slowest: 30 },
     ...ofWhole({ scripts: ["lift"], from: "stood and 1 or 0", to: "1" })
   },
   {
     name: "a fence that ran out or was lost is lifted without a word, in steps",
     breaks: "G1: a lost fence protected nothing",
+    where: { ...hot, definitions: ["tag", "page"], faults: ["evict"], faultEvery: 5000, slowest: 30 },
     ...ofSteps({ scripts: ["lift"], from: "stood and 1 or 0", to: "1" })
   },
   {
@@ -1033,6 +1116,7 @@ const ofFences: ReadonlyArray<Mistake> = [
   {
     name: "a fence stands for no time",
     breaks: "G7: a fence stands until it is lifted, or its time is over",
+    where: { ...hot, definitions: ["tag", "forever"], faults: ["crash"], slowest: 30 },
     ...ofBoth({
       from: "string.format('%.0f', ms + length) .. ' ' .. over",
       to: "string.format('%.0f', ms) .. ' ' .. over"
@@ -1041,19 +1125,11 @@ const ofFences: ReadonlyArray<Mistake> = [
   {
     name: "a fence that is over stands",
     breaks: "a process that dies holds nobody up",
+    harmless: "less is stored than could be, until somebody lifts it or it is forgotten",
+    where: { ...hot, definitions: ["tag", "forever"], faults: ["crash"], slowest: 30 },
     ...ofBoth({ from: "if till and tonumber(till) > ms then", to: "if till then" }, {
       from: "return till ~= nil and tonumber(till) > ms",
       to: "return till ~= nil"
-    })
-  },
-  {
-    name: "a fence that was lost is opened again",
-    breaks: "G1: a lost fence protected nothing",
-    ...ofBoth({
-      scripts: ["extend"],
-      from:
-        "if not stands(KEYS[1], id) then return { now, 0 } end\nopen(KEYS[1], id, length, string.match(redis.call('HGET', KEYS[1], id), '^%d+ (.*)$'), life)",
-      to: "open(KEYS[1], id, length, '*', life)"
     })
   },
   {
@@ -1083,7 +1159,17 @@ const ofFences: ReadonlyArray<Mistake> = [
   {
     name: "an invalidation of several keys is one of a single step",
     breaks: "G1: nothing is stored that was loaded between two steps",
-    modes: steps,
+    where: {
+      ...hot,
+      rows: 3,
+      definitions: ["view"],
+      bys: [["mixed", 1]],
+      weather: rough,
+      slowest: 2,
+      every: 3000,
+      writes: 0.02
+    },
+    modes: ["cluster"],
     options: storeWith((store) => ({
       atomic: (batch) =>
         store.atomic(batch) ||
@@ -1106,6 +1192,8 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
   {
     name: "on a full server an entry stays as it was",
     breaks: "a full server lets delete",
+    harmless: "the lease was deleted before, and a script that has written is not refused any more",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["full"], bys: [["key", 1]], soft: 0.7 },
     ...ofBoth({
       from: "if failed(redis.pcall('SETRANGE', entry, 0, 'b')) then redis.call('DEL', entry) end",
       to: "redis.pcall('SETRANGE', entry, 0, 'b')"
@@ -1135,6 +1223,8 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
   {
     name: "a sweep leaves the markers of keys",
     breaks: "what has a version ends by the marker of its key",
+    harmless: "each entry and lease of such a key is found as well, and ends by itself",
+    where: { ...hot, definitions: ["released"], bys: [["pattern", 1], ["everything", 1]] },
     modes: plain,
     options: skipping("replaceKey")
   },
@@ -1147,6 +1237,7 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
   {
     name: "an invalidation that was not answered counts as done",
     breaks: "G8: acknowledged means done",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["restart"], faultEvery: 500_000, every: 20_000 },
     modes: plain,
     options: guardWith((store) => ({
       invalidate: (batch) => Effect.catch(store.invalidate(batch), () => Effect.succeed(0)),
@@ -1157,6 +1248,7 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
   {
     name: "an invalidation does not wait for replicas",
     breaks: "G8: what was acknowledged is not lost",
+    where: { ...hot, definitions: ["tag", "found"], acknowledge: "replicas", faults: ["failover"], faultEvery: 20_000 },
     modes: ["replicas"],
     options: () => ({
       client: (client) => {
@@ -1173,10 +1265,15 @@ const ofInvalidations: ReadonlyArray<Mistake> = [
   {
     name: "a walk is of one server",
     breaks: "G1: a pattern ends what it matches wherever it lies",
+    where: { ...hot, rows: 3, definitions: ["tag", "found"], bys: [["pattern", 1], ["everything", 1]] },
     modes: ["cluster"],
     options: clientWith((client) => ({
-      isCluster: false,
-      primaries: () => client.primaries().slice(0, 1)
+      primaries: () =>
+        client.primaries().map((node, i): Node => ({
+          ...node,
+          command: (operation, ...command) =>
+            i > 0 && command[0] === "SCAN" ? Effect.succeed(["0", []]) : node.command(operation, ...command)
+        }))
     }))
   }
 ]
@@ -1197,6 +1294,7 @@ const ofReads: ReadonlyArray<Mistake> = [
   {
     name: "where the server does not answer, what it said before is served",
     breaks: "G10: reads load where the store fails",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["cut", "freeze"] },
     modes: plain,
     options: lastKnown
   },
@@ -1209,6 +1307,7 @@ const ofReads: ReadonlyArray<Mistake> = [
   {
     name: "ages are told by the clock of the process",
     breaks: "G4: wall clocks of processes take no part",
+    where: { ...hot, definitions: ["or", "ttl"], faults: ["wallClock"] },
     modes: plain,
     options: () => ({
       store: (store) => ({ ...store, now: (clock) => clock.currentTimeMillisUnsafe() })
@@ -1217,18 +1316,21 @@ const ofReads: ReadonlyArray<Mistake> = [
   {
     name: "an entry is as old as the process has known it",
     breaks: "G4: ages count from the load",
+    where: { ...hot, definitions: ["or", "ttl"] },
     modes: plain,
     options: agesAsSeen
   },
   {
     name: "a frozen server is waited for",
     breaks: "G10: reads end in bounded time",
+    where: { ...hot, definitions: ["tag", "found"], faults: ["freeze"] },
     modes: plain,
     options: () => ({ guard: (store) => store })
   },
   {
     name: "a version is asked for once",
     breaks: "G1: a read asks for the version that is",
+    where: { ...hot, definitions: ["versioned"] },
     modes: plain,
     options: () => {
       const first = new Map<number, number>()
@@ -1294,10 +1396,10 @@ export const found = async (
     readonly modes?: ReadonlyArray<Mode>
   }
 ): Promise<Found> => {
-  const { broken, seen } = await series({ seed, reads, modes, options: mistake.options })
+  const { broken, seen } = await series({ seed, reads, modes, where: mistake.where, options: mistake.options })
   const [first] = broken?.result.violations ?? []
   // A cache that keeps little is right. So what is kept is compared with what is kept without the mistake.
-  const usual = first === undefined ? (await series({ seed, reads, modes })).seen : undefined
+  const usual = first === undefined ? (await series({ seed, reads, modes, where: mistake.where })).seen : undefined
   const hasHits = usual === undefined || seen.hits > leastShare * usual.hits
   return {
     mistake,

@@ -116,8 +116,8 @@ const some = <A>(random: Random, all: ReadonlyArray<A>, least: number, most: num
 }
 
 // Where messages take as long as loads, much happens between two steps.
-const far: Weather = { delay: 2000, slow: 10_000, slowness: 0.05 }
-const rough: Weather = { delay: 500, slow: 20_000, slowness: 0.2 }
+export const far: Weather = { delay: 2000, slow: 10_000, slowness: 0.05 }
+export const rough: Weather = { delay: 500, slow: 20_000, slowness: 0.2 }
 
 interface Shape extends Omit<Plan, "steps"> {
   /** Kinds of faults of this world. */
@@ -126,7 +126,13 @@ interface Shape extends Omit<Plan, "steps"> {
   readonly every: number
   readonly faultEvery: number
   readonly writes: number
+  /** How many of the writes are soft, and by what they are told. */
+  readonly soft: number
+  readonly bys: ReadonlyArray<readonly [By, number]>
 }
+
+/** What all worlds have in common, where only some are wanted. */
+export type Where = Partial<Omit<Shape, "seed" | "mode">>
 
 const faultsOf: Record<Mode, ReadonlyArray<Fault["fault"]>> = (() => {
   const always = [
@@ -183,7 +189,9 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
       : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([50_000, 200_000, 1_000_000]),
-    writes: random.pick([0.005, 0.02, 0.06, 0.2])
+    writes: random.pick([0.005, 0.02, 0.06, 0.2]),
+    soft: 0.15,
+    bys
   }
 }
 
@@ -295,12 +303,12 @@ type Write = Extract<Act, { readonly do: "write" }>
 /** What an act is about, and how it is told if it is a write. */
 type About = Pick<Write, "of" | "row" | "by" | "how" | "soft">
 
-const aboutAny = (random: Random, { definitions, rows }: Shape): About => ({
+const aboutAny = (random: Random, { bys, definitions, rows, soft }: Shape): About => ({
   of: random.pick(definitions),
   row: Math.floor(rows * random.next() ** 2),
   by: weighted(random, bys),
   how: weighted(random, hows),
-  soft: random.chance(0.15)
+  soft: random.chance(soft)
 })
 
 const actOf = (random: Random, { rows, writes }: Shape, about: About): Act => {
@@ -335,7 +343,7 @@ const faultsInScene = 0.1
 const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step> => {
   const { faults, slowest, weather } = shape
   const any = aboutAny(random, shape)
-  const about = random.chance(0.3)
+  const about = shape.bys !== bys || random.chance(0.3)
     ? any
     : { ...any, by: random.pick([...(endings[any.of] ?? ["known"]), "key"] as const) }
   const length = 2000 * slowest + 10 * weather.delay
@@ -352,16 +360,17 @@ const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step
 
 /** A plan with about so many steps that read or write. */
 export const planOf = (
-  { acts, definitions, mode, random, seed }: {
+  { acts, definitions, mode, random, seed, where = {} }: {
     readonly seed: number
     readonly mode: Mode
     readonly acts: number
     readonly definitions: ReadonlyArray<string>
     readonly random: Random
+    readonly where?: Where | undefined
   }
 ): Plan => {
-  const { every, faultEvery, faults, writes, ...plan } = shapeOf(seed, mode, random, definitions)
-  const shape = { every, faultEvery, faults, writes, ...plan }
+  const shape: Shape = { ...shapeOf(seed, mode, random, definitions), ...where }
+  const { bys, every, faultEvery, faults, soft, writes, ...plan } = shape
   const steps: Array<Step> = []
   let at = 0
   let nextFault = pauseOf(random, faultEvery)

@@ -110,6 +110,8 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     const { group } = origin.rows[row]!
     const present = origin.present[row]! || !canBeAbsent
     judge.saw(load, origin.versions[row]!)
+    // A failure is void if the value in its place would be.
+    load.hard = [...load.hard, ...defined.found(row, group)]
     // What a part failed with is what this load fails with.
     const read = yield* Effect.mapError(inside(parts(row)), () => new Broken({ load: load.id }))
     yield* busy(env)
@@ -118,7 +120,6 @@ const making = (env: Env, defined: Defined, load: Load, parts: Parts, canBeAbsen
     if (random.chance(env.failing)) return yield* Effect.fail(new Broken({ load: load.id }))
     if (!present) return yield* Effect.fail(new Absent({ load: load.id }))
     load.parts = read.map((part) => judge.loads[part.load]!)
-    load.hard = [...load.hard, ...defined.found(row, group)]
     return { load: load.id, group, parts: read.map((part) => part.load), text: padding(random) }
   })
 
@@ -344,6 +345,12 @@ const kindsOf = (origin: Origin, release: number): ReadonlyArray<Kind> => {
       parts: getsMany("batch")
     },
     {
+      name: "view",
+      policy: Policy.forever,
+      known: nothing,
+      parts: gets("found", (row) => [row])
+    },
+    {
       name: "site",
       policy: Policy.all(tagsOfAll, Policy.ttl("500 millis")),
       known: () => everyTag,
@@ -360,7 +367,13 @@ const kindsOf = (origin: Origin, release: number): ReadonlyArray<Kind> => {
 }
 
 /** What a definition reads inside of its loads. */
-const needs: Readonly<Record<string, string>> = { page: "tag", digest: "batch", site: "page", front: "site" }
+const needs: Readonly<Record<string, string>> = {
+  page: "tag",
+  digest: "batch",
+  view: "found",
+  site: "page",
+  front: "site"
+}
 
 /** Names of all kinds. */
 export const kinds: ReadonlyArray<string> = [
@@ -385,6 +398,7 @@ export const kinds: ReadonlyArray<string> = [
   "scheduled",
   "page",
   "digest",
+  "view",
   "site",
   "front"
 ]

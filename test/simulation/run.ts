@@ -19,7 +19,7 @@ import { definitionsOf, schedule, scheduledTarget, type Wrong } from "./programs
 import { replaceGlobals } from "./world/globals.ts"
 import { socketsOf } from "./world/ioredis.ts"
 import { type Between, layerOf } from "./world/layer.ts"
-import { Network } from "./world/network.ts"
+import { fairWeather, Network } from "./world/network.ts"
 import { contextOf, Process } from "./world/process.ts"
 import { replaceReality } from "./world/reality.ts"
 import { Servers } from "./world/servers.ts"
@@ -122,6 +122,7 @@ export class World {
       ...env,
       definitions: definitionsOf(env, plan.definitions, release),
       isPrompt: onlyHas(plan, prompt),
+      isSlow: plan.weather.slowness > fairWeather.slowness,
       prefix,
       now: () => sim.us,
       note: (text) => sim.note(text),

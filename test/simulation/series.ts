@@ -1,5 +1,5 @@
 /** World after world, until enough has been read. */
-import { type Mode, type Plan, planOf } from "./plan.ts"
+import { type Mode, type Plan, planOf, type Where } from "./plan.ts"
 import { kinds } from "./programs.ts"
 import { type Options, type Result, runPlan } from "./run.ts"
 import { randomOf } from "./world/random.ts"
@@ -25,14 +25,15 @@ export interface Chosen {
   readonly world: number
   /** Only worlds of these modes. */
   readonly modes?: ReadonlyArray<Mode> | undefined
+  readonly where?: Where | undefined
 }
 
-export const planFor = ({ modes, seed, world }: Chosen): Plan => {
+export const planFor = ({ modes, seed, where, world }: Chosen): Plan => {
   const random = randomOf(Math.imul(seed, 0x9e3779b1) ^ Math.imul(world + 1, 0x85ebca6b))
   const all = modes === undefined ? weights : weights.filter(([mode]) => modes.includes(mode))
   let left = random.next() * all.reduce((sum, [, weight]) => sum + weight, 0)
   const mode = all.find(([, weight]) => (left -= weight) < 0)?.[0] ?? all[0]![0]
-  return planOf({ seed: random.int(2 ** 31), mode, acts: actsOfWorld, definitions: kinds, random })
+  return planOf({ seed: random.int(2 ** 31), mode, acts: actsOfWorld, definitions: kinds, random, where })
 }
 
 /** What was seen in some worlds. */
@@ -84,10 +85,11 @@ export interface Broken {
  * Each begins in a macrotask of its own; `options` are made anew for each.
  */
 export const series = async (
-  { modes, options = () => ({}), progress = () => {}, reads, seed, twice = false }: {
+  { modes, options = () => ({}), progress = () => {}, reads, seed, twice = false, where }: {
     readonly seed: number
     readonly reads: number
     readonly modes?: ReadonlyArray<Mode> | undefined
+    readonly where?: Where | undefined
     readonly options?: () => Options
     /** Runs each world a second time, and fails if that is another run. */
     readonly twice?: boolean
@@ -96,7 +98,7 @@ export const series = async (
 ): Promise<{ readonly seen: Seen; readonly broken: Broken | undefined }> => {
   const seen = nothingSeen()
   for (let world = 0; seen.reads < reads; world++) {
-    const chosen = { seed, world, modes }
+    const chosen = { seed, world, modes, where }
     const plan = planFor(chosen)
     const run = () =>
       new Promise<Result>((resolve, reject) =>
