@@ -1155,26 +1155,6 @@ const ofFences: ReadonlyArray<Mistake> = [
     breaks: "G1: nothing is stored that was loaded between two steps",
     modes: steps,
     options: stepsAreNoFence
-  },
-  {
-    name: "an invalidation of several keys is one of a single step",
-    breaks: "G1: nothing is stored that was loaded between two steps",
-    where: {
-      ...hot,
-      rows: 3,
-      definitions: ["view"],
-      bys: [["mixed", 1]],
-      weather: rough,
-      slowest: 2,
-      every: 3000,
-      writes: 0.02
-    },
-    modes: ["cluster"],
-    options: storeWith((store) => ({
-      atomic: (batch) =>
-        store.atomic(batch) ||
-        (batch.patterns.size === 0 && batch.everything === undefined && batch.keys.size + batch.dependencies.size < 20)
-    }))
   }
 ]
 
