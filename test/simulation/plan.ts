@@ -370,7 +370,7 @@ export const planOf = (
   }
 ): Plan => {
   const shape: Shape = { ...shapeOf(seed, mode, random, definitions), ...where }
-  const { bys, every, faultEvery, faults, soft, writes, ...plan } = shape
+  const { bys: _bys, every, faultEvery, faults, soft: _soft, writes: _writes, ...plan } = shape
   const steps: Array<Step> = []
   let at = 0
   let nextFault = pauseOf(random, faultEvery)
