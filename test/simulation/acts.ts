@@ -20,12 +20,16 @@ export interface Stage extends Env {
   /** Whether what is sent takes long, so that a load may be void again and again. */
   readonly isSlow: boolean
   readonly prefix: string
+  /** For how many milliseconds fences are opened; drawn, unless given. */
+  readonly fence: number | undefined
   /** Microseconds since the epoch. */
   readonly now: () => number
   readonly note: (text: string) => void
   readonly count: Count
   /** Writes that are done while their fence stands, and when that is over if nobody lifts it, in microseconds. */
   readonly fenced: Map<Called, number>
+  /** Write-throughs that have written to the origin. */
+  readonly written: Set<Called>
 }
 
 export interface Count {
@@ -197,6 +201,7 @@ const setting = (stage: Stage, defined: Defined, row: number): Doing =>
     })
     const write = Effect.suspend(() => {
       origin.write(row, "b")
+      stage.written.add(called)
       judge.disturb([`key:versioned:${row}`])
       judge.calmDown([`key:versioned:${row}`])
       return loading(stage, defined, row, { isWrite: true })
@@ -209,13 +214,14 @@ const setting = (stage: Stage, defined: Defined, row: number): Doing =>
 // -----------------------------------------------------------------------------
 
 const ended = (
-  { count, fenced, judge, note }: Stage,
+  { count, fenced, judge, note, written }: Stage,
   called: Called,
   exit: Exit.Exit<unknown, unknown>
 ): Effect.Effect<void> =>
   Effect.sync(() => {
     count.writes++
     fenced.delete(called)
+    written.delete(called)
     note(`${called.what}:${exit._tag}`)
     if (Exit.isSuccess(exit)) judge.returned(called)
     else {
@@ -333,7 +339,8 @@ const writing = (stage: Stage, act: Write): Doing =>
           !origin.present[act.row]!
         )
         const called = callOf(stage, act, told)
-        const millis = random.chance(0.5) ? 1 + random.int(random.pick([10, 200])) : 30_000
+        const millis = stage.fence ??
+          (random.chance(0.5) ? 1 + random.int(random.pick([10, 200])) : 30_000)
         const done = Effect.sync(() => {
           called.call = judge.moment()
           stage.fenced.set(called, stage.now() + (millis + 10) * 1000)

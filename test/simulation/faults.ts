@@ -12,6 +12,7 @@ export const inject = (world: World, fault: Fault): void => {
     case "pause": {
       const { name, process } = seatOf(fault.process)
       tell(name, `stands still for ${fault.ms} ms`)
+      judge.deafen(name, fault.ms * millis)
       process.pausedUntil = Math.max(process.pausedUntil, sim.us + fault.ms * millis)
       return
     }
@@ -61,8 +62,14 @@ export const inject = (world: World, fault: Fault): void => {
       return
     case "stall": {
       const { name, process } = seatOf(fault.process)
-      tell(name, `nothing passes for ${fault.ms} ms`)
-      for (const { host } of servers.places) network.stall(process, host, fault.ms * millis)
+      const { places } = servers
+      const far = fault.server === undefined ? places : [places[fault.server % places.length]!]
+      tell(
+        name,
+        `nothing passes${far.length < places.length ? ` to and from ${far[0]!.host.name}` : ""} for ${fault.ms} ms`
+      )
+      judge.deafen(name, fault.ms * millis)
+      for (const { host } of far) network.stall(process, host, fault.ms * millis)
       return
     }
     case "messages": {

@@ -27,6 +27,8 @@ export interface Load {
   /** The moment when it began, and when that was and it had ended, in microseconds. */
   readonly began: number
   readonly beganAt: number
+  /** Since when the store may have let it begin. */
+  readonly grantedAt: number
   endedAt: number
   inFlight: boolean
   /** What ends it. */
@@ -122,10 +124,12 @@ export class Judge {
   judged = 0
   /** Microseconds that an age may be wrong by. */
   tolerance = 100_000
-  /** A load begins when the store's answer is here. What the store did in so many microseconds before may have voided it. */
+  /** A load begins when the store's answer is here, which takes so many microseconds at most. */
   answered = 0
   /** Whether nothing is wrong with the world. */
   calm = false
+  /** Processes that have heard nothing for a while. */
+  private readonly deaf = new Map<string, { readonly from: number; readonly until: number }>()
   /** Whether nothing goes wrong that ends leases, so that loads may be counted. */
   countsLoads = false
   private moments = 0
@@ -168,6 +172,7 @@ export class Judge {
       lane,
       began: this.moment(),
       beganAt: now,
+      grantedAt: this.heardSince(process, now),
       endedAt: now,
       inFlight: true,
       hard,
@@ -181,6 +186,24 @@ export class Judge {
     this.loads.push(load)
     if (lane !== undefined) this.single(load, lane)
     return load
+  }
+
+  /** A process hears nothing for so many microseconds. */
+  deafen(process: string, us: number): void {
+    const now = this.now()
+    const before = this.deaf.get(process)
+    const goesOn = before !== undefined && before.until >= now
+    this.deaf.set(process, {
+      from: goesOn ? before.from : now,
+      until: goesOn ? Math.max(before.until, now + us) : now + us
+    })
+  }
+
+  /** Since when it may be on its way what a process hears now. */
+  private heardSince(process: string, now: number): number {
+    const since = now - this.answered
+    const deaf = this.deaf.get(process)
+    return deaf === undefined || deaf.until < since ? since : Math.min(since, deaf.from - this.answered)
   }
 
   end(load: Load): void {
@@ -229,7 +252,7 @@ export class Judge {
 
   private mayBeVoid(load: Load): boolean {
     const isDisturbed = (one: { readonly now: number; readonly until: number } | undefined) =>
-      one !== undefined && (one.now > 0 || one.until > load.beganAt - this.answered)
+      one !== undefined && (one.now > 0 || one.until > load.grantedAt)
     if (load.isOpen && isDisturbed(this.anything)) return true
     return [...load.hard, ...load.soft, ...load.aged].some((target) => isDisturbed(this.disturbed.get(target)))
   }

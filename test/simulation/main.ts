@@ -5,12 +5,12 @@
  *     npm run simulate -- --seed 7 --reads 200000
  *     npm run simulate -- --seeds 1..40 --reads 250000 --workers 2
  *     npm run simulate -- --mistake list
- *     npm run simulate -- --mistakes --reads 1000000
+ *     npm run simulate -- --mistakes --reads 1000000 --workers 2
  */
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { type Found, found, mistakeNamed, mistakes, tableOf } from "./mistakes.ts"
+import { type Found, found, isGood, mistakeNamed, mistakes, tableOf } from "./mistakes.ts"
 import { type Mode, modes } from "./plan.ts"
 import { type Broken, hexOf, leastHits, nothingSeen, type Seen, series } from "./series.ts"
 import { tellStory } from "./story.ts"
@@ -116,18 +116,43 @@ interface Report {
   readonly broken: string | undefined
 }
 
-/** Runs the seeds that it is sent, one after the other. */
-const work = (): void => {
-  process.on("message", (seed: number) => {
-    void series({ seed, reads, modes: modesOf(values.mode) }).then(({ broken, seen }) => {
-      const report: Report = {
-        seed,
-        seen,
-        broken: broken && `world ${broken.chosen.world}: ${broken.result.violations[0]!.what}`
+/** Another process of this program, which answers each question that it is sent. */
+const askOthers = async <Question, Answer>(
+  args: ReadonlyArray<string>,
+  questions: ReadonlyArray<Question>,
+  hear: (answer: Answer) => void
+): Promise<void> => {
+  let next = 0
+  const one = () =>
+    new Promise<void>((resolve, reject) => {
+      const child = fork(fileURLToPath(import.meta.url), ["--worker", ...args])
+      const give = (): void => {
+        if (next < questions.length) child.send(questions[next++]!)
+        else child.kill()
       }
-      process.send!(report)
+      child.on("message", (answer: Answer) => {
+        hear(answer)
+        give()
+      })
+      child.on(
+        "exit",
+        (code, signal) => signal === "SIGTERM" ? resolve() : reject(new Error(`a worker ended: ${code}`))
+      )
+      give()
     })
+  await Promise.all(Array.from({ length: Math.max(1, whole("workers", values.workers)) }, one))
+}
+
+/** Runs the seeds, or looks for the mistakes, that it is sent, one after the other. */
+const work = (): void => {
+  process.on("message", (question: number | string) => {
+    void (typeof question === "number" ? reportOf(question) : lookFor(question)).then((answer) => process.send!(answer))
   })
+}
+
+const reportOf = async (seed: number): Promise<Report> => {
+  const { broken, seen } = await series({ seed, reads, modes: modesOf(values.mode) })
+  return { seed, seen, broken: broken && `world ${broken.chosen.world}: ${broken.result.violations[0]!.what}` }
 }
 
 const sumOf = (reports: ReadonlyArray<Report>): Seen => {
@@ -149,31 +174,16 @@ const manySeeds = async (text: string): Promise<never> => {
   const [, first, last] = /^(\d+)\.\.(\d+)$/.exec(text) ?? fail("--seeds is two numbers, as 1..40")
   const [from, to] = [Number(first), Number(last)]
   const reports: Array<Report> = []
-  let next = from
   const started = Date.now()
-  const one = () =>
-    new Promise<void>((resolve, reject) => {
-      const mode = values.mode === undefined ? [] : ["--mode", values.mode]
-      const child = fork(fileURLToPath(import.meta.url), ["--worker", "--reads", values.reads, ...mode])
-      const give = (): void => {
-        if (next <= to) child.send(next++)
-        else child.kill()
-      }
-      child.on("message", (report: Report) => {
-        reports.push(report)
-        const { reads } = sumOf(reports)
-        const rate = Math.round(reads / ((Date.now() - started) / 1000))
-        console.error(`seed ${report.seed}: ${lineOf(report.seen)} (${reads} in all, ${rate} a second)`)
-        if (report.broken !== undefined) console.error(`seed ${report.seed}, ${report.broken}`)
-        give()
-      })
-      child.on(
-        "exit",
-        (code, signal) => signal === "SIGTERM" ? resolve() : reject(new Error(`a worker ended: ${code}`))
-      )
-      give()
-    })
-  await Promise.all(Array.from({ length: Math.max(1, whole("workers", values.workers)) }, one))
+  const mode = values.mode === undefined ? [] : ["--mode", values.mode]
+  const seeds = Array.from({ length: to - from + 1 }, (_, i) => from + i)
+  await askOthers<number, Report>(["--reads", values.reads, ...mode], seeds, (report) => {
+    reports.push(report)
+    const { reads } = sumOf(reports)
+    const rate = Math.round(reads / ((Date.now() - started) / 1000))
+    console.error(`seed ${report.seed}: ${lineOf(report.seen)} (${reads} in all, ${rate} a second)`)
+    if (report.broken !== undefined) console.error(`seed ${report.seed}, ${report.broken}`)
+  })
   const sum = sumOf(reports)
   console.log(lineOf(sum))
   process.exit(sum.violations === 0 && sum.hits >= leastHits * sum.reads ? 0 : 1)
@@ -183,15 +193,22 @@ const manySeeds = async (text: string): Promise<never> => {
 // mistakes
 // -----------------------------------------------------------------------------
 
+const lookFor = (name: string): Promise<Found> =>
+  found(mistakeNamed(name)!, { seed: whole("seed", values.seed), reads })
+
 const allMistakes = async (): Promise<never> => {
-  const all: Array<Found> = []
-  for (const mistake of mistakes) {
-    const one = await found(mistake, { seed: whole("seed", values.seed), reads })
-    console.error(`${one.reads ?? "never"}: ${mistake.name}`)
-    all.push(one)
-  }
-  console.log(tableOf(all))
-  process.exit(all.some(({ mistake, reads }) => reads === undefined && mistake.harmless === undefined) ? 1 : 0)
+  const all = new Map<string, Found>()
+  await askOthers<string, Found>(
+    ["--seed", values.seed, "--reads", values.reads],
+    mistakes.map(({ name }) => name),
+    (one) => {
+      all.set(one.name, one)
+      console.error(`${one.reads ?? "never"}: ${one.name}`)
+    }
+  )
+  const inOrder = mistakes.map(({ name }) => all.get(name)!)
+  console.log(tableOf(inOrder))
+  process.exit(inOrder.every(isGood) ? 0 : 1)
 }
 
 if (values.worker) work()

@@ -40,7 +40,7 @@ export type Fault =
   | { readonly fault: "failover" | "cutAll" }
   | { readonly fault: "move"; readonly slots: number }
   | { readonly fault: "cut"; readonly process: number }
-  | { readonly fault: "stall"; readonly process: number; readonly ms: number }
+  | { readonly fault: "stall"; readonly process: number; readonly server?: number | undefined; readonly ms: number }
   | {
     readonly fault: "messages"
     readonly lost: number
@@ -94,6 +94,8 @@ export interface Plan {
   readonly weather: Weather
   /** Milliseconds after which a lease is over though its load runs; the usual minute, unless given. */
   readonly lease?: number | undefined
+  /** Milliseconds for which fences are opened; short and long ones, unless given. */
+  readonly fence?: number | undefined
   readonly steps: ReadonlyArray<Step>
 }
 
@@ -125,6 +127,8 @@ interface Shape extends Omit<Plan, "steps"> {
   /** Microseconds between two acts, and between two faults, on average. */
   readonly every: number
   readonly faultEvery: number
+  /** Most milliseconds that what goes wrong lasts: one of these. */
+  readonly lasting: ReadonlyArray<number>
   readonly writes: number
   /** How many of the writes are soft, and by what they are told. */
   readonly soft: number
@@ -189,6 +193,7 @@ const shapeOf = (seed: number, mode: Mode, random: Random, definitions: Readonly
       : [...some(random, faultsOf[mode], 1, 4), ...(random.chance(0.5) ? ["evict" as const] : [])],
     every: random.pick([300, 1500, 4000]),
     faultEvery: random.pick([50_000, 200_000, 1_000_000]),
+    lasting,
     writes: random.pick([0.005, 0.02, 0.06, 0.2]),
     soft: 0.15,
     bys
@@ -205,15 +210,14 @@ const evicted = [
   ["any", 1]
 ] as const
 
-// In milliseconds, how long what goes wrong lasts at most.
 const lasting = [20, 20, 300, 300, 3000]
 const brief = [20]
 
-const faultOf = (random: Random, { faults, processes }: Shape, most = lasting): Fault => {
+const faultOf = (random: Random, { faults, lasting, processes }: Shape): Fault => {
   const fault = random.pick(faults)
   const process = random.int(processes)
   const server = random.int(3)
-  const ms = 1 + random.int(random.pick(most))
+  const ms = 1 + random.int(random.pick(lasting))
   switch (fault) {
     case "pause":
       return { fault, process, ms }
@@ -237,7 +241,7 @@ const faultOf = (random: Random, { faults, processes }: Shape, most = lasting): 
     case "move":
       return { fault, slots: 1 + random.int(3) }
     case "stall":
-      return { fault, process, ms }
+      return { fault, process, server: random.chance(0.5) ? server : undefined, ms }
     case "messages":
       return {
         fault,
@@ -352,7 +356,7 @@ const sceneOf = (random: Random, shape: Shape, from: number): ReadonlyArray<Step
   const reading = (at: number) => stepOf(random, { ...shape, writes: 0 }, at, about)
   const acting = (at: number): Step =>
     faults.length > 0 && random.chance(faultsInScene)
-      ? { at, fault: faultOf(random, shape, brief) }
+      ? { at, fault: faultOf(random, { ...shape, lasting: brief }) }
       : stepOf(random, { ...shape, writes: writesInScene }, at, about)
   return [...within(0, 1, reading), ...within(1, 4 + random.int(6), acting), ...within(2, 3, reading)]
     .sort((a, b) => a.at - b.at)
@@ -370,7 +374,7 @@ export const planOf = (
   }
 ): Plan => {
   const shape: Shape = { ...shapeOf(seed, mode, random, definitions), ...where }
-  const { bys: _bys, every, faultEvery, faults, soft: _soft, writes: _writes, ...plan } = shape
+  const { bys: _bys, every, faultEvery, faults, lasting: _lasting, soft: _soft, writes: _writes, ...plan } = shape
   const steps: Array<Step> = []
   let at = 0
   let nextFault = pauseOf(random, faultEvery)

@@ -91,6 +91,7 @@ export class World {
   private readonly losesFences: boolean
   private pending = 0
   private readonly fenced: Stage["fenced"] = new Map()
+  private readonly written: Stage["written"] = new Set()
 
   constructor(plan: Plan, options: Options) {
     this.plan = plan
@@ -103,7 +104,7 @@ export class World {
     this.servers = new Servers(sim, this.network, plan.mode, prefix, (where, what) => this.tell(where, what))
     this.judge = new Judge(() => sim.us)
     this.judge.calm = !plan.steps.some(isFault)
-    this.judge.countsLoads = onlyHas(plan, ["interrupt", "wallClock"])
+    this.judge.countsLoads = plan.steps.every((step) => !isFault(step) || endsNoLease(step.fault))
     this.judge.tolerance = toleranceOf(plan)
     this.judge.disturb([scheduledTarget])
     this.judge.answered = 5000 + 2 * (plan.weather.delay + plan.weather.slow)
@@ -124,10 +125,12 @@ export class World {
       isPrompt: onlyHas(plan, prompt),
       isSlow: plan.weather.slowness > fairWeather.slowness,
       prefix,
+      fence: plan.fence,
       now: () => sim.us,
       note: (text) => sim.note(text),
       count: this.count,
-      fenced: this.fenced
+      fenced: this.fenced,
+      written: this.written
     }))
     this.seats = Array.from({ length: plan.processes }, (_, i) => {
       const name = `P${i + 1}`
@@ -198,6 +201,11 @@ export class World {
       if (called.process !== seat.name || !this.fenced.delete(called)) continue
       // What was loaded before the write, and under the fence, is not stored: also if nobody is left to invalidate it.
       if (!this.losesFences) this.sim.at(Math.max(this.sim.us, until), () => this.judge.returned(called), undefined)
+    }
+    for (const called of this.written) {
+      if (called.process !== seat.name || !this.written.delete(called)) continue
+      // Its key was emptied before it wrote, and what began before is not stored: also if nobody is left to store its value.
+      if (!this.losesFences && this.plan.lease === undefined) this.judge.returned(called)
     }
   }
 
@@ -285,7 +293,14 @@ const settling = 500_000
 const onlyHas = ({ steps }: Plan, faults: ReadonlyArray<Fault["fault"]>): boolean =>
   steps.every((step) => !isFault(step) || faults.includes(step.fault.fault))
 
-// By these a fence may be lost, or last longer than it is meant to.
+// Nothing that is waited for so long, in milliseconds, is given up.
+const longestWait = 50
+
+const endsNoLease = (fault: Fault): boolean =>
+  fault.fault === "interrupt" || fault.fault === "wallClock" ||
+  ((fault.fault === "stall" || fault.fault === "pause") && fault.ms <= longestWait)
+
+// By these a fence or a lease may be lost, or last longer than it is meant to.
 const losesFences: ReadonlySet<string> = new Set<Fault["fault"]>(["evict", "restart", "failover", "serverClock"])
 
 // Microseconds in which all must have ended once nothing is begun any more.

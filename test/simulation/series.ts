@@ -90,7 +90,7 @@ export const series = async (
     readonly reads: number
     readonly modes?: ReadonlyArray<Mode> | undefined
     readonly where?: Where | undefined
-    readonly options?: () => Options
+    readonly options?: (() => Options) | undefined
     /** Runs each world a second time, and fails if that is another run. */
     readonly twice?: boolean
     readonly progress?: (seen: Seen) => void

@@ -283,7 +283,7 @@ function* milder(fault: Fault): Generator<Fault> {
       if (fault.data === "empty") yield { ...fault, data: "kept" }
       break
   }
-  if ("server" in fault && fault.server > 0) yield { ...fault, server: 0 }
+  if ("server" in fault && fault.server !== undefined && fault.server > 0) yield { ...fault, server: 0 }
   if ("ms" in fault) { for (const ms of lesser(fault.ms, fault.ms < 0 ? -1 : 1)) yield { ...fault, ms } }
 }
 

@@ -113,7 +113,7 @@ export const faultInWords = (
     case "cut":
       return [at, "loses a connection"]
     case "stall":
-      return [at, `nothing reaches it for ${fault.ms} ms`]
+      return [at, `nothing reaches it ${fault.server === undefined ? "" : "from one server "}for ${fault.ms} ms`]
     case "wallClock":
       return [at, `its wall clock is set by ${fault.ms} ms`]
     case "cutAll":

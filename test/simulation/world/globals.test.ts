@@ -96,6 +96,21 @@ test("what a paused process has put off waits, and that of a dead one never happ
   assert.deepStrictEqual(fired, ["1 at 1", "5 at 20", "6 at 20"])
 })
 
+test("what waits for a process keeps its order, also if that stands still again before it goes on", async () => {
+  const fired: Array<number> = []
+  await inWorld(({ process, sim }) => {
+    const start = sim.us
+    const pause = (at: number, until: number) =>
+      sim.at(start + at, () => {
+        process.pausedUntil = start + until
+      }, { name: "outside", pausedUntil: 0, dead: false })
+    pause(1000, 10_000)
+    pause(5000, 20_000)
+    for (const millis of [2, 6, 20]) setTimeout(() => fired.push(millis), millis)
+  })
+  assert.deepStrictEqual(fired, [2, 6, 20])
+})
+
 test("everything that was real is real again", async () => {
   const all = () => [
     setTimeout,

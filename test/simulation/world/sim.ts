@@ -29,19 +29,24 @@ export interface Timer {
 class Event implements Timer {
   cancelled = false
   readonly at: number
+  /** When it was first to be. */
+  readonly due: number
   readonly order: number
   readonly run: () => void
   readonly owner: Owner | undefined
 
   constructor(at: number, order: number, run: () => void, owner: Owner | undefined) {
     this.at = at
+    this.due = at
     this.order = order
     this.run = run
     this.owner = owner
   }
 }
 
-const isBefore = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
+// What waits for a process that stands still happens in the order in which it was due, however often that stood still.
+const isBefore = (a: Event, b: Event): boolean =>
+  a.at !== b.at ? a.at < b.at : a.due !== b.due ? a.due < b.due : a.order < b.order
 
 /** Events by time; of the same time by when they were put in. */
 class Queue {
@@ -163,7 +168,7 @@ export class Sim {
 
   // The event stays the same one: whoever has its timer can cancel it still.
   private postpone(event: Event, until: number): void {
-    this.queue.push(Object.assign(event, { at: until, order: ++this.order }))
+    this.queue.push(Object.assign(event, { at: until }))
   }
 
   private step(run: () => void, owner: Owner | undefined): void {
