@@ -2,7 +2,7 @@
  * What runs before a release: wide searches, with seeds that no run before it had. It ends with code 1 if any of them
  * found something, and prints how to see it again.
  *
- *     npm run test:long                     an hour
+ *     npm run test:long                     an hour and a half
  *     npm run test:long -- --minutes 10
  *     npm run test:long -- --seed 5000      the seeds of another run again
  *     npm run test:long -- --only histories the parts whose name has this word
@@ -16,7 +16,7 @@ import { parseArgs } from "node:util"
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: "string", default: "60" },
+    minutes: { type: "string", default: "90" },
     seed: { type: "string", default: String(Math.floor(Date.now() / 1000) % 1_000_000) },
     only: { type: "string", default: "" }
   }
@@ -77,9 +77,15 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "worlds in virtual time",
-    weight: 24,
+    weight: 42,
     command: (seed) =>
       node("test/simulation/main.ts", "--seeds", `${seed}..${seed + 39}`, "--reads", "50000", "--workers", "2")
+  },
+  {
+    name: "deliberate mistakes in virtual time",
+    weight: 12,
+    command: (seed) =>
+      node("test/simulation/main.ts", "--mistakes", "--seed", `${seed}`, "--reads", "200000", "--workers", "2")
   },
   { name: "histories on a node, with faults", weight: 5, command: history("--rounds", "3") },
   { name: "histories on a cluster, with faults", weight: 5, command: history("--rounds", "3", "--cluster") },

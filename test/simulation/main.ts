@@ -10,7 +10,7 @@
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { type Found, found, isGood, mistakeNamed, mistakes, tableOf } from "./mistakes.ts"
+import { type Found, found, isGood, keepsLittle, mistakeNamed, mistakes, tableOf } from "./mistakes.ts"
 import { type Mode, modes } from "./plan.ts"
 import { type Broken, hexOf, leastHits, nothingSeen, type Seen, series } from "./series.ts"
 import { tellStory } from "./story.ts"
@@ -88,10 +88,11 @@ const explain = async (broken: Broken): Promise<void> => {
 const oneSeed = async (): Promise<never> => {
   const seed = whole("seed", values.seed)
   const mistake = optionsOf(values.mistake)
+  const modes = modesOf(values.mode) ?? mistake?.modes
   const { broken, seen } = await series({
     seed,
     reads,
-    modes: modesOf(values.mode) ?? mistake?.modes,
+    modes,
     where: mistake?.where,
     twice: values.twice,
     ...(mistake === undefined ? {} : { options: mistake.options }),
@@ -101,6 +102,10 @@ const oneSeed = async (): Promise<never> => {
   console.log(lineOf(seen))
   if (broken === undefined && seen.hits < leastHits * seen.reads) {
     console.error(`fewer than ${100 * leastHits} % were hits`)
+    process.exit(1)
+  }
+  if (broken === undefined && mistake !== undefined && await keepsLittle(mistake, { seed, seen, modes })) {
+    console.error("many fewer were hits than without the mistake")
     process.exit(1)
   }
   process.exit(broken === undefined ? 0 : 1)

@@ -21,7 +21,7 @@ import * as Scripts from "../../src/internal/redis/scripts.ts"
 import * as Policy from "../../src/Policy.ts"
 import { far, type Mode, rough, type Where } from "./plan.ts"
 import type { Options } from "./run.ts"
-import { series } from "./series.ts"
+import { type Seen, series } from "./series.ts"
 import { fairWeather, type Weather } from "./world/network.ts"
 
 export interface Mistake {
@@ -1390,6 +1390,19 @@ export interface Found {
 const leastShare = 0.85
 const readsForHits = 20_000
 
+/** A cache that keeps little is right. So what is kept is compared with what is kept without the mistake. */
+export const keepsLittle = async (
+  { modes: own = plain, where }: Mistake,
+  { modes = own, seed, seen: { hits, reads } }: {
+    readonly seed: number
+    readonly seen: Seen
+    readonly modes?: ReadonlyArray<Mode> | undefined
+  }
+): Promise<boolean> => {
+  const usual = await series({ seed, reads, modes, where })
+  return hits < leastShare * usual.seen.hits
+}
+
 /** Looks for a mistake: for a promise that is broken, and for hits that are missing. */
 export const found = async (
   mistake: Mistake,
@@ -1408,10 +1421,9 @@ export const found = async (
   const soon = await run(Math.min(reads, readsForHits), options)
   const violated = violationIn(soon)
   if (violated !== undefined) return violated
-  // A cache that keeps little is right. So what is kept is compared with what is kept without the mistake.
-  const usual = await run(soon.seen.reads)
-  if (soon.seen.hits < leastShare * usual.seen.hits) {
-    return { name, reads: soon.seen.reads, guarantee: "too few hits", what: undefined }
+  const { seen } = soon
+  if (await keepsLittle(mistake, { seed, modes, seen })) {
+    return { name, reads: seen.reads, guarantee: "too few hits", what: undefined }
   }
   return (reads > readsForHits ? violationIn(await run(reads, options)) : undefined) ??
     { name, reads: undefined, guarantee: undefined, what: undefined }
