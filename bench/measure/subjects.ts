@@ -113,11 +113,12 @@ const someone = userOf(1)
 const nothingToDo = () => Effect.sync(() => someone)
 
 /** Our definitions: from no dependency to ten, and of each kind. */
-const definitions = <K>(key: Key.Key<K>, userFor: (key: K) => User) => {
+const definitions = <K>(key: Key.Key<K>, kind: string, userFor: (key: K) => User) => {
   const define = (name: string, policy: Policy.Policy<K, User>) =>
-    Cached.make(name, { key, value: User, lookup: (key: K) => Effect.succeed(userFor(key)) }, policy)
+    Cached.make(`${kind}-${name}`, { key, value: User, lookup: (key: K) => Effect.succeed(userFor(key)) }, policy)
   const ttl = Policy.ttl<K, User>("1 hour")
-  // Names of one length: a longer key costs more to build, and that is not what is compared.
+  // Names of one length: a longer key costs more to build, and that is not what is compared. The kinds of keys share a
+  // service, in which a name belongs to keys of one kind.
   return {
     "Cached.get, TTL, no dependency": define("user-none", ttl),
     "Cached.get, TTL, 3 tags": define("user-tag3", Policy.and(ttl, Policy.tagged(three))),
@@ -138,6 +139,9 @@ const definitions = <K>(key: Key.Key<K>, userFor: (key: K) => User) => {
 
 export const noDependency = "Cached.get, TTL, no dependency"
 
+const kindOf = (key: number | string | Page): string =>
+  typeof key === "number" ? "int" : typeof key === "string" ? "str" : "obj"
+
 /** What is read through an effect. They keep their entries until the scope closes. */
 export const subjects = Effect.fnUntraced(function*<K extends number | string | Page>(
   key: Key.Key<K>,
@@ -152,7 +156,7 @@ export const subjects = Effect.fnUntraced(function*<K extends number | string | 
   })
   const lru = new LRUCache<number | string, User>({ max: capacity, ttl: lifetime })
   for (const key of keys) lru.set(plain(key), userFor(key))
-  const ours = Object.entries(definitions(key, userFor)).map(([name, definition]): Subject<K> => ({
+  const ours = Object.entries(definitions(key, kindOf(keys[0]!), userFor)).map(([name, definition]): Subject<K> => ({
     name,
     get: (key) => Cached.get(definition, key)
   }))
