@@ -78,8 +78,8 @@ const obeys = (way: Way, runs: number) => {
   })
 }
 
-obeys(oneNode, 8)
-obeys(cluster, 4)
-obeys(stepsApart, 3)
+obeys(oneNode, 4)
+obeys(cluster, 2)
+obeys(stepsApart, 2)
 obeys(lentNode5, 1)
 obeys(lentCluster5, 1)

@@ -36,7 +36,7 @@ for (const split of [false, true]) {
     describe("no schedule that was drawn breaks a promise", () => {
       for (const of of onRedis.filter((one) => !few.includes(one))) {
         it(of.name, async () => {
-          const { violation } = await inTime(sampleIn(lab.worlds({ split }), of, 10))
+          const { violation } = await inTime(sampleIn(lab.worlds({ split }), of, 4))
           assert.strictEqual(told(violation, split), "")
         })
       }
