@@ -466,6 +466,20 @@ const byAge = (self: ArmedAlternative, now: number): Verdict.Verdict =>
     ? "OnError"
     : "Dead"
 
+/** What changes since the load leave of a verdict. */
+const afterChanges = (
+  before: Verdict.Verdict,
+  changed: ReadonlyMap<Dependency, Verdict.Mode>,
+  severities: ArmedAlternative["severities"]
+): Verdict.Verdict => {
+  let verdict = before
+  for (const [name, mode] of changed) {
+    const severity = severities.get(name)
+    if (severity !== undefined) verdict = Verdict.meet(verdict, ofChange(severity, mode))
+  }
+  return verdict
+}
+
 /** Without XFetch. */
 const judgeAlternative = (
   self: ArmedAlternative,
@@ -473,21 +487,23 @@ const judgeAlternative = (
   changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
   versions: Readonly<Record<string, Version>>
 ): Verdict.Verdict => {
-  let verdict = Verdict.meet(self.cap, byAge(self, now))
-  for (const { atLeast: least, recorded, slot } of self.computed) {
+  const { cap, computed, severities } = self
+  const age = byAge(self, now)
+  const verdict = cap === "Fresh" ? age : Verdict.meet(cap, age)
+  if (verdict === "Dead") return "Dead"
+  for (let i = 0; i < computed.length; i++) {
+    const { atLeast: least, recorded, slot } = computed[i]!
     const current = versions[slot]
     const good = recorded !== undefined && current !== undefined &&
       (least ? atLeast(recorded, current) : recorded === current)
     if (!good) return "Dead"
   }
-  if (changed !== undefined) {
-    for (const [name, mode] of changed) {
-      const severity = self.severities.get(name)
-      if (severity !== undefined) verdict = Verdict.meet(verdict, ofChange(severity, mode))
-    }
-  }
-  return verdict
+  return changed === undefined ? verdict : afterChanges(verdict, changed, severities)
 }
+
+/** Whether an entry of which nothing changed is fresh for any draw, and whatever versions there are. */
+export const isSurelyFresh = ({ surelyFreshFrom, surelyFreshUntil }: Armed, now: number): boolean =>
+  now < surelyFreshUntil && now >= surelyFreshFrom
 
 /**
  * The verdict on an armed entry. Allocates nothing.
@@ -501,6 +517,8 @@ export const judge = (
   changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
   versions: Readonly<Record<string, Version>>
 ): Verdict.Verdict => {
+  // Nearly all that are asked about.
+  if (changed === undefined && isSurelyFresh(self, now)) return "Fresh"
   let best: Verdict.Verdict = "Dead"
   let u = 0 // not drawn yet, since no draw is 0
   const { alternatives } = self
@@ -508,7 +526,7 @@ export const judge = (
     const alternative = alternatives[i]!
     const verdict = judgeAlternative(alternative, now, changed, versions)
     if (verdict !== "Fresh") {
-      best = Verdict.join(best, verdict)
+      if (verdict !== "Dead") best = Verdict.join(best, verdict)
       continue
     }
     // XFetch, with the bound of the whole alternative: age - delta * beta * ln(u) >= f.
@@ -520,6 +538,17 @@ export const judge = (
   }
   return best
 }
+
+/** The end of freshness by age and ticks, of the alternatives that changes and versions have not ended; `now` if it is over. */
+export const freshUntil = (
+  self: Armed,
+  now: number,
+  changed: ReadonlyMap<Dependency, Verdict.Mode> | undefined,
+  versions: Readonly<Record<string, Version>>
+): number =>
+  self.alternatives
+    .filter((alternative) => judgeAlternative(alternative, now, changed, versions) === "Fresh")
+    .reduce((last, alternative) => Math.max(last, alternative.freshUntil), now)
 
 const lastOf = (last: number, { freshUntil, onErrorUntil, staleUntil }: ArmedAlternative): number =>
   Math.max(last, freshUntil, staleUntil, onErrorUntil)

@@ -45,15 +45,9 @@ const withRead = (definition: Definition, key: unknown, use: (read: Read) => Any
 // reading
 // -----------------------------------------------------------------------------
 
-const isSurelyFresh = (
-  { surelyFreshFrom, surelyFreshUntil }: Plan.Armed,
-  now: Service["store"]["now"],
-  fiber: AnyFiber
-): boolean => {
-  if (surelyFreshUntil === Infinity) return true
-  const time = now(fiber.getRef(Clock.Clock))
-  return time < surelyFreshUntil && time >= surelyFreshFrom
-}
+// What no time ends need not know the time.
+const isSurelyFresh = (armed: Plan.Armed, now: Service["store"]["now"], fiber: AnyFiber): boolean =>
+  armed.surelyFreshUntil === Infinity || Plan.isSurelyFresh(armed, now(fiber.getRef(Clock.Clock)))
 
 /** What to serve if an entry is surely fresh, as nearly all are that are found. */
 const freshUnsafe = (
@@ -285,12 +279,6 @@ const factsOf = (from: Judged | Stored, now: number): Facts => {
 // The draw with which nothing is refreshed early.
 const surely = (): number => 1
 
-/** The end of freshness by age and ticks, of the alternatives that changes and versions have not ended. */
-const freshUntil = ({ armed, changed, verdict, versions }: Facts, now: number): number =>
-  verdict !== "Fresh" && verdict !== "Refresh" ? now : armed.alternatives
-    .filter((one) => Plan.judge({ ...armed, alternatives: [one] }, now, surely, changed, versions) === "Fresh")
-    .reduce((last, one) => Math.max(last, one.freshUntil), now)
-
 const entryOf = (read: Read, value: unknown, from: Answer["from"]): CachedEntry => {
   const now = read.now()
   const facts = from && factsOf(from, now)
@@ -312,7 +300,7 @@ const entryOf = (read: Read, value: unknown, from: Answer["from"]): CachedEntry 
     verdict,
     storedAt: stamp.storedAt,
     age: Math.max(0, now - stamp.storedAt),
-    freshUntil: freshUntil(facts, now),
+    freshUntil: verdict === "Fresh" || verdict === "Refresh" ? Plan.freshUntil(armed, now, changed, versions) : now,
     usableUntil: Math.max(now, Plan.usableUntil(armed, now, changed, versions)),
     dependencies: stamp.dependencies,
     validator: Option.some(token)
