@@ -343,6 +343,12 @@ export const foundDependencies = (
 // read side
 // -----------------------------------------------------------------------------
 
+interface ComputedVersion {
+  readonly slot: string
+  readonly recorded: Version | undefined
+  readonly atLeast: boolean
+}
+
 /**
  * An alternative that has met a stamp: absolute times in place of ages, the
  * worst that lasting facts allow in place of constants and names.
@@ -358,9 +364,7 @@ export interface ArmedAlternative {
   /** `beta` times the duration of the load, in milliseconds; 0 for no XFetch. */
   readonly spread: number
   readonly severities: ReadonlyMap<Dependency, Verdict.Severity>
-  readonly computed: ReadonlyArray<
-    { readonly slot: string; readonly recorded: Version | undefined; readonly atLeast: boolean }
-  >
+  readonly computed: ReadonlyArray<ComputedVersion>
 }
 
 /** A plan that has met a stamp. */
@@ -371,8 +375,11 @@ export interface Armed {
   readonly surelyFreshUntil: number
 }
 
-const shortest = (bounds: ReadonlyArray<Bound>, draw: number): number =>
-  bounds.reduce((least, bound) => Math.min(least, bound.base * (1 - bound.jitter * draw)), Infinity)
+const shortest = (bounds: ReadonlyArray<Bound>, draw: number): number => {
+  let least = Infinity
+  for (const { base, jitter } of bounds) least = Math.min(least, base * (1 - jitter * draw))
+  return least
+}
 
 /** When a tick ends an entry, in milliseconds of the store's clock. */
 export const endByTick = (self: Pick<Tick, "cron" | "spread">, stamp: Stamp): number =>
@@ -385,13 +392,40 @@ export const tickAfter = (cron: Cron.Cron, { beganAt, behind = 0 }: Stamp): numb
 // -ln of the smallest 53-bit draw: beyond this many spreads before the end of freshness no draw can fire.
 const farthest = 36.74
 
+/** The worst that a change of each dependency does. Where none comes from key or value, it is the same for all entries. */
+const severitiesOf = (
+  { constants, sources }: Alternative,
+  key: unknown,
+  value: unknown
+): ReadonlyMap<Dependency, Verdict.Severity> => {
+  if (sources.length === 0) return constants
+  const severities = new Map(constants)
+  for (const source of sources) {
+    for (const name of source.names(key as never, value as never)) {
+      severities.set(name, Verdict.meet(source.severity, severities.get(name) ?? source.severity))
+    }
+  }
+  return severities
+}
+
+// Of so many it is quicker to look through all.
+const fewNames = 12
+
+const recordedIn = (names: ReadonlyArray<Dependency>): (name: Dependency) => boolean => {
+  if (names.length <= fewNames) return (name) => names.includes(name)
+  const set = new Set(names)
+  return (name) => set.has(name)
+}
+
+const nothingComputed: ReadonlyArray<ComputedVersion> = []
+
 const armAlternative = (
   plan: Plan,
   self: Alternative,
   key: unknown,
   value: unknown,
   stamp: Stamp,
-  recorded: ReadonlySet<Dependency>
+  isRecorded: (name: Dependency) => boolean
 ): ArmedAlternative => {
   const { jitter, partsUntil = Infinity, storedAt } = stamp
   let freshUntil = Math.min(storedAt + shortest(self.fresh, jitter), partsUntil)
@@ -403,16 +437,11 @@ const armAlternative = (
     if (tick.severity !== "Stale") staleUntil = Math.min(staleUntil, at)
     if (tick.severity === "Dead") onErrorUntil = Math.min(onErrorUntil, at)
   }
-  const severities = new Map(self.constants)
-  for (const source of self.sources) {
-    for (const name of source.names(key as never, value as never)) {
-      severities.set(name, Verdict.meet(source.severity, severities.get(name) ?? source.severity))
-    }
-  }
+  const severities = severitiesOf(self, key, value)
   let cap: Verdict.Verdict = stamp.partsUntil === undefined ? "Fresh" : "Stale"
   // A dependency that the policy gained since is missing from the stamp: a mismatch.
-  for (const [name, severity] of severities) if (!recorded.has(name)) cap = Verdict.meet(cap, severity)
-  const computed: Array<{ slot: string; recorded: Version | undefined; atLeast: boolean }> = []
+  for (const [name, severity] of severities) if (!isRecorded(name)) cap = Verdict.meet(cap, severity)
+  let computed = nothingComputed
   for (const version of self.versions) {
     if (isConstant(version)) {
       const have = own(stamp.versions, version.name)
@@ -420,7 +449,7 @@ const armAlternative = (
       if (!good) cap = "Dead"
     } else {
       const { slot } = plan.computed.find((c) => c.name === version.name && c.current === version.current)!
-      computed.push({ slot, recorded: own(stamp.versions, slot), atLeast: version.atLeast })
+      computed = [...computed, { slot, recorded: own(stamp.versions, slot), atLeast: version.atLeast }]
     }
   }
   return {
@@ -442,8 +471,8 @@ const armAlternative = (
  * user's tag function throws.
  */
 export const arm = (self: Plan, key: unknown, value: unknown, stamp: Stamp): Armed => {
-  const recorded = new Set(stamp.dependencies)
-  const alternatives = self.alternatives.map((a) => armAlternative(self, a, key, value, stamp, recorded))
+  const isRecorded = recordedIn(stamp.dependencies)
+  const alternatives = self.alternatives.map((a) => armAlternative(self, a, key, value, stamp, isRecorded))
   let [surelyFreshFrom, surelyFreshUntil] = [Infinity, -Infinity]
   for (const a of alternatives) {
     if (a.cap !== "Fresh" || a.computed.length > 0) continue
