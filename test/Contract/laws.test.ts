@@ -6,10 +6,12 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as CacheService from "../../src/CacheService.ts"
-import type * as CacheStore from "../../src/CacheStore.ts"
+import * as CacheStore from "../../src/CacheStore.ts"
 import * as Contract from "../../src/Contract.ts"
 import * as Dependency from "../../src/Dependency.ts"
+import * as Broadcast from "../../src/internal/broadcast.ts"
 import { formatPattern } from "../../src/internal/keys.ts"
+import * as Memory from "../../src/internal/memory/store.ts"
 import * as Invalidation from "../../src/Invalidation.ts"
 import * as Key from "../../src/Key.ts"
 import * as MemoryCache from "../../src/MemoryCache.ts"
@@ -79,6 +81,25 @@ const obeys = <R>(
 }
 
 obeys("the store in memory", () => MemoryCache.layer({ capacity: 10_000 }), { instruments: inMemory })
+
+/** However few entries a dependency has, they are ended in pieces. */
+const inPieces = Layer.effect(
+  CacheStore.CacheStore,
+  Effect.flatMap(
+    Broadcast.make<CacheStore.Announcement>(1024, { _tag: "Gap" }),
+    (announcements) =>
+      Memory.make({
+        capacity: 10_000,
+        maxBytes: undefined,
+        journalLimit: 65_536,
+        now: undefined,
+        announcements,
+        mostAtOnce: 0
+      })
+  )
+)
+
+obeys("the store in memory, in pieces", () => Layer.provide(CacheService.layer(), inPieces), { instruments: inMemory })
 
 obeys("the store for tests", () => TestCache.layer(), { instruments: inTest })
 

@@ -73,6 +73,7 @@ const backRooms: Readonly<Record<string, readonly [room: string, ...keys: Readon
   "internal/changes/": ["Changes", "Outbox"],
   "internal/contract/": ["Contract"],
   "internal/interpreter/": ["Cached"],
+  "internal/memory/": ["MemoryCache"],
   "internal/redis/": ["RedisCache"],
   "internal/testing/": ["TestCache"],
   "internal/service/": ["CacheService", "Cached", "Changes", "Contract", "Schedules"]
