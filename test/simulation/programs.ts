@@ -55,7 +55,7 @@ export interface Defined {
   readonly failsWithStore: boolean
   /** Whether its loads read other cached values. */
   readonly isMadeOfOthers: boolean
-  /** Loads of a key, one at a time; nothing where leases end before loads do. */
+  /** Loads of a key, one at a time; nothing where more may run. */
   readonly lane: string | undefined
 }
 
@@ -426,7 +426,9 @@ const define = (env: Env, kind: Kind, all: ReadonlyMap<string, Defined>): Define
     ...kind.options
   }, policy) as unknown as AnyCached
   const { storeFailure, version } = kind.options ?? {}
-  const lane = env.lease === undefined ? `${name}#${version ?? ""}` : undefined
+  // Where leases end before loads do, and where a load waits for its turn (and may be void before it begins), several may run.
+  const isCounted = env.lease === undefined && kind.options?.concurrency === undefined
+  const lane = isCounted ? `${name}#${version ?? ""}` : undefined
   const failsWithStore = storeFailure === "fail"
   const defined: Defined = {
     name,

@@ -46,6 +46,25 @@ const openTo = (server: Server) => {
 const [near, alsoNear, far] = ["b", "c", "a"] as const
 
 describe("slots", () => {
+  it("stay with who has them, whatever is heard late of who had them before", () => {
+    const server = (id: string) =>
+      new Server({ id, now: () => 0, random: randomOf(id.charCodeAt(0)), address: { host: id, port: 7000 } })
+    const [a, b, c] = [server("a"), server("b"), server("c")]
+    const late: Array<() => void> = []
+    const cluster = new Cluster([a, b, c], { random: randomOf(1), deliver: (_, run) => void late.push(run) })
+    const move = (slot: number, to: Server) => {
+      cluster.beginMove(slot, to)
+      cluster.endMove(slot)
+    }
+    move(3300, b)
+    move(3300, c)
+    // This makes b the newer of the two.
+    move(1, b)
+    for (const run of late.splice(0)) run()
+    assert.strictEqual(cluster.ownerOf(3300), c)
+    assert.strictEqual(cluster.ownerOf(1), b)
+  })
+
   it("are those that the library reckons", () => {
     for (const key of ["a", "{a}b", "x{}y", "{", "}{a}", "é{ü}", "\u{1f600}", "", "123456789", "{a}{b}"]) {
       assert.strictEqual(slotOf(binary(key)), Slots.slotOf(key), key)

@@ -315,8 +315,10 @@ export class Cluster {
     from.migrating.delete(slot)
     from.owners[slot] = to
     this.renew(to)
+    // As it is now: the other node may have lost the slot again, and be the newer one by another, when this is heard.
+    const epoch = this.epochOf(to)
     for (const node of this.nodes) {
-      if (node !== from && node !== to) this.tell(node, () => this.learn(node, to, [slot], this.epochOf(to)))
+      if (node !== from && node !== to) this.tell(node, () => this.learn(node, to, [slot], epoch))
     }
   }
 
