@@ -117,6 +117,9 @@ export interface Read {
   readonly fresh: boolean
 }
 
+// So many does a reader wait for.
+const mostRefused = 4
+
 export class Judge {
   readonly violations: Array<Violation> = []
   readonly loads: Array<Load> = []
@@ -139,6 +142,8 @@ export class Judge {
   private readonly batches: Array<Invalidation> = []
   private readonly lost: Array<Lost> = []
   private readonly running = new Map<string, Set<Load>>()
+  /** Of the lanes of a process: how many of the last loads, one after the other, may have been refused to who waited. */
+  private readonly refused = new Map<string, number>()
   private readonly now: () => number
   private readonly origin: number
 
@@ -206,15 +211,24 @@ export class Judge {
     return deaf === undefined || deaf.until < since ? since : Math.min(since, deaf.from - this.answered)
   }
 
-  end(load: Load): void {
+  /** `interrupted`: from within, so that nobody else is given what it came to. */
+  end(load: Load, interrupted: boolean): void {
     load.inFlight = false
     load.endedAt = this.now()
-    if (load.lane !== undefined) this.running.get(load.lane)?.delete(load)
+    const { lane, process } = load
+    if (lane === undefined || !this.countsLoads) return
+    this.running.get(lane)?.delete(load)
+    const here = `${lane} in ${process}`
+    const isRefused = interrupted || this.mayBeVoid(load)
+    this.refused.set(here, isRefused ? (this.refused.get(here) ?? 0) + 1 : 0)
   }
 
-  /** One load of a key at a time, but for those that something has voided since they began (G5). */
+  /**
+   * One load of a key at a time (G5), but for those that something has voided since they began. Who was refused four loads
+   * of his process, one after the other, makes one alone.
+   */
   private single(load: Load, lane: string): void {
-    if (!this.countsLoads) return
+    if (!this.countsLoads || (this.refused.get(`${lane} in ${load.process}`) ?? 0) >= mostRefused) return
     let running = this.running.get(lane)
     if (running === undefined) this.running.set(lane, running = new Set())
     for (const other of running) {

@@ -723,6 +723,9 @@ const ofLeases: ReadonlyArray<Mistake> = [
       soft: 0,
       weather: still,
       faults: ["stall", "pause"],
+      faultEvery: 15_000,
+      slowest: 15,
+      writes: 0.03,
       lasting: [50]
     },
     ...ofSteps({ scripts: ["take"], from: "if before and other ~= before then return 'differs', other end", to: "" })

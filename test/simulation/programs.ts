@@ -156,7 +156,7 @@ export const loading = (
     const load = begin(env, defined, row, isWrite)
     return Effect.onExit(
       making(env, defined, load, parts, canBeAbsent),
-      () => Effect.sync(() => env.judge.end(load))
+      (exit) => Effect.sync(() => env.judge.end(load, Exit.isFailure(exit) && Exit.hasInterrupts(exit)))
     )
   })
 

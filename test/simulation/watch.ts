@@ -202,8 +202,8 @@ export class Watch {
         from: this.began.get(load.id)
       })
     }
-    judge.end = (load) => {
-      end(load)
+    judge.end = (load, interrupted) => {
+      end(load, interrupted)
       const { id, parts, process } = load
       const of = parts.length === 0 ? "" : `, made of ${listOf([...new Set(parts.map((part) => `load ${part.id}`))])}`
       this.tell("load", process, `load ${id} ends${of}`, {
