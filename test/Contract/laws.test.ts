@@ -99,7 +99,10 @@ const inPieces = Layer.effect(
   )
 )
 
-obeys("the store in memory, in pieces", () => Layer.provide(CacheService.layer(), inPieces), { instruments: inMemory })
+obeys("the store in memory, in pieces", () => Layer.provide(CacheService.layer(), inPieces), {
+  instruments: inMemory,
+  runs: 20
+})
 
 obeys("the store for tests", () => TestCache.layer(), { instruments: inTest })
 
