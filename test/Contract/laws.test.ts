@@ -64,7 +64,7 @@ const obeys = <R>(
   options: Contract.Options<R | CacheService.CacheService>
 ) => {
   describe(name, () => {
-    for (const law of Contract.make({ runs: 80, ...options })) {
+    for (const law of Contract.make({ runs: 40, ...options })) {
       it.effect(`${law.name} (${law.guarantee})`, () => Effect.provide(law.check, Layer.fresh(layer())))
     }
   })

@@ -77,7 +77,7 @@ const losing = (all: ReadonlyArray<What>): Instruments => ({
 
 const obeys = (name: string, made: Making, all: ReadonlyArray<What>, exact = true) =>
   describe(name, () => {
-    for (const law of Contract.make({ runs: 300, instruments: losing(all), exact })) {
+    for (const law of Contract.make({ runs: 100, instruments: losing(all), exact })) {
       it.effect(`${law.name} (${law.guarantee})`, () => Effect.provide(law.check, Layer.fresh(serviceOn(made))))
     }
   })
