@@ -131,7 +131,7 @@ export interface Settings {
   readonly mostAtOnce?: number
 }
 
-// So many take a tenth of a millisecond, and a piece takes one.
+// Few enough to be ended without anybody noticing; and few enough for a turn of the event loop.
 const usuallyAtOnce = 100
 const piece = 500
 
@@ -154,7 +154,7 @@ const makeIn = (
   const fences = new Map<CacheStore.Token, StandingFence>()
   const journal = new Journal(journalLimit)
   const removed = new LRUCache<string, Removed>({ max: Math.min(capacity, mostRemoved) })
-  // What waits for its end is in no set of the index.
+  // What waits for its end by a dependency is not in the index of that one; in those of its others it is.
   const doomed = new Doomed<Stored>((entry, { at, dependency, entries: { size }, mode }) => {
     endBy(entry, dependency, mode, at, size < mostRemoved)
     if (entries.peek(entry.place) === entry) enlistIn(dependency, entry)
